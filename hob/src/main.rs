@@ -1,0 +1,2 @@
+//! Hobgoblin's node, fleet and service program.
+fn main() {}

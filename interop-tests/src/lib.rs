@@ -1,0 +1,1 @@
+//! Conformance objects, suites and live peers for OCapN implementations.

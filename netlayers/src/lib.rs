@@ -1,0 +1,1 @@
+//! Netlayers: ordered two-way byte channels to an OCapN locator.

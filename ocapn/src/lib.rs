@@ -1,0 +1,1 @@
+//! OCapN for Rust: a node is vats, CapTP sessions, netlayers and sturdyrefs.

@@ -1,0 +1,1 @@
+//! The Syrup codec: canonical, incremental, zero-copy.

@@ -1,0 +1,1 @@
+//! Vats: actors, transactional turns and promises.
