@@ -2,5 +2,7 @@
 
 pub mod locator;
 mod passable;
+mod position;
 
 pub use passable::{ErrorValue, Passable, Record, Tagged};
+pub use position::{AnswerPos, ExportPos, ImportPos, RemotePos};
