@@ -100,7 +100,11 @@ impl<R> Passable<R> {
 
     /// An error with a message for people.
     pub fn error(message: impl Into<SmolStr>) -> Self {
-        Self::Error(Box::new(ErrorValue { message: message.into(), fields: Vec::new(), label: None }))
+        Self::Error(Box::new(ErrorValue {
+            message: message.into(),
+            fields: Vec::new(),
+            label: None,
+        }))
     }
 
     /// The name, if this is a symbol.
@@ -137,6 +141,23 @@ impl<R> Passable<R> {
             Self::Ref(reference) => Some(reference),
             _ => None,
         }
+    }
+
+    /// Whether this is an atom, and so holds no reference.
+    #[must_use]
+    pub const fn is_plain_atom(&self) -> bool {
+        matches!(
+            self,
+            Self::Undefined
+                | Self::Null
+                | Self::Bool(_)
+                | Self::Int(_)
+                | Self::BigInt(_)
+                | Self::Float(_)
+                | Self::String(_)
+                | Self::Symbol(_)
+                | Self::Bytes(_)
+        )
     }
 
     /// What kind of value this is, for error messages.

@@ -1,1 +1,71 @@
 //! Vats: actors, transactional turns and promises.
+//!
+//! A [`Vat`] holds actors and handles one message at a time, in a [`Turn`] that
+//! either takes effect as a whole or not at all. An actor is a [`Behaviour`] behind
+//! a [`Ref`]; it is immutable and changes by answering with the next one. Actors of
+//! the same vat call each other ([`Turn::call`]); to anything else, in another vat
+//! or at a peer, one sends ([`Turn::send`], [`Ref::send`]) and gets a [`Promise`],
+//! to which one can send on before it settles.
+//!
+//! The crate has no event loop and no sockets of its own: a [`Scheduler`] says when
+//! and where vats run, a [`Link`] carries messages to a peer.
+//!
+//! ```
+//! use vat_runtime::{Args, Behaviour, Fault, Manual, Reply, Turn, Value, Vat};
+//!
+//! struct NoisyIncrementer(i64);
+//!
+//! impl Behaviour for NoisyIncrementer {
+//!     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+//!         let by = args.first().map_or(Some(1), Value::as_int).ok_or("not an integer")?;
+//!         let count = self.0 + by;
+//!         let text = format!("My new count is: {count}");
+//!         Ok(Reply::become_with(NoisyIncrementer(count), text))
+//!     }
+//! }
+//!
+//! let hand = Manual::new();
+//! let vat = Vat::new("demo", hand.clone());
+//! let incrementer = vat.spawn(NoisyIncrementer(0));
+//! incrementer.send_only(vec![]);
+//! let answer = incrementer.send(vec![20.into()]);
+//! hand.run_until_idle();
+//! assert_eq!(answer.wait(), Ok("My new count is: 21".into()));
+//! ```
+//!
+//! # Order
+//!
+//! A message to a reference is never overtaken by a later message of the same
+//! sender to the same reference, also while promises settle. What waits in a promise
+//! goes on, in order, before the promise can be seen to have settled. A promise at a
+//! peer that has carried messages goes on sending the same way, unless what it
+//! settled to is reached over the same link.
+
+mod actormap;
+mod behaviour;
+mod cell;
+mod drive;
+mod fault;
+mod link;
+mod promise;
+mod reference;
+mod scheduler;
+mod trampoline;
+mod turn;
+mod vat;
+
+pub use behaviour::{Behaviour, Reply};
+pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
+pub use fault::Fault;
+pub use link::Link;
+pub use promise::{Promise, Resolver, Settling, promise};
+pub use reference::{Identity, Ref, WeakRef};
+pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
+pub use turn::Turn;
+pub use vat::{Limits, Vat};
+
+/// A value in a message: data or a reference.
+pub type Value = captp::Passable<Ref>;
+
+/// The arguments of a message.
+pub type Args = Vec<Value>;

@@ -1,0 +1,249 @@
+//! Session keys, signatures and the ids made from them.
+//!
+//! Owns the Syrup shapes of public keys and signatures
+//! (`[public-key [ecc …]]`, `[sig-val [eddsa …]]`), the public id
+//! (`sha256(sha256(key))`) and the session id (section "Session ID" of the CapTP
+//! draft). Keys come from entropy that the caller passes in.
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use sha2::{Digest as _, Sha256};
+use syrup::{Encoder, Token};
+
+use crate::wire::{Reader, WireError};
+
+/// A SHA-256 digest taken twice, as CapTP ids are.
+pub(crate) fn double_sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(Sha256::digest(bytes)).into()
+}
+
+/// The key pair of one session. Made fresh for each, and forgotten with it.
+pub struct SessionKey(SigningKey);
+
+impl SessionKey {
+    /// The key pair that belongs to 32 bytes of entropy.
+    #[must_use]
+    pub fn from_entropy(entropy: [u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(&entropy))
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs the Syrup of a record. Every caller passes the encoding of a record
+    /// whose label it chose itself, so that signing is never an oracle for bytes
+    /// that a peer picked.
+    pub(crate) fn sign_record(&self, encoded_record: &[u8]) -> Signature {
+        Signature(self.0.sign(encoded_record).to_bytes())
+    }
+}
+
+impl std::fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SessionKey").field(&self.public()).finish()
+    }
+}
+
+/// An Ed25519 public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl PublicKey {
+    /// Whether `signature` is this key's over `message`.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
+        let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
+            return false;
+        };
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
+            .is_ok()
+    }
+
+    /// The public id: what a session's side is called.
+    #[must_use]
+    pub fn id(&self) -> PublicId {
+        let mut bytes = Vec::with_capacity(96);
+        self.encode(&mut Encoder::new(&mut bytes));
+        PublicId(double_sha256(&bytes))
+    }
+
+    /// Writes the `[public-key …]` list.
+    pub(crate) fn encode(&self, out: &mut Encoder<'_>) {
+        out.begin_list();
+        out.symbol("public-key");
+        out.begin_list();
+        out.symbol("ecc");
+        pair(out, "curve", |out| out.symbol("Ed25519"));
+        pair(out, "flags", |out| out.symbol("eddsa"));
+        pair(out, "q", |out| out.bytes(&self.0));
+        out.end_list();
+        out.end_list();
+    }
+
+    /// Reads the `[public-key …]` list.
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, WireError> {
+        input.open_list()?;
+        input.symbol("public-key")?;
+        input.open_list()?;
+        input.symbol("ecc")?;
+        read_pair(input, "curve", |input| input.symbol("Ed25519"))?;
+        read_pair(input, "flags", |input| input.symbol("eddsa"))?;
+        let key = read_pair(input, "q", Reader::bytes32)?;
+        input.close_list()?;
+        input.close_list()?;
+        Ok(Self(key))
+    }
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PublicKey({})", Hex(&self.0))
+    }
+}
+
+/// An Ed25519 signature, `R` then `S`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Signature(pub [u8; 64]);
+
+impl Signature {
+    /// Writes the `[sig-val …]` list.
+    pub(crate) fn encode(&self, out: &mut Encoder<'_>) {
+        let (r, s) = self.0.split_at(32);
+        out.begin_list();
+        out.symbol("sig-val");
+        out.begin_list();
+        out.symbol("eddsa");
+        pair(out, "r", |out| out.bytes(r));
+        pair(out, "s", |out| out.bytes(s));
+        out.end_list();
+        out.end_list();
+    }
+
+    /// Reads the `[sig-val …]` list.
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, WireError> {
+        input.open_list()?;
+        input.symbol("sig-val")?;
+        input.open_list()?;
+        input.symbol("eddsa")?;
+        let r = read_pair(input, "r", Reader::bytes32)?;
+        let s = read_pair(input, "s", Reader::bytes32)?;
+        input.close_list()?;
+        input.close_list()?;
+        let mut both = [0; 64];
+        let (low, high) = both.split_at_mut(32);
+        low.copy_from_slice(&r);
+        high.copy_from_slice(&s);
+        Ok(Self(both))
+    }
+}
+
+impl std::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signature({})", Hex(&self.0))
+    }
+}
+
+/// The public id of one side of a session.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicId(pub [u8; 32]);
+
+impl std::fmt::Debug for PublicId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PublicId({})", Hex(&self.0))
+    }
+}
+
+/// The id of a session, the same on both sides.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub [u8; 32]);
+
+impl SessionId {
+    /// The id of the session between two sides, in either order.
+    #[must_use]
+    pub fn between(one: PublicId, other: PublicId) -> Self {
+        let (lower, higher) = if one <= other {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        let mut bytes = Vec::with_capacity(69);
+        bytes.extend_from_slice(b"prot0");
+        bytes.extend_from_slice(&lower.0);
+        bytes.extend_from_slice(&higher.0);
+        Self(double_sha256(&bytes))
+    }
+}
+
+impl std::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionId({})", Hex(&self.0))
+    }
+}
+
+/// The digest of a swiss number: enough to recognise it, not to use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SwissDigest([u8; 32]);
+
+impl SwissDigest {
+    /// The digest of a swiss number.
+    #[must_use]
+    pub fn of(swiss: &[u8]) -> Self {
+        Self(Sha256::digest(swiss).into())
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn pair(out: &mut Encoder<'_>, name: &str, value: impl FnOnce(&mut Encoder<'_>)) {
+    out.begin_list();
+    out.symbol(name);
+    value(out);
+    out.end_list();
+}
+
+fn read_pair<'a, T>(
+    input: &mut Reader<'a>,
+    name: &'static str,
+    value: impl FnOnce(&mut Reader<'a>) -> Result<T, WireError>,
+) -> Result<T, WireError> {
+    input.open_list()?;
+    input.symbol(name)?;
+    let value = value(input)?;
+    input.close_list()?;
+    Ok(value)
+}
+
+impl<'a> Reader<'a> {
+    fn open_list(&mut self) -> Result<(), WireError> {
+        self.expect("a list", |token| matches!(token, Token::ListStart))
+    }
+
+    fn close_list(&mut self) -> Result<(), WireError> {
+        self.expect("the end of a list", |token| matches!(token, Token::ListEnd))
+    }
+
+    fn symbol(&mut self, name: &'static str) -> Result<(), WireError> {
+        self.expect(
+            name,
+            |token| matches!(token, Token::Symbol(found) if *found == name),
+        )
+    }
+
+    fn bytes32(&mut self) -> Result<[u8; 32], WireError> {
+        let offset = self.offset();
+        match self.token()? {
+            Token::Bytes(bytes) => bytes
+                .try_into()
+                .map_err(|_| WireError::unexpected(offset, "32 bytes")),
+            _ => Err(WireError::unexpected(offset, "32 bytes")),
+        }
+    }
+}

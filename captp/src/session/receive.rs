@@ -1,0 +1,341 @@
+//! Operations that come in.
+
+use bytes::Bytes;
+use syrup::Token;
+
+use super::{Event, Part, Question, Recipient, Session, State};
+use crate::dialect::Heard;
+use crate::error::{PeerViolation, SessionEnd};
+use crate::passable::Passable;
+use crate::position::{AnswerPos, ExportPos};
+use crate::runtime::Runtime;
+use crate::tables::Exported;
+use crate::value::{Fatal, Incoming};
+use crate::wire::{Reader, WireError};
+
+/// Whom an operation names, before it is known whether that is allowed.
+enum Target<R: Runtime> {
+    Bootstrap,
+    Reference(R::Ref),
+    Resolver(ExportPos),
+    Idle,
+}
+
+impl<R: Runtime> Session<R> {
+    /// Acts on one whole message.
+    pub(super) fn receive_message(
+        &mut self,
+        runtime: &mut R,
+        message: &Bytes,
+    ) -> Result<(), Fatal> {
+        let decoding = self.decoding;
+        let input = &mut Reader::new(message, &decoding);
+        let op = input.record("an operation")?;
+        match (&self.state, op) {
+            (_, "op:abort") => return self.aborted(input),
+            (State::Greeting, "op:start-session") => return self.greeted(input),
+            (State::Greeting, _) => return Err(PeerViolation::NotStarted.into()),
+            (State::Ended, _) => return Ok(()),
+            (State::Live, _) => {}
+        }
+        match op {
+            "op:deliver" => self.delivered(runtime, input, true)?,
+            "op:deliver-only" => {
+                self.dialect.hear(Heard::SuiteFebruary);
+                self.delivered(runtime, input, false)?;
+            }
+            "op:listen" => self.listened(runtime, input)?,
+            "op:get" | "op:index" | "op:untag" => self.extracted(runtime, op, input)?,
+            "op:gc-exports" | "op:gc-export" => self.exports_released(op, input)?,
+            "op:gc-answers" | "op:gc-answer" => self.answers_released(op, input)?,
+            "op:start-session" => return Err(PeerViolation::StartedTwice.into()),
+            _ => return Err(PeerViolation::UnknownOperation.into()),
+        }
+        input.record_end()?;
+        Ok(input.end()?)
+    }
+
+    fn aborted(&mut self, input: &mut Reader<'_>) -> Result<(), Fatal> {
+        let reason = match input.token()? {
+            Token::String(reason) => reason.chars().take(1024).collect(),
+            _ => "no reason given".to_owned(),
+        };
+        Err(Box::new(SessionEnd::PeerAborted(reason)))
+    }
+
+    fn target(&mut self, input: &mut Reader<'_>) -> Result<Target<R>, Fatal> {
+        let offset = input.offset();
+        let label = input.record("a target")?;
+        let pos = input.position()?;
+        input.record_end()?;
+        match label {
+            "desc:export" => {
+                let pos = ExportPos(pos);
+                Ok(match self.tables.exported(pos)? {
+                    Exported::Bootstrap => Target::Bootstrap,
+                    Exported::Reference { reference, .. } => Target::Reference(reference.clone()),
+                    Exported::Resolver(_) => Target::Resolver(pos),
+                    Exported::Idle => Target::Idle,
+                })
+            }
+            "desc:answer" => Ok(Target::Reference(
+                self.tables.answer(AnswerPos(pos))?.clone(),
+            )),
+            _ => Err(WireError::unexpected(offset, "a target").into()),
+        }
+    }
+
+    /// A target of operations that only promises understand.
+    fn promise_target(&mut self, input: &mut Reader<'_>) -> Result<R::Ref, Fatal> {
+        match self.target(input)? {
+            Target::Reference(reference) => Ok(reference),
+            Target::Resolver(pos) => Err(PeerViolation::NoSuchExport(pos).into()),
+            Target::Bootstrap | Target::Idle => {
+                Err(PeerViolation::NoSuchExport(ExportPos(0)).into())
+            }
+        }
+    }
+
+    fn delivered(
+        &mut self,
+        runtime: &mut R,
+        input: &mut Reader<'_>,
+        answerable: bool,
+    ) -> Result<(), Fatal> {
+        let to = self.target(input)?;
+        input.expect("a list of arguments", |token| {
+            matches!(token, Token::ListStart)
+        })?;
+        let args = Incoming {
+            tables: &mut self.tables,
+            runtime,
+        }
+        .list(input)?;
+        let question = if answerable {
+            self.question(runtime, input)?
+        } else {
+            None
+        };
+        match to {
+            Target::Bootstrap => {
+                let to = Recipient::Bootstrap;
+                self.events.push_back(Event::Deliver { to, args, question });
+            }
+            Target::Reference(reference) => {
+                let to = Recipient::Reference(reference);
+                self.events.push_back(Event::Deliver { to, args, question });
+            }
+            Target::Resolver(pos) => {
+                self.settled(pos, args)?;
+                self.acknowledge(question);
+            }
+            Target::Idle => self.acknowledge(question),
+        }
+        Ok(())
+    }
+
+    /// The last two fields of `op:deliver`.
+    fn question(
+        &mut self,
+        runtime: &mut R,
+        input: &mut Reader<'_>,
+    ) -> Result<Option<Question<R>>, Fatal> {
+        let answer = self.answer_field(input)?;
+        let offset = input.offset();
+        let listener = match input.token()? {
+            Token::Bool(false) => {
+                self.dialect.hear(Heard::One);
+                None
+            }
+            Token::RecordStart => {
+                let expected = WireError::unexpected(offset, "a resolver");
+                let Token::Symbol(label) = input.token()? else {
+                    return Err(expected.into());
+                };
+                let mut incoming = Incoming {
+                    tables: &mut self.tables,
+                    runtime,
+                };
+                Some(incoming.descriptor(label, input)?.ok_or(expected)?)
+            }
+            _ => return Err(WireError::unexpected(offset, "a resolver or false").into()),
+        };
+        if answer.is_none() && listener.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.open_question(runtime, answer, listener)))
+    }
+
+    fn answer_field(&mut self, input: &mut Reader<'_>) -> Result<Option<AnswerPos>, Fatal> {
+        let offset = input.offset();
+        let pos = match input.token()? {
+            Token::Bool(false) => return Ok(None),
+            Token::Int(pos) => u64::try_from(pos).ok().map(AnswerPos),
+            _ => None,
+        };
+        let pos = pos.ok_or(WireError::unexpected(offset, "an answer position or false"))?;
+        self.tables.room_to_answer(pos)?;
+        Ok(Some(pos))
+    }
+
+    fn open_question(
+        &mut self,
+        runtime: &mut R,
+        answer: Option<AnswerPos>,
+        listener: Option<R::Ref>,
+    ) -> Question<R> {
+        let (promise, resolver) = runtime.promise();
+        if let Some(pos) = answer {
+            self.tables.add_answer(pos, promise.clone());
+        }
+        Question {
+            promise,
+            resolver,
+            listener,
+        }
+    }
+
+    /// `fulfill value` or `break reason`, said to a resolver of ours.
+    fn settled(
+        &mut self,
+        pos: ExportPos,
+        mut args: Vec<Passable<R::Ref>>,
+    ) -> Result<(), PeerViolation> {
+        let Exported::Resolver(slot) = self.tables.exported(pos)? else {
+            return Ok(());
+        };
+        let Some(resolver) = slot.take() else {
+            // A promise settles once; what comes later is dropped as it would be by
+            // a resolver object.
+            self.drop_values(args);
+            return Ok(());
+        };
+        let verb = args.first().and_then(Passable::as_symbol);
+        let fulfilled = match verb {
+            Some("fulfill") => Some(true),
+            Some("break") => Some(false),
+            _ => None,
+        };
+        let outcome = match fulfilled {
+            Some(fulfilled) => {
+                let value = if args.len() > 1 {
+                    args.swap_remove(1)
+                } else {
+                    Passable::Undefined
+                };
+                if fulfilled { Ok(value) } else { Err(value) }
+            }
+            None => Err(Passable::error(
+                "the answer was neither fulfilled nor broken",
+            )),
+        };
+        self.drop_values(args);
+        self.events.push_back(Event::Settled { resolver, outcome });
+        Ok(())
+    }
+
+    /// Answers a question that was put to a resolver.
+    fn acknowledge(&mut self, question: Option<Question<R>>) {
+        self.events.extend(question.map(Event::Acknowledge));
+    }
+
+    /// Unused arguments may hold references, which the runtime drops, not we.
+    fn drop_values(&mut self, args: Vec<Passable<R::Ref>>) {
+        if args.iter().any(|value| !value.is_plain_atom()) {
+            self.events.push_back(Event::Unused(args));
+        }
+    }
+
+    fn listened(&mut self, runtime: &mut R, input: &mut Reader<'_>) -> Result<(), Fatal> {
+        let to = self.promise_target(input)?;
+        let offset = input.offset();
+        let label = input.record("a listener")?;
+        let listener = Incoming {
+            tables: &mut self.tables,
+            runtime,
+        }
+        .descriptor(label, input)?
+        .ok_or(WireError::unexpected(offset, "a listener"))?;
+        self.events.push_back(Event::Listen { to, listener });
+        // The third field, whether partial resolutions are wanted, is gone from the
+        // draft; promises here tell of nothing but their end.
+        self.optional_bool(input)
+    }
+
+    /// Reads a boolean if the record has one more field. The record's end is left.
+    fn optional_bool(&mut self, input: &mut Reader<'_>) -> Result<(), Fatal> {
+        if input.at_record_end() {
+            return Ok(());
+        }
+        Ok(input.expect("a boolean", |token| matches!(token, Token::Bool(_)))?)
+    }
+
+    fn extracted(
+        &mut self,
+        runtime: &mut R,
+        op: &str,
+        input: &mut Reader<'_>,
+    ) -> Result<(), Fatal> {
+        let from = self.promise_target(input)?;
+        let offset = input.offset();
+        let part = match (op, input.token()?) {
+            ("op:get", Token::String(field) | Token::Symbol(field)) => Part::Field(field.into()),
+            ("op:untag", Token::String(tag) | Token::Symbol(tag)) => Part::Tagged(tag.into()),
+            ("op:index", Token::Int(index)) => Part::Index(
+                u64::try_from(index).map_err(|_| WireError::unexpected(offset, "an index"))?,
+            ),
+            _ => return Err(WireError::unexpected(offset, "a field, index or tag").into()),
+        };
+        let offset = input.offset();
+        let answer = self
+            .answer_field(input)?
+            .ok_or(WireError::unexpected(offset, "an answer position"))?;
+        let question = self.open_question(runtime, Some(answer), None);
+        self.events.push_back(Event::Extract {
+            from,
+            part,
+            question,
+        });
+        Ok(())
+    }
+
+    fn exports_released(&mut self, op: &str, input: &mut Reader<'_>) -> Result<(), Fatal> {
+        self.hear_gc(op == "op:gc-exports");
+        let positions = input.positions()?;
+        let deltas = input.positions()?;
+        if positions.len() != deltas.len() {
+            return Err(PeerViolation::UnevenGc.into());
+        }
+        for (pos, delta) in positions.into_iter().zip(deltas) {
+            match self.tables.release_export(ExportPos(pos), delta)? {
+                Some(Exported::Reference { reference, .. }) => {
+                    self.events.push_back(Event::Dropped(reference));
+                }
+                Some(Exported::Resolver(Some(resolver))) => {
+                    let reason = "the other side will not answer";
+                    let outcome = Err(Passable::error(reason));
+                    self.events.push_back(Event::Settled { resolver, outcome });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn answers_released(&mut self, op: &str, input: &mut Reader<'_>) -> Result<(), Fatal> {
+        self.hear_gc(op == "op:gc-answers");
+        for pos in input.positions()? {
+            let promise = self.tables.release_answer(AnswerPos(pos))?;
+            self.events.push_back(Event::Dropped(promise));
+        }
+        Ok(())
+    }
+
+    fn hear_gc(&mut self, plural: bool) {
+        self.dialect.hear(if plural {
+            Heard::One
+        } else {
+            Heard::SuiteFebruary
+        });
+    }
+}

@@ -1,0 +1,287 @@
+//! Operations that go out.
+
+use super::{Session, State};
+use crate::dialect::{FireAndForget, Gc};
+use crate::error::ApiMisuse;
+use crate::outbox::Mark;
+use crate::passable::Passable;
+use crate::position::{AnswerPos, RemotePos};
+use crate::runtime::Runtime;
+use crate::tables::Released;
+use crate::value::{Outgoing, descriptor};
+
+/// How many releases are held back, at most, from a peer that has not been heard.
+const HOLD_RELEASES: usize = 64;
+
+/// How many releases are worth an operation of their own.
+const RELEASE_BATCH: usize = 32;
+
+/// A message that could not be sent, with what was to hear its answer.
+#[derive(Debug)]
+pub struct Unsent<T> {
+    /// Why.
+    pub why: ApiMisuse,
+    /// The resolver that was given.
+    pub resolver: Option<T>,
+}
+
+impl<R: Runtime> Session<R> {
+    /// Sends a message to something of the peer's.
+    ///
+    /// With a resolver, gives the position under which the answer may be sent
+    /// messages before it is there; it is used until [`Session::release`].
+    ///
+    /// # Errors
+    ///
+    /// The message is not sent, and the tables are as before, if the session is not
+    /// live, a limit is reached, or an argument can't be encoded.
+    pub fn deliver(
+        &mut self,
+        runtime: &mut R,
+        to: RemotePos,
+        args: &[Passable<R::Ref>],
+        resolver: Option<R::Resolver>,
+    ) -> Result<Option<AnswerPos>, Unsent<R::Resolver>> {
+        if !self.is_live() {
+            return Err(Unsent {
+                why: ApiMisuse::Ended,
+                resolver,
+            });
+        }
+        let mark = self.outbox.mark();
+        let written = match resolver {
+            Some(resolver) => self.write_question(runtime, to, args, resolver).map(Some),
+            None => self
+                .write_statement(runtime, to, args)
+                .map(|()| None)
+                .map_err(|why| Unsent {
+                    why,
+                    resolver: None,
+                }),
+        };
+        self.finish(&mark, written)
+    }
+
+    /// Asks to be told when something of the peer's settles.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::deliver`].
+    pub fn listen(
+        &mut self,
+        to: RemotePos,
+        resolver: R::Resolver,
+    ) -> Result<(), Unsent<R::Resolver>> {
+        if !self.is_live() {
+            return Err(Unsent {
+                why: ApiMisuse::Ended,
+                resolver: Some(resolver),
+            });
+        }
+        let mark = self.outbox.mark();
+        let written = self
+            .tables
+            .export_resolver(resolver)
+            .map_err(|(limit, resolver)| Unsent {
+                why: limit.into(),
+                resolver: Some(resolver),
+            });
+        let written = written.map(|pos| {
+            let wants_partial = self.dialect.listen_wants_partial;
+            let mut out = self.outbox.encoder();
+            out.begin_record();
+            out.symbol("op:listen");
+            target(&mut out, to);
+            descriptor(&mut out, "desc:import-object", pos.0);
+            if wants_partial {
+                out.bool(false);
+            }
+            out.end_record();
+        });
+        self.finish(&mark, written)
+    }
+
+    fn write_question(
+        &mut self,
+        runtime: &mut R,
+        to: RemotePos,
+        args: &[Passable<R::Ref>],
+        resolver: R::Resolver,
+    ) -> Result<AnswerPos, Unsent<R::Resolver>> {
+        let resolve_me = self
+            .tables
+            .export_resolver(resolver)
+            .map_err(|(limit, resolver)| Unsent {
+                why: limit.into(),
+                resolver: Some(resolver),
+            })?;
+        // From here on the tables hold the resolver, and give it back in `finish`.
+        let unsent = |why| Unsent {
+            why,
+            resolver: None,
+        };
+        let answer = self.tables.ask().map_err(|limit| unsent(limit.into()))?;
+        self.write_message(runtime, "op:deliver", to, args)
+            .map_err(unsent)?;
+        let mut out = self.outbox.encoder();
+        out.uint(answer.0);
+        descriptor(&mut out, "desc:import-object", resolve_me.0);
+        out.end_record();
+        Ok(answer)
+    }
+
+    fn write_statement(
+        &mut self,
+        runtime: &mut R,
+        to: RemotePos,
+        args: &[Passable<R::Ref>],
+    ) -> Result<(), ApiMisuse> {
+        match self.dialect.fire_and_forget {
+            FireAndForget::DeliverOnly => {
+                self.write_message(runtime, "op:deliver-only", to, args)?;
+            }
+            FireAndForget::NoResolver => {
+                self.write_message(runtime, "op:deliver", to, args)?;
+                let mut out = self.outbox.encoder();
+                out.bool(false);
+                out.bool(false);
+            }
+            FireAndForget::IdleResolver => {
+                self.write_message(runtime, "op:deliver", to, args)?;
+                let idle = self.tables.export_idle()?;
+                let mut out = self.outbox.encoder();
+                out.bool(false);
+                descriptor(&mut out, "desc:import-object", idle.0);
+            }
+        }
+        self.outbox.encoder().end_record();
+        Ok(())
+    }
+
+    /// The fields that all deliveries begin with.
+    fn write_message(
+        &mut self,
+        runtime: &mut R,
+        op: &str,
+        to: RemotePos,
+        args: &[Passable<R::Ref>],
+    ) -> Result<(), ApiMisuse> {
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol(op);
+        target(&mut out, to);
+        let max_depth = self.config.limits.message_depth;
+        let (tables, out) = (&mut self.tables, &mut self.outbox);
+        Outgoing {
+            tables,
+            runtime,
+            out,
+            max_depth,
+        }
+        .list(args, 1)
+    }
+
+    /// Keeps a message that was written whole, and takes back what of it was written
+    /// when it was not.
+    fn finish<T>(
+        &mut self,
+        mark: &Mark,
+        written: Result<T, Unsent<R::Resolver>>,
+    ) -> Result<T, Unsent<R::Resolver>> {
+        let limit = self.config.limits.message_size;
+        let written = match written {
+            Ok(_) if self.outbox.since(mark) > limit => Err(Unsent {
+                why: ApiMisuse::TooLong(limit),
+                resolver: None,
+            }),
+            written => written,
+        };
+        match written {
+            Ok(done) => {
+                self.tables.commit_message();
+                self.traffic.messages_out += 1;
+                Ok(done)
+            }
+            Err(unsent) => {
+                self.outbox.rewind(mark);
+                let resolver = self.tables.abandon_message().or(unsent.resolver);
+                Err(Unsent { resolver, ..unsent })
+            }
+        }
+    }
+
+    pub(super) fn send_abort(&mut self, reason: &str) {
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol("op:abort");
+        out.string(reason);
+        out.end_record();
+        self.traffic.messages_out += 1;
+    }
+
+    /// Whether the peer may be told of what was let go.
+    pub(super) fn may_send_released(&self) -> bool {
+        let waiting = self.tables.released.len();
+        matches!(self.state, State::Live)
+            && waiting > 0
+            && (self.dialect.gc != Gc::Held || waiting >= HOLD_RELEASES)
+    }
+
+    /// Tells the peer what was let go, if it is time to.
+    pub(super) fn send_released(&mut self, idle: bool) {
+        let due = idle || !self.outbox.is_empty() || self.tables.released.len() >= RELEASE_BATCH;
+        if !due || !self.may_send_released() {
+            return;
+        }
+        let Released {
+            mut imports,
+            mut answers,
+        } = std::mem::take(&mut self.tables.released);
+        let singular = self.dialect.gc == Gc::Singular;
+        let mut out = self.outbox.encoder();
+        if !imports.is_empty() {
+            out.begin_record();
+            out.symbol(if singular {
+                "op:gc-export"
+            } else {
+                "op:gc-exports"
+            });
+            out.begin_list();
+            imports.iter().for_each(|(pos, _)| out.uint(pos.0));
+            out.end_list();
+            out.begin_list();
+            imports.iter().for_each(|(_, delta)| out.uint(*delta));
+            out.end_list();
+            out.end_record();
+            self.traffic.messages_out += 1;
+        }
+        if !answers.is_empty() {
+            out.begin_record();
+            out.symbol(if singular {
+                "op:gc-answer"
+            } else {
+                "op:gc-answers"
+            });
+            out.begin_list();
+            answers.iter().for_each(|pos| out.uint(pos.0));
+            out.end_list();
+            out.end_record();
+            self.traffic.messages_out += 1;
+        }
+        for pos in answers.drain(..) {
+            self.tables.forget_question(pos);
+        }
+        imports.clear();
+        // The allocations are kept for the next batch.
+        self.tables.released = Released { imports, answers };
+    }
+}
+
+/// Writes whom a message is for.
+#[inline]
+fn target(out: &mut syrup::Encoder<'_>, to: RemotePos) {
+    match to {
+        RemotePos::Import(pos) => descriptor(out, "desc:export", pos.0),
+        RemotePos::Answer(pos) => descriptor(out, "desc:answer", pos.0),
+    }
+}

@@ -1,0 +1,417 @@
+//! Passables on the wire, references included.
+//!
+//! Decoding turns descriptors into references on the way, in one pass and without
+//! an intermediate tree; encoding does the reverse and counts what it exports.
+
+use syrup::{Encoder, Token};
+
+use crate::error::{ApiMisuse, PeerViolation, SessionEnd};
+use crate::outbox::Outbox;
+use crate::passable::{ErrorValue, Passable, Record, Tagged};
+use crate::position::{AnswerPos, ExportPos, ImportPos, RemotePos};
+use crate::runtime::{Identity, Runtime};
+use crate::tables::{Exported, Tables};
+use crate::wire::{self, Reader, WireError};
+
+/// Why decoding stopped. Boxed: it is rare, and the way in is hot.
+pub(crate) type Fatal = Box<SessionEnd>;
+
+impl From<WireError> for Fatal {
+    fn from(error: WireError) -> Self {
+        Self::new(error.into())
+    }
+}
+
+impl From<crate::LimitExceeded> for Fatal {
+    fn from(error: crate::LimitExceeded) -> Self {
+        Self::new(error.into())
+    }
+}
+
+/// Decodes values for a session.
+pub(crate) struct Incoming<'s, R: Runtime> {
+    pub(crate) tables: &'s mut Tables<R>,
+    pub(crate) runtime: &'s mut R,
+}
+
+type Value<R> = Passable<<R as Runtime>::Ref>;
+
+impl<R: Runtime> Incoming<'_, R> {
+    /// The next value.
+    pub(crate) fn value(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
+        let offset = input.offset();
+        let token = input.token()?;
+        self.after(token, offset, input)
+    }
+
+    /// The elements up to the end of a list that has been opened.
+    pub(crate) fn list(&mut self, input: &mut Reader<'_>) -> Result<Vec<Value<R>>, Fatal> {
+        self.until(input, &Token::ListEnd)
+    }
+
+    fn until(&mut self, input: &mut Reader<'_>, end: &Token<'_>) -> Result<Vec<Value<R>>, Fatal> {
+        let mut values = Vec::new();
+        loop {
+            let offset = input.offset();
+            let token = input.token()?;
+            if token == *end {
+                return Ok(values);
+            }
+            values.push(self.after(token, offset, input)?);
+        }
+    }
+
+    fn after(
+        &mut self,
+        token: Token<'_>,
+        offset: usize,
+        input: &mut Reader<'_>,
+    ) -> Result<Value<R>, Fatal> {
+        Ok(match token {
+            Token::Bool(value) => Passable::Bool(value),
+            Token::Int(value) => Passable::Int(value),
+            Token::BigInt(digits) => Passable::from(digits.to_bigint()),
+            Token::F32(value) => Passable::Float(value.into()),
+            Token::F64(value) => Passable::Float(value),
+            Token::Bytes(bytes) => Passable::Bytes(input.share(bytes)),
+            Token::String(text) => Passable::String(text.into()),
+            Token::Symbol(name) => Passable::Symbol(name.into()),
+            Token::ListStart => Passable::List(self.list(input)?),
+            Token::SetStart => Passable::Set(self.until(input, &Token::SetEnd)?),
+            Token::DictStart => self.dict(input)?,
+            Token::RecordStart => self.record(input)?,
+            Token::ListEnd | Token::SetEnd | Token::DictEnd | Token::RecordEnd => {
+                return Err(WireError::unexpected(offset, "a value").into());
+            }
+        })
+    }
+
+    /// A struct if all keys are strings, else a map.
+    fn dict(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
+        let mut fields = Vec::new();
+        loop {
+            let offset = input.offset();
+            match input.token()? {
+                Token::DictEnd => return Ok(Passable::Struct(fields)),
+                Token::String(key) => {
+                    let key = key.into();
+                    fields.push((key, self.value(input)?));
+                }
+                other => {
+                    let fields = fields.into_iter();
+                    let mut entries: Vec<_> = fields
+                        .map(|(key, value)| (Passable::String(key), value))
+                        .collect();
+                    let key = self.after(other, offset, input)?;
+                    entries.push((key, self.value(input)?));
+                    return self.map(entries, input);
+                }
+            }
+        }
+    }
+
+    fn map(
+        &mut self,
+        mut entries: Vec<(Value<R>, Value<R>)>,
+        input: &mut Reader<'_>,
+    ) -> Result<Value<R>, Fatal> {
+        loop {
+            let offset = input.offset();
+            let token = input.token()?;
+            if token == Token::DictEnd {
+                return Ok(Passable::Map(entries));
+            }
+            let key = self.after(token, offset, input)?;
+            entries.push((key, self.value(input)?));
+        }
+    }
+
+    fn record(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
+        let offset = input.offset();
+        let token = input.token()?;
+        let Token::Symbol(label) = token else {
+            let label = self.after(token, offset, input)?;
+            let fields = self.until(input, &Token::RecordEnd)?;
+            return Ok(Passable::Record(Box::new(Record { label, fields })));
+        };
+        if let Some(reference) = self.descriptor(label, input)? {
+            return Ok(Passable::Ref(reference));
+        }
+        let value = match label {
+            "ocapn-sturdyref" => return Ok(input.sturdyref_fields()?.into()),
+            "desc:tagged" | "user-record" => return self.tagged(input),
+            "void" => Passable::Undefined,
+            "null" => Passable::Null,
+            "desc:error" | "exn:fail:mystery" => return self.error(label, input),
+            _ => {
+                let label = Passable::Symbol(label.into());
+                let fields = self.until(input, &Token::RecordEnd)?;
+                return Ok(Passable::Record(Box::new(Record { label, fields })));
+            }
+        };
+        input.record_end()?;
+        Ok(value)
+    }
+
+    /// The reference that a descriptor stands for, if `label` is a descriptor's.
+    pub(crate) fn descriptor(
+        &mut self,
+        label: &str,
+        input: &mut Reader<'_>,
+    ) -> Result<Option<R::Ref>, Fatal> {
+        let reference = match label {
+            "desc:import-object" | "desc:import-promise" => {
+                let pos = ImportPos(input.position()?);
+                self.tables
+                    .import(self.runtime, pos, label == "desc:import-promise")?
+            }
+            "desc:export" => {
+                let pos = ExportPos(input.position()?);
+                match self.tables.exported(pos)? {
+                    Exported::Reference { reference, .. } => reference.clone(),
+                    // The bootstrap object and resolvers are for sending messages
+                    // to, not for passing on: no honest peer has reason to.
+                    _ => return Err(PeerViolation::NoSuchExport(pos).into()),
+                }
+            }
+            "desc:answer" => self.tables.answer(AnswerPos(input.position()?))?.clone(),
+            _ => return Ok(None),
+        };
+        input.record_end()?;
+        Ok(Some(reference))
+    }
+
+    fn tagged(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
+        let offset = input.offset();
+        let (Token::Symbol(tag) | Token::String(tag)) = input.token()? else {
+            return Err(WireError::unexpected(offset, "a tag").into());
+        };
+        let tag = tag.into();
+        let value = self.value(input)?;
+        input.record_end()?;
+        Ok(Passable::Tagged(Box::new(Tagged { tag, value })))
+    }
+
+    fn error(&mut self, label: &str, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
+        let mut fields = self.until(input, &Token::RecordEnd)?;
+        let message = match fields.first() {
+            Some(Passable::String(message)) => {
+                let message = message.clone();
+                fields.remove(0);
+                message
+            }
+            _ => "the other side does not say what went wrong".into(),
+        };
+        let label = (label != "desc:error").then(|| label.into());
+        Ok(Passable::Error(Box::new(ErrorValue {
+            message,
+            fields,
+            label,
+        })))
+    }
+}
+
+/// Encodes values for a session. On an error the caller rewinds outbox and tables.
+pub(crate) struct Outgoing<'s, R: Runtime> {
+    pub(crate) tables: &'s mut Tables<R>,
+    pub(crate) runtime: &'s mut R,
+    pub(crate) out: &'s mut Outbox,
+    pub(crate) max_depth: usize,
+}
+
+impl<R: Runtime> Outgoing<'_, R> {
+    /// A list of values.
+    pub(crate) fn list(&mut self, values: &[Value<R>], depth: usize) -> Result<(), ApiMisuse> {
+        self.out.encoder().begin_list();
+        for value in values {
+            self.value(value, depth + 1)?;
+        }
+        self.out.encoder().end_list();
+        Ok(())
+    }
+
+    /// A value inside `depth` containers.
+    pub(crate) fn value(&mut self, value: &Value<R>, depth: usize) -> Result<(), ApiMisuse> {
+        if depth >= self.max_depth {
+            return Err(ApiMisuse::TooDeep(self.max_depth));
+        }
+        match value {
+            Passable::Undefined => self.empty_record("void"),
+            Passable::Null => self.empty_record("null"),
+            Passable::Bool(value) => self.out.encoder().bool(*value),
+            Passable::Int(value) => self.out.encoder().int(*value),
+            Passable::BigInt(value) => self.out.encoder().bigint(value),
+            Passable::Float(value) => {
+                // One NaN on the wire.
+                self.out
+                    .encoder()
+                    .f64(if value.is_nan() { f64::NAN } else { *value });
+            }
+            Passable::String(text) => self.out.encoder().string(text),
+            Passable::Symbol(name) => self.out.encoder().symbol(name),
+            Passable::Bytes(bytes) => self.out.bytes(bytes),
+            Passable::List(values) => self.list(values, depth)?,
+            Passable::Struct(fields) => self.fields(fields, depth)?,
+            Passable::Map(entries) => self.map(entries, depth)?,
+            Passable::Set(values) => self.set(values, depth)?,
+            Passable::Tagged(tagged) => {
+                self.open_record("desc:tagged");
+                self.out.encoder().symbol(&tagged.tag);
+                self.value(&tagged.value, depth + 1)?;
+                self.out.encoder().end_record();
+            }
+            // Goblins and Endo each end the session over the other's error record;
+            // a string is understood by all.
+            Passable::Error(error) => self.out.encoder().string(&error.message),
+            Passable::Sturdyref(sturdyref) => {
+                wire::encode_sturdyref(&mut self.out.encoder(), sturdyref);
+            }
+            Passable::Record(record) => {
+                self.out.encoder().begin_record();
+                self.value(&record.label, depth + 1)?;
+                for field in &record.fields {
+                    self.value(field, depth + 1)?;
+                }
+                self.out.encoder().end_record();
+            }
+            Passable::Ref(reference) => self.reference(reference, depth)?,
+        }
+        Ok(())
+    }
+
+    /// A descriptor, or the value of a promise that has one.
+    pub(crate) fn reference(&mut self, reference: &R::Ref, depth: usize) -> Result<(), ApiMisuse> {
+        match self.runtime.identify(reference) {
+            Identity::Local { key, promise } => {
+                let pos = self.tables.export(reference, key)?;
+                let label = if promise {
+                    "desc:import-promise"
+                } else {
+                    "desc:import-object"
+                };
+                descriptor(&mut self.out.encoder(), label, pos.0);
+            }
+            Identity::Remote {
+                pos: RemotePos::Import(pos),
+                ..
+            } => {
+                descriptor(&mut self.out.encoder(), "desc:export", pos.0);
+            }
+            // Goblins has no descriptor for the peer's answers among arguments; a
+            // promise of ours that follows the answer is understood by all.
+            Identity::Remote {
+                pos: RemotePos::Answer(_),
+                key,
+            } => {
+                let pos = self.tables.export(reference, key)?;
+                descriptor(&mut self.out.encoder(), "desc:import-promise", pos.0);
+            }
+            Identity::Value(value) => self.value(value, depth)?,
+        }
+        Ok(())
+    }
+
+    fn fields(
+        &mut self,
+        fields: &[(smol_str::SmolStr, Value<R>)],
+        depth: usize,
+    ) -> Result<(), ApiMisuse> {
+        let mut order: Vec<_> = fields.iter().collect();
+        let key = |text: &str| {
+            let mut bytes = Vec::with_capacity(text.len() + 4);
+            Encoder::new(&mut bytes).string(text);
+            bytes
+        };
+        order.sort_by_cached_key(|(text, _)| key(text));
+        if order
+            .windows(2)
+            .any(|pair| matches!(pair, [(one, _), (two, _)] if one == two))
+        {
+            return Err(ApiMisuse::DuplicateKey);
+        }
+        self.out.encoder().begin_dict();
+        for (text, value) in order {
+            self.out.encoder().string(text);
+            self.value(value, depth + 1)?;
+        }
+        self.out.encoder().end_dict();
+        Ok(())
+    }
+
+    fn map(&mut self, entries: &[(Value<R>, Value<R>)], depth: usize) -> Result<(), ApiMisuse> {
+        let keys = self.sorted(entries.iter().map(|(key, _)| key), depth)?;
+        self.out.encoder().begin_dict();
+        for (key, index) in keys {
+            self.out.encoder().raw(&key);
+            if let Some((_, value)) = entries.get(index) {
+                self.value(value, depth + 1)?;
+            }
+        }
+        self.out.encoder().end_dict();
+        Ok(())
+    }
+
+    fn set(&mut self, values: &[Value<R>], depth: usize) -> Result<(), ApiMisuse> {
+        let values = self.sorted(values.iter(), depth)?;
+        self.out.encoder().begin_set();
+        for (value, _) in values {
+            self.out.encoder().raw(&value);
+        }
+        self.out.encoder().end_set();
+        Ok(())
+    }
+
+    /// The encodings of `values` in canonical order, with where they were.
+    fn sorted<'v>(
+        &mut self,
+        values: impl Iterator<Item = &'v Value<R>>,
+        depth: usize,
+    ) -> Result<Vec<(Vec<u8>, usize)>, ApiMisuse>
+    where
+        R::Ref: 'v,
+    {
+        let mut encoded = Vec::new();
+        for (index, value) in values.enumerate() {
+            let mut out = Outbox::default();
+            let (tables, runtime) = (&mut *self.tables, &mut *self.runtime);
+            let mut part = Outgoing {
+                tables,
+                runtime,
+                out: &mut out,
+                max_depth: self.max_depth,
+            };
+            part.value(value, depth + 1)?;
+            let mut bytes = Vec::new();
+            out.drain_into(&mut bytes);
+            encoded.push((bytes, index));
+        }
+        encoded.sort();
+        if encoded
+            .windows(2)
+            .any(|pair| matches!(pair, [one, two] if one.0 == two.0))
+        {
+            return Err(ApiMisuse::DuplicateKey);
+        }
+        Ok(encoded)
+    }
+
+    fn open_record(&mut self, label: &str) {
+        let mut out = self.out.encoder();
+        out.begin_record();
+        out.symbol(label);
+    }
+
+    fn empty_record(&mut self, label: &str) {
+        self.open_record(label);
+        self.out.encoder().end_record();
+    }
+}
+
+/// Writes a record of a label and a position.
+#[inline]
+pub(crate) fn descriptor(out: &mut Encoder<'_>, label: &str, pos: u64) {
+    out.begin_record();
+    out.symbol(label);
+    out.uint(pos);
+    out.end_record();
+}

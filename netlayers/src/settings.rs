@@ -1,0 +1,36 @@
+//! Deadlines and limits that all netlayers share.
+
+use std::time::Duration;
+
+/// Deadlines and limits of a netlayer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long reaching the other end may take when dialling, names looked up and all
+    /// addresses tried. Default 10 s.
+    pub connect_timeout: Duration,
+    /// How long the handshake after that may take, on either end. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Handshakes of accepted connections under way at once; at one more the oldest is
+    /// dropped, so that silent clients can't keep others out. Default 256.
+    pub max_handshakes: usize,
+    /// Channels ready and waiting for `accept`; while there are more, nothing is taken
+    /// from the system's queue. Default 64.
+    pub max_ready: usize,
+    /// TCP: after how long a silence the system asks whether the other end is still
+    /// there, and how long data may stay unacknowledged, give or take. A peer that is gone
+    /// without a word is noticed after about twice this. `None` asks never. Default 60 s.
+    pub keepalive: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            max_handshakes: 256,
+            max_ready: 64,
+            keepalive: Some(Duration::from_secs(60)),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Moving bytes between a channel and a session: one task a connection.
+//!
+//! The task reads, lets the session and the vats it reaches act, and writes all that
+//! came of it in one go. It stops reading while the peer does not take what is
+//! written, so that neither side's buffers grow without bound.
+
+use std::collections::VecDeque;
+use std::future::{Future as _, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use netlayers::{ByteStream, Channel};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
+
+use crate::link::{Link, Phase};
+
+/// How much is read at a time, at first and at most.
+const SMALLEST_READ: usize = 8 << 10;
+const LARGEST_READ: usize = 256 << 10;
+
+/// How many pieces one write may take.
+const PIECES_AT_ONCE: usize = 16;
+
+/// Above this many unsent bytes nothing more is read from the peer.
+const PACE_ABOVE: usize = 1 << 20;
+
+/// How long an ended connection is drained, so that the peer sees our `op:abort`
+/// rather than a reset.
+const DRAIN_FOR: Duration = Duration::from_secs(1);
+
+/// Runs a session over a channel until both are done.
+pub(crate) async fn run(link: Arc<Link>, channel: Channel, handshake: Duration) {
+    let mut phase = link.phase();
+    let watchdog = {
+        let link = Arc::clone(&link);
+        async move {
+            let greeted = phase.wait_for(|phase| !matches!(phase, Phase::Greeting));
+            if tokio::time::timeout(handshake, greeted).await.is_err() {
+                link.close("no op:start-session in time");
+            }
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut connection = Connection {
+        io: channel.io,
+        link: Arc::clone(&link),
+        input: BytesMut::new(),
+        chunk: SMALLEST_READ,
+        output: VecDeque::new(),
+        unflushed: false,
+        yielded: false,
+    };
+    let moved = tokio::select! {
+        moved = poll_fn(|cx| connection.poll(cx)) => moved,
+        () = watchdog => Ok(()),
+    };
+    if let Err(error) = &moved {
+        tracing::debug!(link = link.key(), %error, "connection failed");
+    }
+    link.disconnected();
+    connection.finish().await;
+}
+
+struct Connection {
+    io: Box<dyn ByteStream>,
+    link: Arc<Link>,
+    input: BytesMut,
+    chunk: usize,
+    output: VecDeque<Bytes>,
+    unflushed: bool,
+    /// The caller has had its turn since there was something to do.
+    yielded: bool,
+}
+
+impl Connection {
+    /// Moves bytes both ways until the session or the channel ends.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.register(cx.waker());
+        self.link.begin();
+        loop {
+            let waiting = self.link.collect(false, &mut self.output);
+            let wrote = self.write(cx)?;
+            if self.link.is_ended() {
+                return Poll::Ready(Ok(()));
+            }
+            let read = if self.unsent() > PACE_ABOVE {
+                Poll::Pending
+            } else {
+                self.read(cx)?
+            };
+            match read {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {
+                    self.yielded = false;
+                    self.link.receive(&mut self.input);
+                    continue;
+                }
+                Poll::Pending => {}
+            }
+            if waiting && wrote && !self.put_off_releases(cx) {
+                continue;
+            }
+            if self.link.rest() {
+                return Poll::Pending;
+            }
+            self.link.begin();
+        }
+    }
+
+    /// Tells the peer what was let go, but not before whoever got an answer has had
+    /// a chance to send its next message, with which it then travels. Whether that
+    /// was put off.
+    fn put_off_releases(&mut self, cx: &Context<'_>) -> bool {
+        if self.yielded {
+            self.link.collect(true, &mut self.output);
+            self.yielded = false;
+            return false;
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn unsent(&self) -> usize {
+        self.output.iter().map(Bytes::len).sum()
+    }
+
+    /// Reads what is there, up to a chunk. Chunks grow while they come full, and an
+    /// idle connection holds no buffer.
+    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        self.input.reserve(self.chunk);
+        let before = self.input.len();
+        let polled = pin!(self.io.read_buf(&mut self.input)).poll(cx);
+        match polled {
+            Poll::Ready(read) => {
+                let read = read?;
+                if self.input.len() - before >= self.chunk {
+                    self.chunk = (2 * self.chunk).min(LARGEST_READ);
+                }
+                Ok(Poll::Ready(read))
+            }
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                    self.chunk = SMALLEST_READ;
+                }
+                Ok(Poll::Pending)
+            }
+        }
+    }
+
+    /// Writes as much as the channel takes. Whether that was everything.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        while !self.output.is_empty() {
+            match self.write_some(cx) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(wrote) => self.advance(wrote?),
+                Poll::Pending => return Ok(false),
+            }
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.io).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed?,
+                Poll::Pending => return Ok(false),
+            }
+            self.unflushed = false;
+        }
+        Ok(true)
+    }
+
+    fn write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        if self.output.len() > 1 && io.is_write_vectored() {
+            let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
+            let mut used = 0;
+            for (slice, piece) in slices.iter_mut().zip(&self.output) {
+                *slice = IoSlice::new(piece);
+                used += 1;
+            }
+            io.poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
+        } else {
+            io.poll_write(cx, self.output.front().map_or(&[], |piece| piece))
+        }
+    }
+
+    /// Forgets what has been written.
+    fn advance(&mut self, mut wrote: usize) {
+        while let Some(piece) = self.output.front_mut() {
+            if wrote < piece.len() {
+                piece.advance(wrote);
+                return;
+            }
+            wrote -= piece.len();
+            self.output.pop_front();
+        }
+    }
+
+    /// Says what is left to say and lets the peer hear it: closing a socket while
+    /// bytes from the peer wait to be read would reset it, and lose our last words.
+    async fn finish(&mut self) {
+        self.link.collect(false, &mut self.output);
+        let last_words = async {
+            for piece in self.output.drain(..) {
+                self.io.write_all(&piece).await?;
+            }
+            self.io.shutdown().await?;
+            let mut scrap = [0; 1024];
+            while self.io.read(&mut scrap).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // The connection is over whether or not the peer listens.
+        let _heard = tokio::time::timeout(DRAIN_FOR, last_words).await;
+    }
+}

@@ -1,0 +1,359 @@
+//! One session at work: the CapTP state machine, its lock and its outbound wake-up.
+//!
+//! References to the peer's objects hold the link; messages to them are written
+//! straight into the session's buffer, and the connection's task is woken to send
+//! what has gathered. What comes in is acted on by that task itself, vats included.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use bytes::{Bytes, BytesMut};
+use captp::{
+    AnswerPos, Established, Event, Part, Passable, Question, Recipient, RemotePos, Session,
+    SessionConfig, SessionEnd, TableCounts, Traffic,
+};
+use futures_util::task::AtomicWaker;
+use tokio::sync::watch;
+use vat_runtime::{Args, Fault, Ref, Resolver, Value};
+
+use crate::bootstrap;
+use crate::glue::Glue;
+use crate::shared::Shared;
+
+/// A session and what its connection's task needs.
+pub(crate) struct Link {
+    key: u64,
+    core: Mutex<Core>,
+    /// Positions that nobody here holds any more. A lock of its own, under which
+    /// nothing else happens, since references are dropped anywhere.
+    released: Mutex<Vec<(RemotePos, u32)>>,
+    /// Something waits to be sent, or released.
+    dirty: AtomicBool,
+    /// The connection's task is running, and looks at `dirty` before it rests.
+    running: AtomicBool,
+    task: AtomicWaker,
+    peer: OnceLock<Established>,
+    phase: watch::Sender<Phase>,
+    node: Weak<Shared>,
+}
+
+/// How far a session has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    Greeting,
+    Live,
+    Ended(SessionEnd),
+}
+
+struct Core {
+    session: Session<Glue>,
+    glue: Glue,
+}
+
+static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
+
+impl Link {
+    pub(crate) fn new(config: SessionConfig, node: Weak<Shared>) -> Arc<Self> {
+        let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+        Arc::new_cyclic(|me| Self {
+            key,
+            core: Mutex::new(Core {
+                session: Session::new(config),
+                glue: Glue::new(me.clone(), key),
+            }),
+            released: Mutex::new(Vec::new()),
+            dirty: AtomicBool::new(true),
+            running: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+            peer: OnceLock::new(),
+            phase: watch::Sender::new(Phase::Greeting),
+            node,
+        })
+    }
+
+    /// The session, with what has been released told to it.
+    fn core(&self) -> MutexGuard<'_, Core> {
+        let mut core = self
+            .core
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        let mut released = self
+            .released
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        for (pos, generation) in released.drain(..) {
+            core.session.release(pos, generation);
+        }
+        drop(released);
+        core
+    }
+
+    /// Has the connection's task look at what is to be sent.
+    fn wake(&self) {
+        self.dirty.store(true, Ordering::SeqCst);
+        if !self.running.load(Ordering::SeqCst) {
+            self.task.wake();
+        }
+    }
+
+    // For the connection's task.
+
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.task.register(waker);
+    }
+
+    /// The task begins to run: wake-ups need not reach it.
+    pub(crate) fn begin(&self) {
+        self.running.store(true, Ordering::SeqCst);
+    }
+
+    /// The task is about to rest. Whether it may: nothing has come up meanwhile.
+    pub(crate) fn rest(&self) -> bool {
+        self.running.store(false, Ordering::SeqCst);
+        !self.dirty.load(Ordering::SeqCst)
+    }
+
+    /// Moves what is to be sent to `out`. Gives whether releases wait for `idle`.
+    pub(crate) fn collect(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
+        self.dirty.store(false, Ordering::SeqCst);
+        let mut core = self.core();
+        core.session.poll_transmit(idle, out);
+        core.session.has_output()
+    }
+
+    /// Takes in what was read, and acts on it.
+    pub(crate) fn receive(self: &Arc<Self>, input: &mut BytesMut) {
+        self.with_events(|core| core.session.receive(&mut core.glue, input));
+    }
+
+    /// Runs something on the session and acts on what comes of it.
+    fn with_events(self: &Arc<Self>, f: impl FnOnce(&mut Core)) {
+        let mut events = VecDeque::new();
+        {
+            let mut core = self.core();
+            f(&mut core);
+            core.session.take_events(&mut events);
+        }
+        // Vats that this wakes run here and now: no hop to another task.
+        vat_runtime::drive(|| {
+            for event in events {
+                self.act(event);
+            }
+        });
+    }
+
+    pub(crate) fn disconnected(self: &Arc<Self>) {
+        self.with_events(|core| core.session.disconnected());
+    }
+
+    /// Ends the session; the peer is told why.
+    pub(crate) fn close(self: &Arc<Self>, reason: &str) {
+        self.with_events(|core| core.session.close(reason));
+        self.wake();
+    }
+
+    pub(crate) fn fail(self: &Arc<Self>, end: SessionEnd) {
+        self.with_events(|core| core.session.fail(end));
+        self.wake();
+    }
+
+    // For the node.
+
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Who the peer is, once the handshake is done.
+    pub(crate) fn peer(&self) -> Option<&Established> {
+        self.peer.get()
+    }
+
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Ended(_))
+    }
+
+    /// How the session ended, if it has.
+    pub(crate) fn end(&self) -> Option<SessionEnd> {
+        match &*self.phase.borrow() {
+            Phase::Ended(end) => Some(end.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.core().session.traffic()
+    }
+
+    pub(crate) fn table_counts(&self) -> TableCounts {
+        self.core().session.table_counts()
+    }
+
+    pub(crate) fn dump(&self) -> String {
+        self.core().session.dump()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.core().session.check()
+    }
+
+    /// The peer's bootstrap object.
+    pub(crate) fn bootstrap(self: &Arc<Self>) -> Ref {
+        Ref::remote_object(self.clone(), captp::ImportPos(0), 0)
+    }
+
+    fn act(self: &Arc<Self>, event: Event<Glue>) {
+        match event {
+            Event::Started(established) => self.started(established),
+            Event::Deliver {
+                to: Recipient::Reference(to),
+                args,
+                question,
+            } => {
+                to.deliver(args, question.map(answer));
+            }
+            Event::Deliver {
+                to: Recipient::Bootstrap,
+                args,
+                question,
+            } => {
+                self.bootstrapped(args, question);
+            }
+            Event::Listen { to, listener } => to.when_settled(tell(listener)),
+            Event::Extract {
+                from,
+                part,
+                question,
+            } => extract(&from, part, answer(question)),
+            Event::Settled { resolver, outcome } => {
+                resolver.resolve(outcome.map_err(Fault::from));
+            }
+            Event::Acknowledge(question) => answer(question).fulfill(Value::Undefined),
+            Event::Ended(end) => self.ended(end),
+            Event::Unused(_) | Event::Dropped(_) => {}
+            // Events are dropped by going out of scope; a kind added to the protocol
+            // crate is added here with it.
+            _ => {}
+        }
+    }
+
+    fn bootstrapped(&self, args: Args, question: Option<Question<Glue>>) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let outcome = bootstrap::receive(&node, args);
+        if let Some(question) = question {
+            answer(question).resolve(outcome);
+        }
+    }
+
+    fn started(self: &Arc<Self>, established: Established) {
+        let _first = self.peer.set(established);
+        if let Some(node) = self.node.upgrade() {
+            node.session_started(self);
+        }
+        self.phase.send_replace(Phase::Live);
+    }
+
+    fn ended(self: &Arc<Self>, end: SessionEnd) {
+        if let Some(node) = self.node.upgrade() {
+            node.session_ended(self, &end);
+        }
+        self.phase.send_replace(Phase::Ended(end));
+    }
+}
+
+impl vat_runtime::Link for Link {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn deliver(&self, to: RemotePos, args: Args, answer: Option<Resolver>) -> Option<AnswerPos> {
+        let sent = {
+            let core = &mut *self.core();
+            core.session.deliver(&mut core.glue, to, &args, answer)
+        };
+        match sent {
+            Ok(pos) => {
+                self.wake();
+                pos
+            }
+            Err(unsent) => {
+                if let Some(resolver) = unsent.resolver {
+                    resolver.break_with(Fault::from(unsent.why.to_string()));
+                }
+                None
+            }
+        }
+    }
+
+    fn listen(&self, to: RemotePos, resolver: Resolver) {
+        let sent = self.core().session.listen(to, resolver);
+        match sent {
+            Ok(()) => self.wake(),
+            Err(unsent) => {
+                if let Some(resolver) = unsent.resolver {
+                    resolver.break_with(Fault::from(unsent.why.to_string()));
+                }
+            }
+        }
+    }
+
+    fn release(&self, pos: RemotePos, generation: u32) {
+        self.released
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .push((pos, generation));
+        self.wake();
+    }
+}
+
+/// The resolver of a question, with its listener told of the outcome.
+fn answer(question: Question<Glue>) -> Resolver {
+    let Question {
+        promise,
+        resolver,
+        listener,
+    } = question;
+    if let Some(listener) = listener {
+        promise.when_settled(tell(listener));
+    }
+    resolver
+}
+
+/// What tells a peer's resolver how a promise settled.
+fn tell(listener: Ref) -> impl FnOnce(Result<Value, Fault>) + Send + 'static {
+    move |outcome| {
+        let args = match outcome {
+            Ok(value) => vec![Passable::symbol("fulfill"), value],
+            Err(fault) => vec![Passable::symbol("break"), fault.into_value()],
+        };
+        listener.send_only(args);
+    }
+}
+
+/// Resolves to a part of what a promise settles to.
+fn extract(from: &Ref, part: Part, resolver: Resolver) {
+    from.when_settled(move |outcome: Result<Value, Fault>| {
+        resolver.resolve(outcome.and_then(|value| {
+            let found = match (&part, value) {
+                (Part::Field(name), Value::Struct(fields)) => fields
+                    .into_iter()
+                    .find(|(key, _)| key == name)
+                    .map(|(_, value)| value),
+                (Part::Index(index), Value::List(values)) => usize::try_from(*index)
+                    .ok()
+                    .and_then(|index| values.into_iter().nth(index)),
+                (Part::Tagged(tag), Value::Tagged(tagged)) if tagged.tag == *tag => {
+                    Some(tagged.value)
+                }
+                _ => None,
+            };
+            found.ok_or_else(|| Fault::from("the value has no such part"))
+        }));
+    });
+}

@@ -1,0 +1,323 @@
+//! The life of a node's sessions: accepted, dialled, found again, ended.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use captp::locator::{PeerId, PeerLocator};
+use captp::{Dialect, Limits, SessionConfig, SessionEnd, SessionKey};
+use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::connection;
+use crate::link::{Link, Phase};
+use crate::registry::Registry;
+
+/// What a node lets its peers have.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) handshake: Duration,
+    pub(crate) sessions_per_netlayer: usize,
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) version: String,
+}
+
+/// What a node's handles, tasks and sessions share.
+pub(crate) struct Shared {
+    pub(crate) netlayers: Vec<Arc<dyn Netlayer>>,
+    pub(crate) registry: Registry,
+    settings: Settings,
+    sessions: Mutex<Sessions>,
+    tasks: Mutex<JoinSet<()>>,
+    stopping: watch::Sender<bool>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    me: Weak<Self>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    /// Every session, by its link's key.
+    all: HashMap<u64, Arc<Link>>,
+    /// The session with each peer that has proven who it is.
+    by_peer: HashMap<PeerId, Arc<Link>>,
+    /// Dials under way, each shared by all who want the peer.
+    dials: HashMap<PeerId, watch::Receiver<Option<Dialled>>>,
+}
+
+type Dialled = Result<Arc<Link>, DialError>;
+
+/// Why there is no session with a peer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// None of our netlayers speaks the peer's transport.
+    #[error("no netlayer for {0} here")]
+    NoNetlayer(String),
+    /// The netlayer could not connect.
+    #[error(transparent)]
+    Connect(Arc<ConnectError>),
+    /// Connected, but the handshake failed.
+    #[error("session with {peer} failed: {end}")]
+    Handshake {
+        /// Whom we dialled.
+        peer: PeerId,
+        /// How the session ended.
+        end: SessionEnd,
+    },
+    /// The node is shut down.
+    #[error("the node is shut down")]
+    Stopped,
+}
+
+impl Shared {
+    pub(crate) fn start(netlayers: Vec<Arc<dyn Netlayer>>, settings: Settings) -> Arc<Self> {
+        let shared = Arc::new_cyclic(|me| Self {
+            netlayers,
+            registry: Registry::default(),
+            settings,
+            sessions: Mutex::default(),
+            tasks: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            runtime: tokio::runtime::Handle::current(),
+            me: me.clone(),
+        });
+        for netlayer in &shared.netlayers {
+            let permits = Arc::new(Semaphore::new(shared.settings.sessions_per_netlayer));
+            let accepting = accept_all(Weak::clone(&shared.me), Arc::clone(netlayer), permits);
+            let mut stopping = shared.stopping.subscribe();
+            shared.spawn(async move {
+                tokio::select! {
+                    () = accepting => {}
+                    _ = stopping.wait_for(|stopping| *stopping) => {}
+                }
+            });
+        }
+        shared
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Runs a task for as long as the node does not forget it.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self
+            .tasks
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// Whether a locator is one of ours.
+    pub(crate) fn is_us(&self, peer: &PeerId) -> bool {
+        self.netlayers
+            .iter()
+            .any(|netlayer| netlayer.location().id() == *peer)
+    }
+
+    pub(crate) fn netlayer(&self, transport: &str) -> Option<&Arc<dyn Netlayer>> {
+        self.netlayers
+            .iter()
+            .find(|netlayer| netlayer.transport() == transport)
+    }
+
+    // Sessions.
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.lock().all.values().cloned().collect()
+    }
+
+    pub(crate) fn link(&self, key: u64) -> Option<Arc<Link>> {
+        self.lock().all.get(&key).cloned()
+    }
+
+    /// The live session with a peer, if there is one.
+    pub(crate) fn session_with(&self, peer: &PeerId) -> Option<Arc<Link>> {
+        self.lock()
+            .by_peer
+            .get(peer)
+            .filter(|link| !link.is_ended())
+            .cloned()
+    }
+
+    /// A session with a peer: the one there is, or a new one. All who ask while it is
+    /// being dialled share one connection.
+    pub(crate) async fn session(self: &Arc<Self>, peer: &PeerLocator) -> Dialled {
+        let id = peer.id();
+        let mut dialled = {
+            let mut sessions = self.lock();
+            if let Some(link) = sessions.by_peer.get(&id).filter(|link| !link.is_ended()) {
+                return Ok(Arc::clone(link));
+            }
+            if let Some(dial) = sessions.dials.get(&id) {
+                dial.clone()
+            } else {
+                let (tell, dial) = watch::channel(None);
+                sessions.dials.insert(id.clone(), dial.clone());
+                let (shared, peer) = (Arc::clone(self), peer.clone());
+                self.spawn(async move {
+                    let dialled = shared.dial(&peer).await;
+                    shared.lock().dials.remove(&peer.id());
+                    tell.send_replace(Some(dialled));
+                });
+                dial
+            }
+        };
+        let outcome = dialled.wait_for(Option::is_some).await;
+        // The dialling task is gone without a word only when the node is.
+        outcome
+            .ok()
+            .and_then(|outcome| outcome.clone())
+            .unwrap_or(Err(DialError::Stopped))
+    }
+
+    async fn dial(&self, peer: &PeerLocator) -> Dialled {
+        if *self.stopping.borrow() {
+            return Err(DialError::Stopped);
+        }
+        let netlayer = self
+            .netlayer(&peer.transport)
+            .ok_or_else(|| DialError::NoNetlayer(peer.transport.clone()))?;
+        let channel = netlayer.connect(peer).await;
+        let channel = channel.map_err(|error| DialError::Connect(Arc::new(error)))?;
+        let link = self.open(netlayer, &channel, Some(peer.clone()));
+        let (mut phase, handshake) = (link.phase(), self.settings.handshake);
+        self.spawn(connection::run(Arc::clone(&link), channel, handshake));
+        let greeted = phase
+            .wait_for(|phase| !matches!(phase, Phase::Greeting))
+            .await;
+        let end = match greeted.as_deref() {
+            Ok(Phase::Ended(end)) => Some(end.clone()),
+            Ok(_) => None,
+            Err(_) => Some(SessionEnd::Disconnected),
+        };
+        drop(greeted);
+        match end {
+            Some(end) => Err(DialError::Handshake {
+                peer: peer.id(),
+                end,
+            }),
+            None => Ok(link),
+        }
+    }
+
+    /// Makes the session for a channel.
+    fn open(
+        &self,
+        netlayer: &Arc<dyn Netlayer>,
+        channel: &Channel,
+        dialled: Option<PeerLocator>,
+    ) -> Arc<Link> {
+        let settings = &self.settings;
+        let guarantees = netlayer.guarantees();
+        let mut config = SessionConfig::new(
+            netlayer.location(),
+            SessionKey::from_entropy(crate::entropy::bytes()),
+        );
+        config.dialled = dialled;
+        config.proven.clone_from(&channel.proven);
+        config.trust_claims = guarantees.authentication == Authentication::FaceValue;
+        // Only on the netlayer for testing may peers of every dialect turn up.
+        config.dialect = settings.dialect.unwrap_or(if config.trust_claims {
+            Dialect::UNHEARD
+        } else {
+            Dialect::ONE
+        });
+        config.version.clone_from(&settings.version);
+        config.limits = settings.limits;
+        let link = Link::new(config, Weak::clone(&self.me));
+        self.lock().all.insert(link.key(), Arc::clone(&link));
+        link
+    }
+
+    /// The handshake is done.
+    pub(crate) fn session_started(&self, link: &Arc<Link>) {
+        let Some(peer) = link.peer() else { return };
+        tracing::debug!(link = link.key(), peer = %peer.location.id(), peer.verified, "session");
+        // A claim that nothing proves neither takes nor blocks the place of the peer
+        // that it is about.
+        if peer.verified {
+            let mut sessions = self.lock();
+            let place = sessions.by_peer.entry(peer.location.id());
+            let place = place.or_insert_with(|| Arc::clone(link));
+            if place.is_ended() {
+                *place = Arc::clone(link);
+            }
+        }
+    }
+
+    pub(crate) fn session_ended(&self, link: &Arc<Link>, end: &SessionEnd) {
+        tracing::debug!(link = link.key(), %end, "session ended");
+        let mut sessions = self.lock();
+        let one = sessions.all.remove(&link.key());
+        let two = link.peer().and_then(|peer| {
+            let id = peer.location.id();
+            let ours = sessions
+                .by_peer
+                .get(&id)
+                .is_some_and(|other| other.key() == link.key());
+            if ours {
+                sessions.by_peer.remove(&id)
+            } else {
+                None
+            }
+        });
+        drop(sessions);
+        drop((one, two));
+    }
+
+    /// Stops accepting and dialling, and ends every session. Gives the tasks that
+    /// are still saying goodbye.
+    pub(crate) fn stop(&self, reason: &str) -> JoinSet<()> {
+        self.stopping.send_replace(true);
+        for netlayer in self.netlayers.iter().map(Arc::clone) {
+            self.spawn(async move { netlayer.shutdown().await });
+        }
+        for link in self.links() {
+            link.close(reason);
+        }
+        self.registry.clear();
+        let mut tasks = self
+            .tasks
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        std::mem::take(&mut *tasks)
+    }
+}
+
+/// Accepts connections, as many at a time as there are permits.
+async fn accept_all(shared: Weak<Shared>, netlayer: Arc<dyn Netlayer>, permits: Arc<Semaphore>) {
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            return;
+        };
+        match netlayer.accept().await {
+            Ok(channel) => {
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                let link = shared.open(&netlayer, &channel, None);
+                let handshake = shared.settings.handshake;
+                shared.spawn(accepted(link, channel, handshake, permit));
+            }
+            Err(AcceptError::Closed) => return,
+            Err(error) => tracing::warn!(%error, "could not accept a connection"),
+        }
+    }
+}
+
+async fn accepted(
+    link: Arc<Link>,
+    channel: Channel,
+    handshake: Duration,
+    permit: OwnedSemaphorePermit,
+) {
+    connection::run(link, channel, handshake).await;
+    drop(permit);
+}

@@ -1,0 +1,100 @@
+//! Nodes for tests, and an object to call.
+
+#![allow(dead_code, reason = "each test binary uses what it needs")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ocapn::netlayers::{LoopbackNetwork, TcpOptions, TcpTestingOnly, TcpTls, tcp_tls};
+use ocapn::{Args, Behaviour, Fault, Node, Reply, Turn, Value};
+
+/// Counts: `increment n` answers with the new count, `value` with the present one.
+pub(crate) struct Counter(pub(crate) i64);
+
+impl Behaviour for Counter {
+    fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+        match (
+            args.first().and_then(Value::as_symbol),
+            args.get(1).and_then(Value::as_int),
+        ) {
+            (Some("increment"), Some(by)) => Ok(Reply::become_with(Self(self.0 + by), self.0 + by)),
+            (Some("value"), None) => Ok(Reply::value(self.0)),
+            _ => Err("a counter understands increment and value".into()),
+        }
+    }
+}
+
+/// Makes counters.
+pub(crate) struct Maker;
+
+impl Behaviour for Maker {
+    fn receive(&self, turn: &mut Turn<'_>, _args: Args) -> Result<Reply, Fault> {
+        Ok(Reply::value(Value::Ref(turn.spawn(Counter(0)))))
+    }
+}
+
+/// Answers with its arguments.
+pub(crate) struct Echo;
+
+impl Behaviour for Echo {
+    fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+        Ok(Reply::value(Value::List(args)))
+    }
+}
+
+/// Counts how often its behaviour has been dropped.
+pub(crate) struct Dropped(pub(crate) Arc<AtomicUsize>);
+
+impl Behaviour for Dropped {
+    fn receive(&self, _turn: &mut Turn<'_>, _args: Args) -> Result<Reply, Fault> {
+        Ok(Reply::value(()))
+    }
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+pub(crate) async fn tcp_tls_node() -> Node {
+    let identity = tcp_tls::Identity::generate().unwrap();
+    let netlayer = TcpTls::bind("127.0.0.1:0", identity, TcpOptions::default())
+        .await
+        .unwrap();
+    Node::builder().netlayer(netlayer).start()
+}
+
+pub(crate) async fn testing_node() -> Node {
+    let netlayer = TcpTestingOnly::bind("127.0.0.1:0", TcpOptions::default())
+        .await
+        .unwrap();
+    Node::builder().netlayer(netlayer).start()
+}
+
+/// Two nodes in one process.
+pub(crate) fn loopback_nodes() -> (Node, Node) {
+    let network = LoopbackNetwork::new();
+    let node = |name: &str| {
+        Node::builder()
+            .netlayer(network.netlayer(name).unwrap())
+            .start()
+    };
+    (node("alice"), node("bob"))
+}
+
+/// Waits until what a node's sessions hold satisfies a condition: releases travel
+/// in their own time.
+pub(crate) async fn until(node: &Node, condition: impl Fn(ocapn::TableCounts) -> bool) {
+    let settled = async {
+        while !node
+            .sessions()
+            .iter()
+            .all(|session| condition(session.tables))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(10), settled).await;
+    assert!(waited.is_ok(), "{:?}", node.sessions());
+}

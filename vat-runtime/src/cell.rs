@@ -1,0 +1,433 @@
+//! The state of a promise. Owns the rules of order: what waits in a promise goes
+//! on, in order, before anybody can see that the promise has settled.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use captp::RemotePos;
+
+use crate::link::Route;
+use crate::promise::{Message, Resolver};
+use crate::reference::{Kind, Ref};
+use crate::trampoline::{self, Work};
+use crate::vat::Handler;
+use crate::{Fault, Value};
+
+/// What a promise came to.
+pub(crate) type Outcome = Result<Value, Fault>;
+
+/// Taken while a promise is bound to another, so that two threads cannot close a
+/// cycle behind each other's back. Below it only the locks of single promises.
+static CHAINING: Mutex<()> = Mutex::new(());
+
+#[derive(Default)]
+pub(crate) struct PromiseCell {
+    settled: OnceLock<Settled>,
+    route: OnceLock<Box<Route>>,
+    pending: Mutex<Pending>,
+}
+
+pub(crate) enum Settled {
+    /// To a value that is not a promise.
+    Fulfilled(Value),
+    Broken(Fault),
+    /// This promise is now that one, which may settle later.
+    Forwarded(Arc<PromiseCell>),
+}
+
+#[derive(Default)]
+struct Pending {
+    phase: Phase,
+    /// Messages have gone along the route.
+    carried: bool,
+    /// The peer was asked to tell when the promise settles.
+    subscribed: bool,
+    messages: Vec<Message>,
+    listeners: Vec<Listener>,
+    moving: Option<Box<Moving>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Not settled.
+    #[default]
+    Open,
+    /// One thread is sending on what waited; new messages queue behind.
+    Moving,
+    /// The settlement can be seen; one thread is telling the listeners, new ones
+    /// queue behind.
+    Telling,
+    Settled,
+}
+
+/// What is rarely needed while messages are being moved.
+#[derive(Default)]
+struct Moving {
+    /// The promise that this one is about to become.
+    becoming: Option<Arc<PromiseCell>>,
+    /// The promise settled while its messages were being moved to its route.
+    next: Option<Settled>,
+}
+
+pub(crate) enum Listener {
+    Resolver(Resolver),
+    /// A handler that runs as a turn.
+    Handler(Box<Handler>),
+    Callback(Box<dyn FnOnce(Outcome) + Send>),
+}
+
+impl Listener {
+    pub(crate) fn tell(self, outcome: Outcome) {
+        match self {
+            Self::Resolver(resolver) => resolver.resolve(outcome),
+            Self::Handler(handler) => handler.post(outcome),
+            Self::Callback(callback) => {
+                // The others who wait must be told whatever this one does.
+                if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
+                    tracing::error!("a callback that waited for a promise panicked");
+                }
+            }
+        }
+    }
+}
+
+impl PromiseCell {
+    /// The promise of something that a peer will tell if asked.
+    pub(crate) fn routed(route: Box<Route>) -> Self {
+        let cell = Self::default();
+        // Cannot fail: the cell is new.
+        let _ = cell.route.set(route);
+        cell
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last promise of the chain that this one has become part of.
+    pub(crate) fn end<'a>(self: &'a Arc<Self>) -> &'a Arc<Self> {
+        let mut cell = self;
+        while let Some(Settled::Forwarded(next)) = cell.settled.get() {
+            cell = next;
+        }
+        cell
+    }
+
+    pub(crate) fn settled(&self) -> Option<&Settled> {
+        self.settled.get()
+    }
+
+    pub(crate) fn route(&self) -> Option<&Route> {
+        self.route.get().map(|route| &**route)
+    }
+
+    /// Sends a message to what the promise is or will be.
+    pub(crate) fn deliver(self: &Arc<Self>, message: Message) {
+        let mut cell = self;
+        loop {
+            if let Some(settled) = cell.settled.get() {
+                if let Some(route) = cell.route.get().filter(|route| route.is_kept()) {
+                    return route.deliver(message);
+                }
+                match settled {
+                    Settled::Forwarded(next) => cell = next,
+                    other => return other.deliver(message),
+                }
+                continue;
+            }
+            let mut pending = cell.lock();
+            if matches!(pending.phase, Phase::Telling | Phase::Settled) {
+                continue;
+            }
+            if pending.phase == Phase::Open
+                && let Some(route) = cell.route.get()
+            {
+                pending.carried = true;
+                route.enter();
+                drop(pending);
+                route.deliver(message);
+                return route.leave();
+            }
+            pending.messages.push(message);
+            return;
+        }
+    }
+
+    /// Tells the listener once the promise has settled to something that is not a
+    /// promise.
+    pub(crate) fn listen(self: &Arc<Self>, listener: Listener) {
+        let mut cell = self;
+        loop {
+            let mut pending = cell.lock();
+            if pending.phase != Phase::Settled {
+                pending.listeners.push(listener);
+                let subscribe = pending.phase == Phase::Open && !pending.subscribed;
+                let import = match cell.route.get() {
+                    Some(route) if matches!(route.pos, RemotePos::Import(_)) => route,
+                    _ => return,
+                };
+                if subscribe {
+                    pending.subscribed = true;
+                    drop(pending);
+                    import.link.listen(import.pos, Resolver::of(cell.clone()));
+                }
+                return;
+            }
+            drop(pending);
+            match cell.settled.get() {
+                Some(Settled::Forwarded(next)) => cell = next,
+                Some(settled) => return listener.tell(settled.outcome()),
+                // Not reached: the phase is set after the settlement.
+                None => return,
+            }
+        }
+    }
+
+    /// Settles the promise. The first of its two callers is its one resolver, so
+    /// this happens once.
+    pub(crate) fn settle(self: Arc<Self>, outcome: Outcome) {
+        if !matches!(&outcome, Ok(Value::Ref(Ref(Kind::Promise(_))))) {
+            // Nobody waits: nothing can recurse.
+            let pending = self.lock();
+            if pending.phase == Phase::Open
+                && pending.messages.is_empty()
+                && pending.listeners.is_empty()
+            {
+                self.publish(pending, outcome.into());
+                return;
+            }
+        }
+        trampoline::run(Work::Settle(self, outcome));
+    }
+
+    pub(crate) fn settle_now(self: &Arc<Self>, outcome: Outcome) {
+        let settled = match outcome {
+            Ok(Value::Ref(Ref(Kind::Promise(promise)))) => self.become_promise(&promise),
+            other => other.into(),
+        };
+        let pending = self.lock();
+        self.advance(pending, settled);
+    }
+
+    /// What this promise settles to when it is resolved to another one.
+    fn become_promise(self: &Arc<Self>, promise: &Arc<Self>) -> Settled {
+        let end = promise.end();
+        match end.settled.get() {
+            Some(Settled::Fulfilled(value)) => return Settled::Fulfilled(value.clone()),
+            Some(Settled::Broken(fault)) => return Settled::Broken(fault.clone()),
+            Some(Settled::Forwarded(_)) | None => {}
+        }
+        let _chaining = CHAINING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Some(end.clone());
+        while let Some(cell) = next {
+            if Arc::ptr_eq(&cell, self) {
+                return Settled::Broken("the promise was resolved to itself".into());
+            }
+            next = cell.becoming();
+        }
+        self.lock().moving.get_or_insert_default().becoming = Some(end.clone());
+        Settled::Forwarded(end.clone())
+    }
+
+    /// The promise that this one has become or is about to become.
+    fn becoming(&self) -> Option<Arc<Self>> {
+        match self.settled.get() {
+            Some(Settled::Forwarded(next)) => Some(next.clone()),
+            Some(_) => None,
+            None => self.lock().moving.as_ref()?.becoming.clone(),
+        }
+    }
+
+    /// Sends on what waits and then makes the settlement known.
+    fn advance<'a>(&'a self, mut pending: MutexGuard<'a, Pending>, settled: Settled) {
+        if pending.phase != Phase::Open {
+            // Being moved to the route: whoever does that goes on from here.
+            pending.moving.get_or_insert_default().next = Some(settled);
+            return;
+        }
+        pending.phase = Phase::Moving;
+        while !pending.messages.is_empty() {
+            let messages = std::mem::take(&mut pending.messages);
+            drop(pending);
+            for message in messages {
+                settled.deliver(message);
+            }
+            pending = self.lock();
+        }
+        self.publish(pending, settled);
+    }
+
+    fn publish<'a>(&'a self, mut pending: MutexGuard<'a, Pending>, settled: Settled) {
+        let mut let_go = None;
+        if let Some(route) = self.route.get() {
+            if pending.carried && !settled.stays_on(route.link.key()) {
+                route.keep();
+            } else {
+                let_go = Some(route);
+            }
+        }
+        // Cannot fail: only the one holder of the moving phase gets here.
+        let _ = self.settled.set(settled);
+        let moving = pending.moving.take();
+        if pending.listeners.is_empty() {
+            pending.phase = Phase::Settled;
+            drop(pending);
+        } else {
+            pending.phase = Phase::Telling;
+            self.tell(pending);
+        }
+        drop(moving);
+        if let Some(route) = let_go {
+            route.release();
+        }
+    }
+
+    fn tell<'a>(&'a self, mut pending: MutexGuard<'a, Pending>) {
+        let Some(settled) = self.settled.get() else {
+            return;
+        };
+        while !pending.listeners.is_empty() {
+            let listeners = std::mem::take(&mut pending.listeners);
+            drop(pending);
+            for listener in listeners {
+                match settled {
+                    Settled::Forwarded(next) => next.listen(listener),
+                    other => listener.tell(other.outcome()),
+                }
+            }
+            pending = self.lock();
+        }
+        pending.phase = Phase::Settled;
+    }
+
+    /// Gives the promise a place at the peer to which its messages can go at once.
+    pub(crate) fn attach(self: Arc<Self>, route: Box<Route>) {
+        let pending = self.lock();
+        if pending.phase == Phase::Open && pending.messages.is_empty() {
+            // Fails only if there is a route, which a promise gets at most once.
+            let refused = self.route.set(route);
+            drop(pending);
+            if let Err(route) = refused {
+                route.release();
+            }
+            return;
+        }
+        drop(pending);
+        trampoline::run(Work::Attach(self, route));
+    }
+
+    pub(crate) fn attach_now(self: &Arc<Self>, route: Box<Route>) {
+        let mut pending = self.lock();
+        if pending.phase != Phase::Open {
+            drop(pending);
+            route.release();
+            return;
+        }
+        pending.phase = Phase::Moving;
+        while !pending.messages.is_empty() {
+            pending.carried = true;
+            let messages = std::mem::take(&mut pending.messages);
+            drop(pending);
+            for message in messages {
+                route.deliver(message);
+            }
+            pending = self.lock();
+        }
+        pending.phase = Phase::Open;
+        let next = pending
+            .moving
+            .as_mut()
+            .and_then(|moving| moving.next.take());
+        let refused = self.route.set(route);
+        match next {
+            Some(settled) => self.advance(pending, settled),
+            None => drop(pending),
+        }
+        if let Err(route) = refused {
+            route.release();
+        }
+    }
+}
+
+impl Settled {
+    /// The outcome; a promise stands for itself.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Fulfilled(value) => Ok(value.clone()),
+            Self::Broken(fault) => Err(fault.clone()),
+            Self::Forwarded(next) => Ok(Value::Ref(Ref(Kind::Promise(next.clone())))),
+        }
+    }
+
+    fn deliver(&self, message: Message) {
+        match self {
+            Self::Fulfilled(Value::Ref(target)) => target.deliver_message(message),
+            Self::Fulfilled(value) => message.refuse(|| {
+                let kind = value.kind();
+                Fault::from(format!("cannot send a message to a value of kind {kind}"))
+            }),
+            Self::Broken(fault) => message.refuse(|| fault.clone()),
+            Self::Forwarded(next) => next.deliver(message),
+        }
+    }
+
+    /// Whether messages that went along a route of this link and messages that go
+    /// straight to the settlement stay in order.
+    fn stays_on(&self, link: u64) -> bool {
+        match self {
+            Self::Fulfilled(Value::Ref(target)) => target.link_key() == Some(link),
+            Self::Fulfilled(_) | Self::Broken(_) => true,
+            Self::Forwarded(next) => next
+                .end()
+                .route
+                .get()
+                .is_some_and(|route| route.link.key() == link),
+        }
+    }
+}
+
+impl From<Outcome> for Settled {
+    fn from(outcome: Outcome) -> Self {
+        outcome.map_or_else(Self::Broken, Self::Fulfilled)
+    }
+}
+
+impl Drop for PromiseCell {
+    fn drop(&mut self) {
+        if let Some(route) = self.route.get_mut() {
+            route.release();
+        }
+        match self.settled.take() {
+            // One after the other: a chain may be longer than the stack is deep.
+            Some(Settled::Forwarded(next)) => {
+                let mut next = Some(next);
+                while let Some(mut cell) = next.take().and_then(Arc::into_inner) {
+                    if let Some(Settled::Forwarded(further)) = cell.settled.get_mut() {
+                        next = Some(further.clone());
+                        cell.settled.take();
+                    }
+                }
+            }
+            Some(Settled::Fulfilled(value)) if holds_values(&value) => {
+                trampoline::run(Work::Bury(value));
+            }
+            Some(Settled::Broken(fault)) if holds_values(fault.value()) => {
+                trampoline::run(Work::Bury(fault.into_value()));
+            }
+            _ => {}
+        }
+    }
+}
+
+const fn holds_values(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::List(_)
+            | Value::Struct(_)
+            | Value::Map(_)
+            | Value::Set(_)
+            | Value::Tagged(_)
+            | Value::Error(_)
+            | Value::Record(_)
+    )
+}

@@ -1,0 +1,420 @@
+//! References: capabilities to send to, near or far, settled or not. Owns [`Ref`],
+//! [`WeakRef`] and [`Identity`].
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use captp::{ImportPos, RemotePos};
+
+use crate::actormap::Slot;
+use crate::cell::{Listener, PromiseCell, Settled};
+use crate::link::{Link, RemoteCell, Route};
+use crate::promise::{Message, Promise, Resolver, promise};
+use crate::vat::VatCore;
+use crate::{Args, Fault, Value};
+
+/// A capability: holding it is the right to send to what it designates, an actor of
+/// this process, something at a peer, or a promise for either.
+///
+/// Cheap to clone, and free to move between threads. When the last clone is
+/// dropped, the actor's vat lets the actor go, or the peer is told. Equality and
+/// hash are those of this very reference and never change: a promise does not equal
+/// what it settles to ([`Ref::identity`] sees through).
+#[derive(Clone)]
+pub struct Ref(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Actor(Arc<ActorCell>),
+    Promise(Arc<PromiseCell>),
+    Resolver(Arc<ResolverCell>),
+    Remote(Arc<RemoteCell>),
+}
+
+/// What a reference designates at this moment, for those who must name it to a
+/// peer.
+pub enum Identity<'a> {
+    /// Something of this process.
+    Local {
+        /// The same for all references that designate it; no other thing has this
+        /// key while any of them lives.
+        key: usize,
+        /// Whether it is a promise: unsettled, or broken.
+        promise: bool,
+    },
+    /// Something at a peer.
+    Remote {
+        /// The session.
+        link: &'a Arc<dyn Link>,
+        /// Where in its tables.
+        pos: RemotePos,
+        /// As for [`Identity::Local`]: what tells it from all others that live.
+        key: usize,
+        /// Whether it is an unsettled promise.
+        promise: bool,
+    },
+    /// A promise fulfilled with plain data: pass this value instead.
+    Value(&'a Value),
+}
+
+/// An actor's place in its vat.
+pub(crate) struct ActorCell {
+    pub(crate) vat: Arc<VatCore>,
+    slot: AtomicU32,
+}
+
+/// A resolver that is a capability, until it is used.
+pub(crate) struct ResolverCell(pub(crate) Mutex<Option<Resolver>>);
+
+impl ActorCell {
+    const UNPLACED: Slot = Slot::MAX;
+
+    pub(crate) const fn new(vat: Arc<VatCore>, slot: Option<Slot>) -> Self {
+        let slot = match slot {
+            Some(slot) => slot,
+            None => Self::UNPLACED,
+        };
+        Self {
+            vat,
+            slot: AtomicU32::new(slot),
+        }
+    }
+
+    /// The actor's slot. Only the vat's strand sets and reads it.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        Some(self.slot.load(Ordering::Relaxed)).filter(|&slot| slot != Self::UNPLACED)
+    }
+
+    pub(crate) fn place(&self, slot: Slot) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ActorCell {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot() {
+            self.vat.discard(slot);
+        }
+    }
+}
+
+impl ResolverCell {
+    fn deliver(&self, message: Message) {
+        let mut args = message.args.into_iter();
+        let outcome = match (args.next(), args.next(), args.next()) {
+            (Some(Value::Symbol(verb)), value, None) => match (verb.as_str(), value) {
+                ("fulfill", value) => Ok(Ok(value.unwrap_or_default())),
+                ("break", value) => Ok(Err(Fault::from(value.unwrap_or_default()))),
+                _ => Err("a resolver understands only fulfill and break"),
+            },
+            _ => Err("a resolver expects fulfill or break and one value"),
+        };
+        let done = outcome.and_then(|outcome| {
+            let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let resolver = taken.ok_or("the promise has been resolved already")?;
+            resolver.resolve(outcome);
+            Ok(())
+        });
+        if let Some(answer) = message.answer {
+            answer.resolve(done.map(Value::from).map_err(Fault::from));
+        }
+    }
+}
+
+impl Ref {
+    /// A reference to an object that a peer has exported. The link is told with
+    /// [`Link::release`] when the last clone is gone.
+    #[must_use]
+    pub fn remote_object(link: Arc<dyn Link>, pos: ImportPos, generation: u32) -> Self {
+        Self(Kind::Remote(Arc::new(RemoteCell {
+            link,
+            pos,
+            generation,
+        })))
+    }
+
+    /// A reference to a promise that a peer has exported. Messages go to it at once;
+    /// the peer is asked what it settles to only when somebody here wants to know.
+    #[must_use]
+    pub fn remote_promise(link: Arc<dyn Link>, pos: ImportPos, generation: u32) -> Self {
+        let route = Route::new(link, RemotePos::Import(pos), generation);
+        Self(Kind::Promise(Arc::new(PromiseCell::routed(route))))
+    }
+
+    /// Sends a message (`<-`) and gives the promise of the answer.
+    ///
+    /// From within a turn use [`Turn::send`](crate::Turn::send): this one leaves at
+    /// once, even if the turn fails.
+    pub fn send(&self, args: Args) -> Promise {
+        let (promise, resolver) = promise();
+        self.deliver(args, Some(resolver));
+        promise
+    }
+
+    /// Sends a message and wants no answer (`<-np`).
+    pub fn send_only(&self, args: Args) {
+        self.deliver(args, None);
+    }
+
+    /// Sends a message whose answer goes to a resolver: what the other ways to send
+    /// are made of.
+    pub fn deliver(&self, args: Args, answer: Option<Resolver>) {
+        self.deliver_message(Message { args, answer });
+    }
+
+    pub(crate) fn deliver_message(&self, message: Message) {
+        match &self.0 {
+            Kind::Actor(cell) => cell.vat.post_message(cell, message),
+            Kind::Promise(cell) => cell.deliver(message),
+            Kind::Resolver(cell) => cell.deliver(message),
+            Kind::Remote(cell) => cell.deliver(message),
+        }
+    }
+
+    /// Resolves the resolver with what this reference settles to. Anything that is
+    /// not a promise is settled, to itself.
+    pub fn listen(&self, resolver: Resolver) {
+        self.listen_with(Listener::Resolver(resolver));
+    }
+
+    /// Calls back with what this reference settles to, at once if it has. The
+    /// callback runs on the thread that settles it, with no lock held, and must be
+    /// quick.
+    pub fn when_settled(&self, callback: impl FnOnce(Result<Value, Fault>) + Send + 'static) {
+        self.listen_with(Listener::Callback(Box::new(callback)));
+    }
+
+    pub(crate) fn listen_with(&self, listener: Listener) {
+        match &self.0 {
+            Kind::Promise(cell) => cell.listen(listener),
+            _ => listener.tell(Ok(Value::Ref(self.clone()))),
+        }
+    }
+
+    /// What the promise has settled to, if it has; for anything else, itself.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Result<Value, Fault>> {
+        match &self.0 {
+            Kind::Promise(cell) => cell.end().settled().map(Settled::outcome),
+            _ => Some(Ok(Value::Ref(self.clone()))),
+        }
+    }
+
+    /// Whether this is a promise that has not settled.
+    #[must_use]
+    pub fn is_promise(&self) -> bool {
+        matches!(&self.0, Kind::Promise(cell) if cell.end().settled().is_none())
+    }
+
+    /// Whether this designates something of this process. A promise does by what it
+    /// settled to, before that by who will settle it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.identity(), Identity::Local { .. })
+    }
+
+    /// Whether this designates something at a peer.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.identity(), Identity::Remote { .. })
+    }
+
+    /// What this designates now, seeing through settled promises. Takes no lock.
+    ///
+    /// The identity of an unsettled promise changes when it settles, once for each
+    /// promise on the way.
+    #[must_use]
+    pub fn identity(&self) -> Identity<'_> {
+        match &self.0 {
+            Kind::Actor(cell) => Identity::Local {
+                key: address(cell),
+                promise: false,
+            },
+            Kind::Resolver(cell) => Identity::Local {
+                key: address(cell),
+                promise: false,
+            },
+            Kind::Remote(cell) => Identity::Remote {
+                link: &cell.link,
+                pos: RemotePos::Import(cell.pos),
+                key: address(cell),
+                promise: false,
+            },
+            Kind::Promise(cell) => {
+                let end = cell.end();
+                match (end.settled(), end.route()) {
+                    (Some(Settled::Fulfilled(Value::Ref(target))), _) => target.identity(),
+                    (Some(Settled::Fulfilled(value)), _) => Identity::Value(value),
+                    (None, Some(route)) => Identity::Remote {
+                        link: &route.link,
+                        pos: route.pos,
+                        key: address(end),
+                        promise: true,
+                    },
+                    _ => Identity::Local {
+                        key: address(end),
+                        promise: true,
+                    },
+                }
+            }
+        }
+    }
+
+    /// The link of something at a peer.
+    pub(crate) fn link_key(&self) -> Option<u64> {
+        match self.identity() {
+            Identity::Remote { link, .. } => Some(link.key()),
+            _ => None,
+        }
+    }
+
+    /// The local actor that this is, seeing through settled promises.
+    pub(crate) fn actor(&self) -> Option<&Arc<ActorCell>> {
+        match &self.0 {
+            Kind::Actor(cell) => Some(cell),
+            Kind::Promise(cell) => match cell.end().settled() {
+                Some(Settled::Fulfilled(Value::Ref(Self(Kind::Actor(cell))))) => Some(cell),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// A reference that does not keep what it designates.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRef {
+        WeakRef(match &self.0 {
+            Kind::Actor(cell) => WeakKind::Actor(Arc::downgrade(cell)),
+            Kind::Promise(cell) => WeakKind::Promise(Arc::downgrade(cell)),
+            Kind::Resolver(cell) => WeakKind::Resolver(Arc::downgrade(cell)),
+            Kind::Remote(cell) => WeakKind::Remote(Arc::downgrade(cell)),
+        })
+    }
+
+    fn address(&self) -> usize {
+        match &self.0 {
+            Kind::Actor(cell) => address(cell),
+            Kind::Promise(cell) => address(cell),
+            Kind::Resolver(cell) => address(cell),
+            Kind::Remote(cell) => address(cell),
+        }
+    }
+}
+
+fn address<T>(cell: &Arc<T>) -> usize {
+    Arc::as_ptr(cell).addr()
+}
+
+impl PartialEq for Ref {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Ref {}
+
+impl Hash for Ref {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
+}
+
+impl fmt::Debug for Ref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Actor(cell) => {
+                write!(
+                    f,
+                    "Ref(actor {:x} of vat {})",
+                    address(cell),
+                    cell.vat.name()
+                )
+            }
+            Kind::Resolver(cell) => write!(f, "Ref(resolver {:x})", address(cell)),
+            Kind::Remote(cell) => write!(f, "Ref({cell:?})"),
+            Kind::Promise(cell) => match self.outcome() {
+                None => write!(f, "Ref(promise {:x})", address(cell)),
+                Some(Ok(value)) => write!(f, "Ref(promise of a {})", value.kind()),
+                Some(Err(fault)) => write!(f, "Ref(broken promise: {fault})"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { key, promise } => f
+                .debug_struct("Local")
+                .field("key", key)
+                .field("promise", promise)
+                .finish(),
+            Self::Remote {
+                link, pos, promise, ..
+            } => f
+                .debug_struct("Remote")
+                .field("link", &link.key())
+                .field("pos", pos)
+                .field("promise", promise)
+                .finish(),
+            Self::Value(value) => f.debug_tuple("Value").field(value).finish(),
+        }
+    }
+}
+
+impl From<Ref> for Value {
+    fn from(reference: Ref) -> Self {
+        Self::Ref(reference)
+    }
+}
+
+impl From<&Ref> for Value {
+    fn from(reference: &Ref) -> Self {
+        Self::Ref(reference.clone())
+    }
+}
+
+impl From<Promise> for Value {
+    fn from(promise: Promise) -> Self {
+        Self::Ref(promise.0)
+    }
+}
+
+impl From<&Promise> for Value {
+    fn from(promise: &Promise) -> Self {
+        Self::Ref(promise.0.clone())
+    }
+}
+
+/// A reference that does not keep what it designates, for tables of what is in use.
+#[derive(Clone)]
+pub struct WeakRef(WeakKind);
+
+#[derive(Clone)]
+enum WeakKind {
+    Actor(Weak<ActorCell>),
+    Promise(Weak<PromiseCell>),
+    Resolver(Weak<ResolverCell>),
+    Remote(Weak<RemoteCell>),
+}
+
+impl WeakRef {
+    /// The reference, if any clone of it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Ref> {
+        Some(Ref(match &self.0 {
+            WeakKind::Actor(cell) => Kind::Actor(cell.upgrade()?),
+            WeakKind::Promise(cell) => Kind::Promise(cell.upgrade()?),
+            WeakKind::Resolver(cell) => Kind::Resolver(cell.upgrade()?),
+            WeakKind::Remote(cell) => Kind::Remote(cell.upgrade()?),
+        }))
+    }
+}
+
+impl fmt::Debug for WeakRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakRef")
+    }
+}
