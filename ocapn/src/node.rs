@@ -64,8 +64,14 @@ impl Default for NodeBuilder {
 impl NodeBuilder {
     /// Adds a netlayer. One a transport; the first is what [`Node::mint`] names.
     #[must_use]
-    pub fn netlayer(mut self, netlayer: impl Netlayer) -> Self {
-        self.netlayers.push(Arc::new(netlayer));
+    pub fn netlayer(self, netlayer: impl Netlayer) -> Self {
+        self.netlayer_boxed(Box::new(netlayer))
+    }
+
+    /// The same for a netlayer whose kind is known only at run time.
+    #[must_use]
+    pub fn netlayer_boxed(mut self, netlayer: Box<dyn Netlayer>) -> Self {
+        self.netlayers.push(netlayer.into());
         self
     }
 

@@ -1,0 +1,111 @@
+//! Measures the stack against the socket under it, in one run.
+//!
+//! Each row is the median of interleaved repetitions, and a ratio to its *floor*: a
+//! plain ping-pong of messages of the same size over the same netlayer's channel.
+//! Client and server are two processes; both are pinned to one core unless
+//! `--split`, where the machine's wake-ups dominate.
+
+mod calls;
+mod codec;
+mod table;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::table::Table;
+
+/// Measures the codec and calls between processes, each against its floor.
+#[derive(Parser)]
+struct Cli {
+    /// How often everything is measured; the median counts.
+    #[arg(long, default_value_t = 5)]
+    reps: usize,
+    /// Sequential calls in a repetition.
+    #[arg(long, default_value_t = 20_000)]
+    calls: usize,
+    /// Only rows whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// A core for each process instead of one for both.
+    #[arg(long)]
+    split: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// The other process. Started by the benchmark itself.
+    #[command(hide = true)]
+    Serve {
+        #[arg(long)]
+        transport: Transport,
+        #[arg(long)]
+        stack: Stack,
+        #[arg(long)]
+        directory: PathBuf,
+        #[arg(long)]
+        core: usize,
+    },
+}
+
+/// What carries the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    Unix,
+    TcpTls,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stack {
+    /// The channel alone: the floor.
+    Raw,
+    /// A node.
+    Node,
+}
+
+impl Transport {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::TcpTls => "tcp-tls",
+        }
+    }
+}
+
+fn main() {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a tokio runtime");
+    if let Some(Role::Serve { transport, stack, directory, core }) = cli.role {
+        pin(core);
+        runtime.block_on(calls::serve(transport, stack, &directory));
+        return;
+    }
+    pin(0);
+    let wanted = |name: &str| cli.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let mut table = Table::new(cli.reps);
+    codec::measure(&mut table, &wanted);
+    for transport in [Transport::Unix, Transport::TcpTls] {
+        if wanted(transport.name()) {
+            let server_core = usize::from(cli.split);
+            runtime.block_on(calls::measure(&mut table, transport, cli.calls, server_core));
+        }
+    }
+    if cli.json { table.print_json() } else { table.print_markdown() }
+}
+
+/// Runs this process on one core. Where that is not allowed, the figures are merely
+/// noisier.
+fn pin(core: usize) {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    if let Err(error) = rustix::thread::sched_setaffinity(None, &cores) {
+        eprintln!("not pinned to core {core}: {error}");
+    }
+}
