@@ -191,8 +191,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_listener_that_never_accepts_is_given_up_on() {
         let network = LoopbackNetwork::new();
-        let mut settings = Settings::default();
-        settings.max_ready = 2;
+        let settings = Settings {
+            max_ready: 2,
+            ..Settings::default()
+        };
         let patience = settings.connect_timeout;
         let lazy = network.netlayer_with("lazy", settings).unwrap();
         let ada = network.netlayer("ada").unwrap();
