@@ -201,6 +201,15 @@ mod tests {
         assert_eq!(accepted(&acceptor).await, "2");
     }
 
+    /// Says its number when it is dropped.
+    struct Held(u32, mpsc::UnboundedSender<u32>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let _test_is_over = self.1.send(self.0);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn silent_clients_hold_nobody_up_and_the_oldest_gives_way() {
         let settings = Settings {
@@ -208,11 +217,33 @@ mod tests {
             handshake_timeout: Duration::MAX,
             ..Settings::default()
         };
-        let (script, acceptor) = start(&settings);
-        for number in (0..100).map(|n| n * 2 + 1).chain([200]) {
+        let (script, listener) = mpsc::unbounded_channel();
+        let (dropped, mut gone) = mpsc::unbounded_channel();
+        let acceptor = Acceptor::start(Scripted(listener), &settings, move |number, address| {
+            let held = Held(number, dropped.clone());
+            async move {
+                if number < 100 {
+                    std::future::pending::<()>().await;
+                }
+                drop(held);
+                Ok(Channel::new(
+                    tokio::io::empty(),
+                    Direction::Accepted,
+                    address,
+                ))
+            }
+        });
+        for number in 0..=100 {
             script.send(Ok(number)).unwrap();
         }
-        assert_eq!(accepted(&acceptor).await, "200");
+        assert_eq!(accepted(&acceptor).await, "100");
+        // The last of them made the 98th give way.
+        let mut numbers = std::collections::BTreeSet::new();
+        while numbers.len() < 99 {
+            let next = tokio::time::timeout(Duration::from_secs(1), gone.recv());
+            numbers.insert(next.await.expect("too many stay").unwrap());
+        }
+        assert!(numbers.into_iter().eq((0..98).chain([100])));
     }
 
     #[tokio::test(start_paused = true)]

@@ -183,3 +183,50 @@ impl Drop for Loopback {
         self.leave();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_never_accepts_is_given_up_on() {
+        let network = LoopbackNetwork::new();
+        let settings = Settings {
+            max_ready: 2,
+            ..Settings::default()
+        };
+        let patience = settings.connect_timeout;
+        let lazy = network.netlayer_with("lazy", settings).unwrap();
+        let ada = network.netlayer("ada").unwrap();
+        let to = lazy.location();
+        let _waiting = [
+            ada.connect(&to).await.unwrap(),
+            ada.connect(&to).await.unwrap(),
+        ];
+        match ada.connect(&to).await {
+            Err(ConnectError::Unreachable {
+                cause: UnreachableCause::TimedOut(after),
+                ..
+            }) => assert_eq!(after, patience),
+            outcome => panic!("{outcome:?}"),
+        }
+        lazy.accept().await.unwrap();
+        ada.connect(&to).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn names_are_given_back_once_and_only_by_their_owner() {
+        let network = LoopbackNetwork::new();
+        assert!(matches!(network.netlayer(""), Err(BindError::Empty(_))));
+        let first = network.netlayer("ada").unwrap();
+        assert!(matches!(
+            network.netlayer("ada"),
+            Err(BindError::NameTaken(_))
+        ));
+        first.shutdown().await;
+        let second = network.netlayer("ada").unwrap();
+        drop(first);
+        let ben = network.netlayer("ben").unwrap();
+        ben.connect(&second.location()).await.unwrap();
+    }
+}

@@ -15,7 +15,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// An ordered, reliable, two-way stream of bytes.
 ///
 /// Flush after writing: TLS holds bytes back until then. Vectored writes reach the
-/// socket as such. Shutting down the writing side leaves the reading side open.
+/// socket as such. Shutting down the writing side leaves the reading side open. Reading
+/// ends with `Ok(0)` if the other end shut down, and may end with an error, such as
+/// `UnexpectedEof` under TLS, if it just vanished.
 pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for T {}

@@ -18,8 +18,10 @@ pub struct Settings {
     /// from the system's queue. Default 64.
     pub max_ready: usize,
     /// TCP: after how long a silence the system asks whether the other end is still
-    /// there, and how long data may stay unacknowledged, give or take. A peer that is gone
-    /// without a word is noticed after about twice this. `None` asks never. Default 60 s.
+    /// there. Data may stay unacknowledged, or unread with all buffers full, for twice as
+    /// long; then the channel fails. So a peer that is gone without a word is noticed,
+    /// and one that stops reading is cut off. `None`: the system's habits, which may be to
+    /// wait for ever. Counted in whole seconds, at least 4. Default 60 s.
     pub keepalive: Option<Duration>,
 }
 

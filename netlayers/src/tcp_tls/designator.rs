@@ -109,4 +109,15 @@ mod tests {
             assert_eq!(parse(&designator), None, "{designator}");
         }
     }
+
+    /// A Goblins client that shows its certificate has to get the designator that it has
+    /// as a server, where the text is its own.
+    #[test]
+    fn a_certificate_is_written_as_gnutls_does() {
+        let recorded = include_bytes!("../../tests/vectors/tcp-tls-clear-preamble.syrup");
+        let (_length, text) = recorded.split_at(4);
+        let der = super::super::preamble::certificate(text).unwrap();
+        assert_eq!(pem(&der).as_bytes(), text);
+        assert_eq!(of_der(&der), of_pem(text));
+    }
 }

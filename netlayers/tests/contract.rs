@@ -1,0 +1,593 @@
+//! What every netlayer must do, run against each of them.
+//!
+//! To put another netlayer to it: implement [`Subject`] and add a line to the bottom.
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use captp::locator::PeerLocator;
+use netlayers::{
+    AcceptError, Authentication, BindError, ByteStream, Channel, ConnectError, Direction, Identity,
+    LoopbackNetwork, Netlayer, Settings, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
+};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What should come of dialling the right address with another peer's designator.
+enum WrongDesignator {
+    Mismatch,
+    Unreachable,
+    NobodyNotices,
+}
+
+/// A netlayer under test, and the world it lives in.
+trait Subject: Send + Sync + 'static {
+    const WRONG_DESIGNATOR: WrongDesignator;
+
+    fn new() -> Self;
+    /// A new peer somewhere.
+    async fn listen(&self) -> Box<dyn Netlayer>;
+    /// A peer at an address that another one had.
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError>;
+    /// A connection that does not shake hands, where there is such a thing.
+    async fn rude(&self, to: &PeerLocator) -> Option<Box<dyn ByteStream>>;
+    /// Locators that can't be dialled at all.
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator>;
+}
+
+/// Deadlines that no test waits for: what would only end by one hangs, and is noticed.
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.handshake_timeout = Duration::from_secs(3600);
+    settings.connect_timeout = Duration::from_secs(3600);
+    settings.max_handshakes = 80;
+    settings
+}
+
+fn tcp_options() -> TcpOptions {
+    let mut options = TcpOptions::default();
+    options.settings = settings();
+    options
+}
+
+/// A loopback address of its own for every listener, so that no other test can take a
+/// port that this one has freed.
+fn own_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    format!("{}:0", Ipv4Addr::new(127, 1, high, low))
+}
+
+fn tcp_address(at: &PeerLocator) -> String {
+    format!("{}:{}", at.hints["host"], at.hints["port"])
+}
+
+fn without(like: &PeerLocator, hint: &str) -> PeerLocator {
+    let mut bad = like.clone();
+    bad.hints.remove(hint);
+    bad
+}
+
+struct LoopbackSubject(LoopbackNetwork, AtomicU16);
+
+impl Subject for LoopbackSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Unreachable;
+
+    fn new() -> Self {
+        Self(LoopbackNetwork::new(), AtomicU16::new(0))
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let name = format!("peer-{}", self.1.fetch_add(1, Ordering::Relaxed));
+        Box::new(self.0.netlayer_with(name, settings()).unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let again = self.0.netlayer_with(&at.designator, settings())?;
+        Ok(Box::new(again))
+    }
+
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        None
+    }
+
+    fn undiallable(&self, _like: &PeerLocator) -> Vec<PeerLocator> {
+        Vec::new()
+    }
+}
+
+struct TestingOnlySubject;
+
+impl Subject for TestingOnlySubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::NobodyNotices;
+
+    fn new() -> Self {
+        Self
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let layer = TcpTestingOnly::bind(&own_address(), tcp_options()).await;
+        Box::new(layer.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let address = tcp_address(at);
+        let layer = TcpTestingOnly::bind_as(&at.designator, &address, tcp_options()).await?;
+        Ok(Box::new(layer))
+    }
+
+    // Without a handshake, whoever connects is accepted at once.
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        None
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let port = |port| like.clone().with_hint("port", port);
+        vec![
+            without(like, "host"),
+            without(like, "port"),
+            port("70000"),
+            port(""),
+        ]
+    }
+}
+
+struct TlsSubject;
+
+impl Subject for TlsSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
+
+    fn new() -> Self {
+        Self
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let identity = Identity::generate().unwrap();
+        let layer = TcpTls::bind(&own_address(), identity, tcp_options()).await;
+        Box::new(layer.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let identity = Identity::generate().unwrap();
+        let layer = TcpTls::bind(&tcp_address(at), identity, tcp_options()).await?;
+        Ok(Box::new(layer))
+    }
+
+    async fn rude(&self, to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        Some(Box::new(TcpStream::connect(tcp_address(to)).await.unwrap()))
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let mut named = like.clone();
+        named.designator = "ada".into();
+        vec![
+            without(like, "host"),
+            like.clone().with_hint("port", "x"),
+            named,
+        ]
+    }
+}
+
+struct UnixSubject(tempfile::TempDir, AtomicU16);
+
+impl UnixSubject {
+    async fn bind(path: &std::path::Path) -> Result<Unix, BindError> {
+        let mut options = UnixOptions::default();
+        options.settings = settings();
+        Unix::bind(path, options).await
+    }
+}
+
+impl Subject for UnixSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
+
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap(), AtomicU16::new(0))
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let number = self.1.fetch_add(1, Ordering::Relaxed);
+        let path = self.0.path().join(format!("{number}.sock"));
+        Box::new(Self::bind(&path).await.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let path = &at.hints["path"];
+        Ok(Box::new(Self::bind(path.as_ref()).await?))
+    }
+
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        None
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let path = |path: String| like.clone().with_hint("path", path);
+        vec![
+            without(like, "path"),
+            path("relative".into()),
+            path("/\0".into()),
+            path(format!("/{}", "x".repeat(200))),
+        ]
+    }
+}
+
+async fn pair(dialler: &dyn Netlayer, listener: &dyn Netlayer) -> (Channel, Channel) {
+    let to = listener.location();
+    let (dialled, accepted) = tokio::join!(dialler.connect(&to), listener.accept());
+    (dialled.expect("dials"), accepted.expect("accepts"))
+}
+
+async fn two<S: Subject>(subject: &S) -> (Box<dyn Netlayer>, Box<dyn Netlayer>) {
+    (subject.listen().await, subject.listen().await)
+}
+
+/// Bytes in which every position is different from its neighbours and its period.
+fn pattern(seed: usize, length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|n| (n ^ (n / 251) ^ (n / 65_003) ^ seed).to_le_bytes()[0])
+        .collect()
+}
+
+async fn a_location_is_its_own<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    for layer in [&ada, &ben] {
+        let location = layer.location();
+        assert_eq!(location.transport, layer.transport());
+        assert_eq!(location.to_string().parse(), Ok(location.clone()));
+        let canonical = layer.canonical_designator(&location.designator);
+        assert_eq!(canonical, location.designator);
+    }
+    assert!(!ada.location().same_peer(&ben.location()));
+}
+
+async fn both_ends_are_told_what_was_proven<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let (dialled, accepted) = pair(&*ada, &*ben).await;
+    assert_eq!(
+        (dialled.direction, accepted.direction),
+        (Direction::Dialled, Direction::Accepted)
+    );
+    assert!(!dialled.peer_address.is_empty() && !accepted.peer_address.is_empty());
+    let (ada, who) = (ada.location().designator, ben.guarantees().authentication);
+    let ben = ben.location().designator;
+    let (of_ben, of_ada) = match who {
+        Authentication::FaceValue => (None, None),
+        Authentication::Dialled => (Some(ben), None),
+        // Our own always offer a proof.
+        Authentication::DialledAndWilling | Authentication::Both => (Some(ben), Some(ada)),
+    };
+    assert_eq!((dialled.proven, accepted.proven), (of_ben, of_ada));
+}
+
+async fn bytes_keep_their_order_both_ways<S: Subject>(subject: S) {
+    async fn talk(channel: Channel, says: Vec<u8>, hears: Vec<u8>) {
+        let (mut reader, mut writer) = tokio::io::split(channel.io);
+        let speak = async {
+            let mut rest = says.as_slice();
+            for size in [1, 2, 3, 7, 100, 4096, 70_000].into_iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (chunk, later) = rest.split_at(size.min(rest.len()));
+                writer.write_all(chunk).await.unwrap();
+                writer.flush().await.unwrap();
+                rest = later;
+            }
+            writer.shutdown().await.unwrap();
+        };
+        let mut heard = Vec::new();
+        let (_, count) = tokio::join!(speak, reader.read_to_end(&mut heard));
+        count.unwrap();
+        assert!(
+            heard == hears,
+            "{} bytes came, {} were sent",
+            heard.len(),
+            hears.len()
+        );
+    }
+    let (ada, ben) = two(&subject).await;
+    let (dialled, accepted) = pair(&*ada, &*ben).await;
+    let (one, other) = (pattern(1, 3_000_000), pattern(2, 2_000_000));
+    tokio::join!(
+        talk(dialled, one.clone(), other.clone()),
+        talk(accepted, other, one),
+    );
+}
+
+async fn a_slow_reader_holds_the_writer_back<S: Subject>(subject: S) {
+    const TOO_MUCH: usize = 256 << 20;
+    let (ada, ben) = two(&subject).await;
+    let (mut dialled, mut accepted) = pair(&*ada, &*ben).await;
+    let data = pattern(3, 1 << 20);
+    let mut written = 0;
+    // Nobody reads, so some day the writer is told to wait.
+    let full = poll_fn(|context| {
+        while written < TOO_MUCH {
+            let rest = &data[written % data.len()..];
+            match Pin::new(&mut dialled.io).poll_write(context, rest) {
+                Poll::Ready(count) => written += count.unwrap(),
+                Poll::Pending => return Poll::Ready(true),
+            }
+        }
+        Poll::Ready(false)
+    });
+    assert!(full.await, "{TOO_MUCH} bytes were swallowed");
+    let more = pattern(4, 1 << 20);
+    let finish = async {
+        dialled.io.write_all(&more).await.unwrap();
+        dialled.io.shutdown().await.unwrap();
+    };
+    let mut heard = Vec::new();
+    let (_, count) = tokio::join!(finish, accepted.io.read_to_end(&mut heard));
+    assert_eq!(count.unwrap(), written + more.len());
+    assert!(heard[written..] == more[..], "the end is garbled");
+    let intact = heard[..written]
+        .chunks(data.len())
+        .all(|chunk| data.starts_with(chunk));
+    assert!(intact, "the beginning is garbled");
+}
+
+async fn many_dial_at_once<S: Subject>(subject: S) {
+    const COUNT: u8 = 60;
+    let (ada, ben) = two(&subject).await;
+    let to = ben.location();
+    let dial_all = async {
+        let mut channels = Vec::new();
+        let dials: Vec<_> = (0..COUNT)
+            .map(|number| {
+                let dial = ada.connect(&to);
+                async move {
+                    let mut channel = dial.await.unwrap();
+                    channel.io.write_all(&[number]).await.unwrap();
+                    channel.io.flush().await.unwrap();
+                    channel
+                }
+            })
+            .collect();
+        let mut dials: Vec<_> = dials.into_iter().map(Box::pin).collect();
+        poll_fn(|context| {
+            dials.retain_mut(|dial| match dial.as_mut().poll(context) {
+                Poll::Ready(channel) => {
+                    channels.push(channel);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if dials.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        channels
+    };
+    let accept_all = async {
+        let mut numbers = BTreeSet::new();
+        for _ in 0..COUNT {
+            let mut channel = ben.accept().await.unwrap();
+            numbers.insert(channel.io.read_u8().await.unwrap());
+        }
+        numbers
+    };
+    let (_channels, numbers) = tokio::join!(dial_all, accept_all);
+    assert_eq!(numbers.len(), usize::from(COUNT));
+}
+
+async fn half_closed_channels_still_answer<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let (mut dialled, mut accepted) = pair(&*ada, &*ben).await;
+    let answer = pattern(5, 300_000);
+    let ask = async {
+        dialled.io.write_all(b"question").await.unwrap();
+        dialled.io.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        dialled.io.read_to_end(&mut heard).await.unwrap();
+        assert!(heard == answer);
+    };
+    let reply = async {
+        let mut heard = String::new();
+        accepted.io.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "question");
+        accepted.io.write_all(&answer).await.unwrap();
+        accepted.io.shutdown().await.unwrap();
+    };
+    tokio::join!(ask, reply);
+}
+
+async fn a_dropped_channel_ends_the_other<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let (dialled, mut accepted) = pair(&*ada, &*ben).await;
+    drop(dialled);
+    // An end or an error, but not silence.
+    let outcome = accepted.io.read(&mut [0; 8]).await;
+    assert!(matches!(outcome, Ok(0) | Err(_)), "{outcome:?}");
+}
+
+async fn a_dead_address_is_unreachable<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    ben.shutdown().await;
+    let outcome = ada.connect(&ben.location()).await;
+    assert!(
+        matches!(outcome, Err(ConnectError::Unreachable { .. })),
+        "{outcome:?}"
+    );
+}
+
+async fn another_peers_designator_is_noticed<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let mut to = ben.location();
+    let cleo = subject.listen().await.location();
+    to.designator = cleo.designator.clone();
+    if matches!(S::WRONG_DESIGNATOR, WrongDesignator::Unreachable) {
+        to.designator = "nobody".into();
+    }
+    let outcome = ada.connect(&to).await;
+    match (S::WRONG_DESIGNATOR, outcome) {
+        (
+            WrongDesignator::Mismatch,
+            Err(ConnectError::IdentityMismatch {
+                expected, found, ..
+            }),
+        ) => {
+            assert_eq!(expected, cleo.designator);
+            assert_eq!(found, Some(ben.location().designator));
+        }
+        (WrongDesignator::Unreachable, Err(ConnectError::Unreachable { .. })) => {}
+        (WrongDesignator::NobodyNotices, Ok(channel)) => assert_eq!(channel.proven, None),
+        (_, outcome) => panic!("{outcome:?}"),
+    }
+}
+
+async fn bad_locators_are_refused<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let mut locators = subject.undiallable(&ben.location());
+    let mut foreign = ben.location();
+    foreign.transport = "carrier-pigeon".into();
+    locators.push(foreign);
+    for locator in locators {
+        let outcome = ada.connect(&locator).await;
+        assert!(
+            matches!(outcome, Err(ConnectError::BadLocator(_))),
+            "{locator}: {outcome:?}"
+        );
+    }
+}
+
+async fn shutdown_frees_the_address<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let (mut dialled, mut accepted) = pair(&*ada, &*ben).await;
+    // Nobody has accepted this one, and nobody will.
+    let _waiting = ada.connect(&ben.location()).await;
+    let taken = subject.listen_again(&ben.location()).await;
+    assert!(taken.is_err(), "two listen at one address");
+
+    ben.shutdown().await;
+    ben.shutdown().await;
+    assert_eq!(ben.accept().await.unwrap_err(), AcceptError::Closed);
+    let again = subject
+        .listen_again(&ben.location())
+        .await
+        .expect("the address is free");
+    drop(ben);
+    pair(&*ada, &*again).await;
+
+    // What was open stays so.
+    dialled.io.write_all(b"still here").await.unwrap();
+    dialled.io.shutdown().await.unwrap();
+    let mut heard = String::new();
+    accepted.io.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "still here");
+}
+
+async fn shutdown_wakes_who_waits_to_accept<S: Subject>(subject: S) {
+    let ben = subject.listen().await;
+    let (outcome, ()) = tokio::join!(ben.accept(), ben.shutdown());
+    assert_eq!(outcome.unwrap_err(), AcceptError::Closed);
+}
+
+async fn dropping_frees_the_address_soon<S: Subject>(subject: S) {
+    let ben = subject.listen().await;
+    let at = ben.location();
+    drop(ben);
+    while subject.listen_again(&at).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn giving_up_on_accept_loses_nothing<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let to = ben.location();
+    let mut dial = ada.connect(&to);
+    // Accepting is begun and dropped again and again until the dialler is done.
+    let mut early = None;
+    let mut dialled = poll_fn(|context| {
+        if early.is_none()
+            && let Poll::Ready(channel) = ben.accept().as_mut().poll(context)
+        {
+            early = Some(channel.unwrap());
+        }
+        dial.as_mut().poll(context)
+    })
+    .await
+    .unwrap();
+    let mut accepted = match early {
+        Some(channel) => channel,
+        None => ben.accept().await.unwrap(),
+    };
+    dialled.io.write_all(b"x").await.unwrap();
+    dialled.io.flush().await.unwrap();
+    assert_eq!(accepted.io.read_u8().await.unwrap(), b'x');
+}
+
+async fn rude_clients_delay_nobody<S: Subject>(subject: S) {
+    let (ada, ben) = two(&subject).await;
+    let to = ben.location();
+    let mut rude = Vec::new();
+    for number in 0..200 {
+        let Some(mut client) = subject.rude(&to).await else {
+            break;
+        };
+        match number % 4 {
+            0 => client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap(),
+            1 => client.write_all(&[22, 3, 1, 255, 255]).await.unwrap(),
+            2 => client.shutdown().await.unwrap(),
+            _silent => {}
+        }
+        rude.push(client);
+    }
+    for _ in 0..3 {
+        pair(&*ada, &*ben).await;
+    }
+}
+
+/// The subject, where a test that would hang fails instead.
+fn run<S: Subject, F: Future<Output = ()>>(test: impl FnOnce(S) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let guarded = async { tokio::time::timeout(Duration::from_secs(120), test(S::new())).await };
+    runtime.block_on(guarded).expect("the test hangs");
+}
+
+macro_rules! contract {
+    ($($subject:ident => $module:ident;)*) => {
+        contract!(@each [
+            a_location_is_its_own,
+            both_ends_are_told_what_was_proven,
+            bytes_keep_their_order_both_ways,
+            a_slow_reader_holds_the_writer_back,
+            many_dial_at_once,
+            half_closed_channels_still_answer,
+            a_dropped_channel_ends_the_other,
+            a_dead_address_is_unreachable,
+            another_peers_designator_is_noticed,
+            bad_locators_are_refused,
+            shutdown_frees_the_address,
+            shutdown_wakes_who_waits_to_accept,
+            dropping_frees_the_address_soon,
+            giving_up_on_accept_loses_nothing,
+            rude_clients_delay_nobody,
+        ] $($subject => $module;)*);
+    };
+    (@each $tests:tt $($subject:ident => $module:ident;)*) => {
+        $(mod $module { contract!(@one $subject, $tests); })*
+    };
+    (@one $subject:ident, [$($test:ident,)*]) => {
+        $(#[test] fn $test() { super::run(super::$test::<super::$subject>); })*
+    };
+}
+
+contract! {
+    LoopbackSubject => loopback;
+    TestingOnlySubject => tcp_testing_only;
+    TlsSubject => tcp_tls;
+    UnixSubject => unix;
+}
