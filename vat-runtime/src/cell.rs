@@ -105,7 +105,7 @@ impl PromiseCell {
     }
 
     /// The last promise of the chain that this one has become part of.
-    pub(crate) fn end<'a>(self: &'a Arc<Self>) -> &'a Arc<Self> {
+    pub(crate) fn end(self: &Arc<Self>) -> &Arc<Self> {
         let mut cell = self;
         while let Some(Settled::Forwarded(next)) = cell.settled.get() {
             cell = next;

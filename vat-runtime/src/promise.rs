@@ -67,7 +67,6 @@ impl From<Promise> for Ref {
 }
 
 /// A new promise and what settles it.
-#[must_use]
 pub fn promise() -> (Promise, Resolver) {
     let cell = Arc::new(PromiseCell::default());
     (
