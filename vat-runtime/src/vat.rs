@@ -151,7 +151,6 @@ pub(crate) struct VatCore {
     /// There is garbage in the inbox.
     littered: AtomicBool,
     actors: AtomicUsize,
-    /// Nothing is called or dropped under this lock.
     inbox: Mutex<Inbox>,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
@@ -177,7 +176,7 @@ struct Strand {
 /// What a vat does in one turn.
 enum Job {
     Deliver(Arc<ActorCell>, Message),
-    Handle(Box<Handler>, Outcome),
+    Handle(Box<Handler>, Box<Outcome>),
     Run(Box<dyn Run>),
     Install(Arc<ActorCell>, Arc<dyn Behaviour>),
 }
@@ -195,7 +194,7 @@ pub(crate) struct Handler {
 impl Handler {
     pub(crate) fn post(self: Box<Self>, outcome: Outcome) {
         let vat = self.vat.clone();
-        vat.post(Job::Handle(self, outcome));
+        vat.post(Job::Handle(self, Box::new(outcome)));
     }
 }
 
@@ -252,7 +251,7 @@ impl Job {
                 let Handler {
                     body, me, answer, ..
                 } = *handler;
-                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
+                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, *outcome));
                 if let Some(answer) = answer {
                     answer.resolve(result);
                 }
@@ -285,12 +284,33 @@ impl VatCore {
         &self.scheduler
     }
 
+    /// Nothing is called or dropped under this lock.
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, message: Message) {
         self.post(Job::Deliver(to.clone(), message));
+    }
+
+    /// Posts messages under one lock. `next` may only hand them over: see
+    /// [`Self::inbox`].
+    pub(crate) fn post_messages(
+        self: &Arc<Self>,
+        mut next: impl FnMut() -> Option<(Arc<ActorCell>, Message)>,
+    ) {
+        let mut inbox = self.inbox();
+        if self.stopped.load(Ordering::Acquire) {
+            drop(inbox);
+            while let Some((_, message)) = next() {
+                message.refuse(|| STOPPED.into());
+            }
+            return;
+        }
+        while let Some((cell, message)) = next() {
+            inbox.jobs.push_back(Job::Deliver(cell, message));
+        }
+        self.wake(inbox);
     }
 
     fn post(self: &Arc<Self>, job: Job) {

@@ -35,8 +35,8 @@ fn stepping_by_hand_runs_vats_in_turn() {
         actors[0].send_only(vec![3.into(), (&actors[1]).into()]);
         actors[2].send_only(vec![2.into(), (&actors[0]).into()]);
         hand.run_until_idle();
-        let heard = log.lock().unwrap().clone();
-        heard
+        drop(actors);
+        log.lock().unwrap().clone()
     };
     let first = run();
     assert_eq!(
