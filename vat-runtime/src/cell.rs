@@ -80,7 +80,10 @@ impl Listener {
     pub(crate) fn tell(self, outcome: Outcome) {
         match self {
             Self::Resolver(resolver) => resolver.resolve(outcome),
-            Self::Handler(handler) => handler.post(outcome),
+            Self::Handler(mut handler) => {
+                handler.outcome = outcome;
+                handler.post();
+            }
             Self::Callback(callback) => {
                 // The others who wait must be told whatever this one does.
                 if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {

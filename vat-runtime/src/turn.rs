@@ -44,7 +44,9 @@ pub(crate) struct Changes {
 enum Effect {
     Send(Ref, Message),
     Resolve(Resolver, Box<Outcome>),
-    Listen(Box<(Value, Listener)>),
+    Listen(Ref, Box<Handler>),
+    /// A handler of something that is no promise and no reference.
+    Handle(Box<Handler>),
 }
 
 impl Effect {
@@ -160,16 +162,20 @@ impl Turn<'_> {
     }
 
     fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
-        let handler = Handler {
-            vat: self.vat.clone(),
-            body,
-            me: self.me.cloned(),
-            answer,
+        let (vat, me) = (self.vat.clone(), self.me.cloned());
+        let handler = |outcome| {
+            Box::new(Handler {
+                vat,
+                body,
+                me,
+                answer,
+                outcome,
+            })
         };
-        let listener = Listener::Handler(Box::new(handler));
-        self.changes
-            .effects
-            .push(Effect::Listen(Box::new((target, listener))));
+        self.changes.effects.push(match target {
+            Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
+            value => Effect::Handle(handler(Ok(value))),
+        });
     }
 
     /// A new promise and what settles it. If the turn fails, and the resolver is
@@ -263,7 +269,7 @@ impl Changes {
                     resolver.break_with(fault.clone());
                 }
                 Some(Effect::Resolve(resolver, _)) => resolver.break_with(fault.clone()),
-                Some(Effect::Listen(listen)) => listen.1.abandon(fault),
+                Some(Effect::Listen(_, handler) | Effect::Handle(handler)) => handler.refuse(fault),
                 Some(Effect::Send(_, Message { answer: None, .. })) | None => {}
             }
         }
@@ -288,10 +294,10 @@ impl Changes {
             match effects.next() {
                 Some(Effect::Send(to, message)) => to.deliver_message(message),
                 Some(Effect::Resolve(resolver, outcome)) => resolver.resolve(*outcome),
-                Some(Effect::Listen(listen)) => match *listen {
-                    (Value::Ref(target), listener) => target.listen_with(listener),
-                    (value, listener) => listener.tell(Ok(value)),
-                },
+                Some(Effect::Listen(target, handler)) => {
+                    target.listen_with(Listener::Handler(handler));
+                }
+                Some(Effect::Handle(handler)) => handler.post(),
                 None => break,
             }
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use crate::Fault;
 use crate::actormap::Slot;
 use crate::behaviour::Behaviour;
-use crate::cell::{Listener, Outcome};
+use crate::cell::Outcome;
 use crate::drive;
 use crate::promise::{Message, Resolver, Settling, SettlingEnd};
 use crate::reference::{ActorCell, Kind, Ref};
@@ -176,7 +176,7 @@ struct Strand {
 /// What a vat does in one turn.
 enum Job {
     Deliver(Arc<ActorCell>, Message),
-    Handle(Box<Handler>, Box<Outcome>),
+    Handle(Box<Handler>),
     Run(Box<dyn Run>),
     Install(Arc<ActorCell>, Arc<dyn Behaviour>),
 }
@@ -189,26 +189,21 @@ pub(crate) struct Handler {
     pub(crate) body: HandlerBody,
     pub(crate) me: Option<Arc<ActorCell>>,
     pub(crate) answer: Option<Resolver>,
+    /// What the handler is told, once it is known.
+    pub(crate) outcome: Outcome,
 }
 
 impl Handler {
-    pub(crate) fn post(self: Box<Self>, outcome: Outcome) {
+    /// Queues the turn.
+    pub(crate) fn post(self: Box<Self>) {
         let vat = self.vat.clone();
-        vat.post(Job::Handle(self, Box::new(outcome)));
+        vat.post(Job::Handle(self));
     }
-}
 
-impl Listener {
-    /// The listener will never be told.
-    pub(crate) fn abandon(self, fault: &Fault) {
-        match self {
-            Self::Resolver(resolver) => resolver.break_with(fault.clone()),
-            Self::Handler(handler) => {
-                if let Some(answer) = handler.answer {
-                    answer.break_with(fault.clone());
-                }
-            }
-            Self::Callback(_) => {}
+    /// The handler will never run.
+    pub(crate) fn refuse(self, fault: &Fault) {
+        if let Some(answer) = self.answer {
+            answer.break_with(fault.clone());
         }
     }
 }
@@ -247,11 +242,15 @@ impl Job {
                     (None, Ok(_)) => {}
                 }
             }
-            Self::Handle(handler, outcome) => {
+            Self::Handle(handler) => {
                 let Handler {
-                    body, me, answer, ..
+                    body,
+                    me,
+                    answer,
+                    outcome,
+                    ..
                 } = *handler;
-                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, *outcome));
+                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
                 if let Some(answer) = answer {
                     answer.resolve(result);
                 }
@@ -264,7 +263,7 @@ impl Job {
     fn refuse(self) {
         match self {
             Self::Deliver(_, message) => message.refuse(|| STOPPED.into()),
-            Self::Handle(handler, _) => Listener::Handler(handler).abandon(&STOPPED.into()),
+            Self::Handle(handler) => handler.refuse(&STOPPED.into()),
             // Dropping an errand tells its future.
             Self::Run(_) | Self::Install(..) => {}
         }
