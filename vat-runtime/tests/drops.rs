@@ -169,3 +169,20 @@ fn a_handler_of_a_stopped_vat_breaks_its_promise() {
     resolver.fulfill(1);
     assert_eq!(result.wait(), Err("the vat has stopped".into()));
 }
+
+#[test]
+fn a_vat_stopped_within_a_turn_breaks_what_waits_behind_it() {
+    let hand = Manual::new();
+    let vat = Vat::new("test", hand.clone());
+    let actor = vat.spawn(Recorder::default());
+    let inside = vat.clone();
+    let stopping = vat.run(move |_turn| {
+        inside.stop();
+        Ok(())
+    });
+    let behind = actor.send(vec![]);
+    hand.run_until_idle();
+    assert_eq!(stopping.wait(), Ok(()));
+    assert_eq!(behind.outcome(), Some(Err("the vat has stopped".into())));
+    assert_eq!(vat.actor_count(), 0);
+}

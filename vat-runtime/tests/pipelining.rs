@@ -4,9 +4,12 @@
 mod fake_link;
 mod recorder;
 
+use std::sync::{Arc, Mutex};
+
+use captp::{AnswerPos, ImportPos, RemotePos};
 use fake_link::{Asked, FakeLink, answer, delivered, import};
 use recorder::Recorder;
-use vat_runtime::{Fault, Identity, Manual, Value, Vat, promise};
+use vat_runtime::{Args, Fault, Identity, Link, Manual, Ref, Resolver, Value, Vat, promise};
 
 #[test]
 fn messages_to_an_answer_leave_at_once() {
@@ -220,4 +223,85 @@ fn a_question_that_nobody_waits_for_is_released_when_it_is_answered() {
     assert_eq!(link.asked(), vec![delivered(import(3), 1, Some(0))]);
     link.answer(0).fulfill(5);
     assert_eq!(link.asked(), vec![Asked::Release(answer(0), 0)]);
+}
+
+/// Settles an answer while a message to it is being handed over, as another thread
+/// may.
+struct Hasty {
+    asked: Mutex<Vec<&'static str>>,
+    answer: Mutex<Option<Resolver>>,
+}
+
+impl Link for Hasty {
+    fn key(&self) -> u64 {
+        9
+    }
+
+    fn deliver(&self, to: RemotePos, _: Args, answer: Option<Resolver>) -> Option<AnswerPos> {
+        if let RemotePos::Answer(_) = to {
+            self.answer.lock().unwrap().take().unwrap().fulfill(1);
+            self.asked.lock().unwrap().push("delivered to the answer");
+        }
+        let mut kept = self.answer.lock().unwrap();
+        *kept = answer;
+        kept.as_ref().map(|_| AnswerPos(0))
+    }
+
+    fn listen(&self, _: RemotePos, _: Resolver) {}
+
+    fn release(&self, pos: RemotePos, _: u32) {
+        if let RemotePos::Answer(_) = pos {
+            self.asked.lock().unwrap().push("released the answer");
+        }
+    }
+}
+
+#[test]
+fn a_position_is_not_released_before_the_messages_to_it_have_left() {
+    let link = Arc::new(Hasty {
+        asked: Mutex::default(),
+        answer: Mutex::default(),
+    });
+    let object = Ref::remote_object(link.clone(), ImportPos(1), 0);
+    let answer = object.send(vec![]);
+    answer.send_only(vec![]);
+    assert_eq!(answer.wait(), Ok(1.into()));
+    let expected = ["delivered to the answer", "released the answer"];
+    assert_eq!(*link.asked.lock().unwrap(), expected);
+}
+
+/// A link whose session is over: it breaks what it is asked to answer at once.
+struct Dead;
+
+impl Link for Dead {
+    fn key(&self) -> u64 {
+        10
+    }
+
+    fn deliver(&self, _: RemotePos, _: Args, answer: Option<Resolver>) -> Option<AnswerPos> {
+        answer?.break_with("disconnected");
+        None
+    }
+
+    fn listen(&self, _: RemotePos, resolver: Resolver) {
+        resolver.break_with("disconnected");
+    }
+
+    fn release(&self, _: RemotePos, _: u32) {}
+}
+
+#[test]
+fn a_dead_session_breaks_everything_sent_over_it() {
+    let object = Ref::remote_object(Arc::new(Dead), ImportPos(1), 0);
+    let first = object.send(vec![]);
+    let second = first.send(vec![]);
+    let listened = Ref::remote_promise(Arc::new(Dead), ImportPos(2), 0).settling();
+    let (waiting, resolver) = promise();
+    let third = waiting.send(vec![]);
+    let fourth = third.send(vec![]);
+    resolver.fulfill(object);
+    for promise in [first, second, third, fourth] {
+        assert_eq!(promise.wait(), Err("disconnected".into()));
+    }
+    assert_eq!(listened.wait(), Err("disconnected".into()));
 }

@@ -2,6 +2,8 @@
 
 mod recorder;
 
+use std::sync::{Arc, Mutex};
+
 use recorder::Recorder;
 use vat_runtime::{Fault, Identity, Manual, Promise, Value, Vat, promise};
 
@@ -162,4 +164,22 @@ fn a_panicking_callback_keeps_nobody_else_from_hearing() {
     let second = settled.settling();
     resolver.fulfill(1);
     assert_eq!(second.wait(), Ok(1.into()));
+}
+
+#[test]
+fn who_asks_while_others_are_told_is_told_after_them() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = |who: &'static str| {
+        let told = told.clone();
+        move || told.lock().unwrap().push(who)
+    };
+    let (open, resolver) = promise();
+    let (first, second, late, again) = (tell("first"), tell("second"), tell("late"), open.clone());
+    open.when_settled(move |_| {
+        first();
+        again.when_settled(move |_| late());
+    });
+    open.when_settled(move |_| second());
+    resolver.fulfill(1);
+    assert_eq!(*told.lock().unwrap(), ["first", "second", "late"]);
 }
