@@ -30,6 +30,7 @@ fn messages_to_an_answer_leave_at_once() {
         link: at,
         pos,
         promise: true,
+        ..
     } = first.identity()
     else {
         panic!()
