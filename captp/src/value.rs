@@ -61,11 +61,11 @@ impl<R: Runtime> Incoming<'_, R> {
         }
     }
 
-    fn after(
+    fn after<'a>(
         &mut self,
-        token: Token<'_>,
+        token: Token<'a>,
         offset: usize,
-        input: &mut Reader<'_>,
+        input: &mut Reader<'a>,
     ) -> Result<Value<R>, Fatal> {
         Ok(match token {
             Token::Bool(value) => Passable::Bool(value),

@@ -75,13 +75,13 @@ fn nested_and_repeated_references_are_counted_one_by_one() {
 fn a_reference_sent_again_while_it_is_being_released_survives() {
     let mut pair = Pair::new();
     let ours = Value::Ref(pair.a.runtime.local(false));
-    pair.a.deliver(BOOTSTRAP, &[ours.clone()], None).unwrap();
+    pair.a.deliver(BOOTSTRAP, std::slice::from_ref(&ours), None).unwrap();
     pair.pump();
     let first = pair.b.message();
     // B lets go; before A hears of it, A sends the reference again.
     drop(first);
     let released = pair.b.transmit(true);
-    pair.a.deliver(BOOTSTRAP, &[ours.clone()], None).unwrap();
+    pair.a.deliver(BOOTSTRAP, std::slice::from_ref(&ours), None).unwrap();
     pair.a.receive(&released);
     pair.pump();
     let (_, args, _) = pair.b.message();
@@ -97,7 +97,7 @@ fn a_reference_sent_again_while_it_is_being_released_survives() {
 fn a_reference_received_again_before_its_release_is_told_survives() {
     let mut pair = Pair::new();
     let ours = Value::Ref(pair.a.runtime.local(false));
-    pair.a.deliver(BOOTSTRAP, &[ours.clone()], None).unwrap();
+    pair.a.deliver(BOOTSTRAP, std::slice::from_ref(&ours), None).unwrap();
     pair.a.deliver(BOOTSTRAP, &[ours], None).unwrap();
     let bytes = pair.a.transmit(false);
     let half = bytes.len() / 2;

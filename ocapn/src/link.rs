@@ -153,11 +153,6 @@ impl Link {
         self.wake();
     }
 
-    pub(crate) fn fail(self: &Arc<Self>, end: SessionEnd) {
-        self.with_events(|core| core.session.fail(end));
-        self.wake();
-    }
-
     // For the node.
 
     pub(crate) fn key(&self) -> u64 {
@@ -191,14 +186,6 @@ impl Link {
 
     pub(crate) fn table_counts(&self) -> TableCounts {
         self.core().session.table_counts()
-    }
-
-    pub(crate) fn dump(&self) -> String {
-        self.core().session.dump()
-    }
-
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.core().session.check()
     }
 
     /// The peer's bootstrap object.

@@ -255,7 +255,6 @@ impl Node {
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at
     /// once; they leave when there is a session with its peer.
-    #[must_use]
     pub fn enliven(&self, sturdyref: &Sturdyref) -> Promise {
         let id = sturdyref.peer.id();
         if self.shared.is_us(&id) {

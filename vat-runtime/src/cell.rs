@@ -80,7 +80,10 @@ impl Listener {
     pub(crate) fn tell(self, outcome: Outcome) {
         match self {
             Self::Resolver(resolver) => resolver.resolve(outcome),
-            Self::Handler(handler) => handler.post(outcome),
+            Self::Handler(mut handler) => {
+                handler.outcome = outcome;
+                handler.post();
+            }
             Self::Callback(callback) => {
                 // The others who wait must be told whatever this one does.
                 if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
@@ -105,7 +108,7 @@ impl PromiseCell {
     }
 
     /// The last promise of the chain that this one has become part of.
-    pub(crate) fn end<'a>(self: &'a Arc<Self>) -> &'a Arc<Self> {
+    pub(crate) fn end(self: &Arc<Self>) -> &Arc<Self> {
         let mut cell = self;
         while let Some(Settled::Forwarded(next)) = cell.settled.get() {
             cell = next;

@@ -67,7 +67,6 @@ impl From<Promise> for Ref {
 }
 
 /// A new promise and what settles it.
-#[must_use]
 pub fn promise() -> (Promise, Resolver) {
     let cell = Arc::new(PromiseCell::default());
     (
@@ -168,8 +167,9 @@ impl<T> Settling<T> {
         )
     }
 
-    /// Waits on this thread. Never call it in a turn or on a thread that a scheduler
-    /// needs: it may wait for a vat that waits for this thread.
+    /// Waits on this thread. Never call it in a turn, within
+    /// [`drive`](crate::drive()) or on a thread that a scheduler needs: it may wait
+    /// for a vat that waits for this thread.
     ///
     /// # Errors
     ///

@@ -43,8 +43,17 @@ pub(crate) struct Changes {
 /// What happens outside the vat's map once the turn ends well.
 enum Effect {
     Send(Ref, Message),
-    Resolve(Resolver, Outcome),
-    Listen(Value, Listener),
+    Resolve(Resolver, Box<Outcome>),
+    Listen(Ref, Box<Handler>),
+    /// A handler of something that is no promise and no reference.
+    Handle(Box<Handler>),
+}
+
+impl Effect {
+    /// Whether this is a message from the vat to itself.
+    fn stays_in(&self, vat: &Arc<VatCore>) -> bool {
+        matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
+    }
 }
 
 /// A point of a turn to go back to.
@@ -153,15 +162,20 @@ impl Turn<'_> {
     }
 
     fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
-        let handler = Handler {
-            vat: self.vat.clone(),
-            body,
-            me: self.me.cloned(),
-            answer,
+        let (vat, me) = (self.vat.clone(), self.me.cloned());
+        let handler = |outcome| {
+            Box::new(Handler {
+                vat,
+                body,
+                me,
+                answer,
+                outcome,
+            })
         };
-        self.changes
-            .effects
-            .push(Effect::Listen(target, Listener::Handler(Box::new(handler))));
+        self.changes.effects.push(match target {
+            Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
+            value => Effect::Handle(handler(Ok(value))),
+        });
     }
 
     /// A new promise and what settles it. If the turn fails, and the resolver is
@@ -175,7 +189,7 @@ impl Turn<'_> {
     pub fn resolve(&mut self, resolver: Resolver, outcome: Result<Value, Fault>) {
         self.changes
             .effects
-            .push(Effect::Resolve(resolver, outcome));
+            .push(Effect::Resolve(resolver, Box::new(outcome)));
     }
 
     /// Makes an actor of this vat. It can be called at once and exists for good when
@@ -255,28 +269,40 @@ impl Changes {
                     resolver.break_with(fault.clone());
                 }
                 Some(Effect::Resolve(resolver, _)) => resolver.break_with(fault.clone()),
-                Some(Effect::Listen(_, listener)) => listener.abandon(fault),
+                Some(Effect::Listen(_, handler) | Effect::Handle(handler)) => handler.refuse(fault),
                 Some(Effect::Send(_, Message { answer: None, .. })) | None => {}
             }
         }
     }
 
-    fn commit(&mut self) {
+    fn commit(&mut self, vat: &Arc<VatCore>) {
         self.journal.commit();
         if self.effects.is_empty() {
             return;
         }
         // Taken out while they are done, and put back for its space.
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Send(to, message) => to.deliver_message(message),
-                Effect::Resolve(resolver, outcome) => resolver.resolve(outcome),
-                Effect::Listen(Value::Ref(target), listener) => target.listen_with(listener),
-                Effect::Listen(value, listener) => listener.tell(Ok(value)),
+        let mut done = std::mem::take(&mut self.effects);
+        let mut effects = done.drain(..).peekable();
+        loop {
+            // What goes to this vat without anything else in between goes together.
+            if effects.peek().is_some_and(|effect| effect.stays_in(vat)) {
+                vat.post_messages(|| match effects.next_if(|effect| effect.stays_in(vat)) {
+                    Some(Effect::Send(Ref(Kind::Actor(cell)), message)) => Some((cell, message)),
+                    _ => None,
+                });
+            }
+            match effects.next() {
+                Some(Effect::Send(to, message)) => to.deliver_message(message),
+                Some(Effect::Resolve(resolver, outcome)) => resolver.resolve(*outcome),
+                Some(Effect::Listen(target, handler)) => {
+                    target.listen_with(Listener::Handler(handler));
+                }
+                Some(Effect::Handle(handler)) => handler.post(),
+                None => break,
             }
         }
-        self.effects = effects;
+        drop(effects);
+        self.effects = done;
     }
 
     /// Runs a turn and commits or undoes it. What the caller does with the result
@@ -309,7 +335,7 @@ impl Changes {
         };
         self.open_calls = 0;
         match &result {
-            Ok(_) => self.commit(),
+            Ok(_) => self.commit(vat),
             Err(fault) => self.undo(
                 Mark {
                     journal: 0,
