@@ -139,7 +139,7 @@ pub enum EnlivenError {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// The peer does not know the object, or says it does not.
-    #[error("no such object: {0}")]
+    #[error("the peer refuses: {0}")]
     NoSuchObject(String),
     /// The session ended before the peer answered.
     #[error("session ended: {0}")]
@@ -285,7 +285,7 @@ impl Node {
     pub async fn resolve(&self, sturdyref: &Sturdyref) -> Result<Ref, EnlivenError> {
         if self.shared.is_us(&sturdyref.peer.id()) {
             let found = self.shared.registry.lookup(sturdyref.swiss.as_bytes());
-            return found.ok_or_else(|| EnlivenError::NoSuchObject("of our own".to_owned()));
+            return found.ok_or_else(|| EnlivenError::NoSuchObject(bootstrap::NO_SUCH_OBJECT.to_owned()));
         }
         let link = self.shared.session(&sturdyref.peer).await?;
         match link.bootstrap().send(fetch(sturdyref)).await {
