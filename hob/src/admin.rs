@@ -68,7 +68,9 @@ impl Admin {
             Some(export) if export.kind == kind => export.clone(),
             Some(export) => {
                 let other = export.kind.name();
-                return Err(call.fault(format_args!("{name:?} is a {other} already")));
+                return Err(call.fault(format_args!(
+                    "{name:?} is exported already, as a kind of its own: {other}"
+                )));
             }
             None => Export {
                 kind,
@@ -87,7 +89,7 @@ impl Admin {
         };
         let sturdyref = minted.map_err(|error| error.to_string())?;
         tracing::info!(
-            "exported {name}, a {}: {}",
+            "exported {name} ({}): {}",
             kind.name(),
             sturdyref.redacted()
         );

@@ -1,7 +1,6 @@
 //! An ephemeral node: what a command that only calls others uses. It has an identity of
 //! the moment, nobody is told where it listens, and it ends with the command.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -87,11 +86,6 @@ impl Client {
     pub(crate) async fn resolve(&self, sturdyref: &Sturdyref) -> anyhow::Result<Ref> {
         let resolved = self.node.resolve(sturdyref).await;
         Ok(resolved.with_context(|| sturdyref.redacted().to_string())?)
-    }
-
-    /// The object whose sturdyref is in a file.
-    pub(crate) async fn resolve_file(&self, path: &Path) -> anyhow::Result<Ref> {
-        self.resolve(&capfile::read(path)?).await
     }
 
     /// What a promise comes to. `at` is the object that was called.
