@@ -31,10 +31,7 @@ fn habits(pair: &mut Pair) -> (String, String) {
 #[test]
 fn a_peer_that_has_not_been_heard_gets_what_all_accept() {
     let (message, release) = habits(&mut unheard());
-    assert_eq!(
-        message,
-        "<10'op:deliver<11'desc:export0+>[]f<18'desc:import-object1+>>"
-    );
+    assert_eq!(message, "<10'op:deliver<11'desc:export0+>[]f<18'desc:import-object1+>>");
     assert_eq!(release, "", "releases are held back");
 }
 
@@ -49,29 +46,21 @@ fn a_february_peer_gets_its_own_forms() {
         pair.a.receive(heard.as_bytes());
         pair.a.events.clear();
         let (message, release) = habits(&mut pair);
-        assert_eq!(
-            message, "<15'op:deliver-only<11'desc:export0+>[]>",
-            "after {heard}"
-        );
+        assert_eq!(message, "<15'op:deliver-only<11'desc:export0+>[]>", "after {heard}");
         assert_eq!(release, "<12'op:gc-export[9+8+][1+1+]>");
     }
 }
 
 #[test]
 fn a_peer_of_today_gets_its_own_forms() {
-    for heard in [
-        "<10'op:deliver<11'desc:export0+>[]ff>",
-        "<13'op:gc-exports[][]>",
-        "<13'op:gc-answers[]>",
-    ] {
+    for heard in
+        ["<10'op:deliver<11'desc:export0+>[]ff>", "<13'op:gc-exports[][]>", "<13'op:gc-answers[]>"]
+    {
         let mut pair = unheard();
         pair.a.receive(heard.as_bytes());
         pair.a.events.clear();
         let (message, release) = habits(&mut pair);
-        assert_eq!(
-            message, "<10'op:deliver<11'desc:export0+>[]ff>",
-            "after {heard}"
-        );
+        assert_eq!(message, "<10'op:deliver<11'desc:export0+>[]ff>", "after {heard}");
         assert_eq!(release, "<13'op:gc-exports[9+8+][1+1+]>");
     }
 }
@@ -109,8 +98,7 @@ fn releases_in_lists_or_one_by_one() {
             let mut pair = Pair::new();
             let ours = Value::Ref(pair.a.runtime.local(false));
             pair.a.deliver(BOOTSTRAP, &[ours], None).unwrap();
-            pair.a
-                .receive(format!("<{}'{label}{body}>", label.len()).as_bytes());
+            pair.a.receive(format!("<{}'{label}{body}>", label.len()).as_bytes());
             assert!(matches!(pair.a.next(), Event::Dropped(_)), "{label}{body}");
         }
     }
@@ -125,10 +113,7 @@ fn other_peoples_values_are_understood() {
         ("F\u{0}\u{0}\u{0}\u{0}", 0.0.into()),
         (
             "<16'exn:fail:mystery>",
-            error(
-                "the other side does not say what went wrong",
-                Some("exn:fail:mystery"),
-            ),
+            error("the other side does not say what went wrong", Some("exn:fail:mystery")),
         ),
         ("<10'desc:error4\"oops>", error("oops", None)),
         ("<11'desc:tagged1'a1+>", tagged("a")),
@@ -152,15 +137,9 @@ fn error(message: &str, label: Option<&str>) -> Value {
 }
 
 fn tagged(tag: &str) -> Value {
-    Value::Tagged(Box::new(captp::Tagged {
-        tag: tag.into(),
-        value: 1.into(),
-    }))
+    Value::Tagged(Box::new(captp::Tagged { tag: tag.into(), value: 1.into() }))
 }
 
 fn record(label: &'static str, fields: Vec<Value>) -> Value {
-    Value::Record(Box::new(captp::Record {
-        label: Value::symbol(label),
-        fields,
-    }))
+    Value::Record(Box::new(captp::Record { label: Value::symbol(label), fields }))
 }

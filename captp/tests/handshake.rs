@@ -56,11 +56,7 @@ fn a_claim_is_verified_only_by_the_netlayer() {
         alice.proven = proven.map(str::to_owned);
         alice.trust_claims = trust_claims;
         let (mut a, _) = greet(alice, config("bob", 2));
-        assert_eq!(
-            started(&mut a).verified,
-            verified,
-            "{proven:?} {trust_claims}"
-        );
+        assert_eq!(started(&mut a).verified, verified, "{proven:?} {trust_claims}");
     }
 }
 
@@ -79,10 +75,7 @@ fn who_answers_must_be_who_was_dialled() {
     let mut alice = config("alice", 1);
     alice.dialled = Some(location("carol"));
     let (mut a, mut b) = greet(alice, config("bob", 2));
-    assert!(matches!(
-        violation(&mut a),
-        PeerViolation::NotWhoWeDialled { .. }
-    ));
+    assert!(matches!(violation(&mut a), PeerViolation::NotWhoWeDialled { .. }));
     assert!(matches!(b.end(), SessionEnd::PeerAborted(_)));
 }
 
@@ -99,9 +92,7 @@ fn another_version_is_refused() {
     let mut bob = config("bob", 2);
     bob.version = "goblins-0.16".to_owned();
     let (mut a, mut b) = greet(config("alice", 1), bob);
-    let PeerViolation::Version { theirs } = violation(&mut a) else {
-        panic!("a version")
-    };
+    let PeerViolation::Version { theirs } = violation(&mut a) else { panic!("a version") };
     assert_eq!(theirs, "goblins-0.16");
     // Both sides refuse; which abort arrives first does not matter.
     b.end();
@@ -120,10 +111,7 @@ fn a_changed_location_is_not_signed_for() {
     let mut alice = Side::new(config("alice", 1));
     let mut bob = Side::new(config("bob", 2));
     let mut greeting = bob.transmit(false);
-    let place = greeting
-        .windows(3)
-        .position(|bytes| bytes == b"bob")
-        .unwrap();
+    let place = greeting.windows(3).position(|bytes| bytes == b"bob").unwrap();
     greeting[place..place + 3].copy_from_slice(b"eve");
     alice.receive(&greeting);
     assert_eq!(violation(&mut alice), PeerViolation::LocationSignature);

@@ -56,14 +56,7 @@ impl BigDigits<'_> {
     #[must_use]
     pub fn to_bigint(&self) -> BigInt {
         let magnitude = num_bigint::BigUint::parse_bytes(self.digits, 10).unwrap_or_default();
-        BigInt::from_biguint(
-            if self.negative {
-                Sign::Minus
-            } else {
-                Sign::Plus
-            },
-            magnitude,
-        )
+        BigInt::from_biguint(if self.negative { Sign::Minus } else { Sign::Plus }, magnitude)
     }
 }
 
@@ -124,13 +117,7 @@ impl<'a> Decoder<'a> {
     #[must_use]
     pub fn with_options(input: &'a [u8], options: &Options) -> Self {
         let stack = SmallVec::new();
-        Self {
-            input,
-            position: 0,
-            watching: false,
-            stack,
-            options: *options,
-        }
+        Self { input, position: 0, watching: false, stack, options: *options }
     }
 
     /// How many bytes have been read.
@@ -234,10 +221,7 @@ impl<'a> Decoder<'a> {
             match rest.get(digits) {
                 Some(byte @ b'0'..=b'9') => {
                     let digit = u64::from(byte - b'0');
-                    match value
-                        .checked_mul(10)
-                        .and_then(|value| value.checked_add(digit))
-                    {
+                    match value.checked_mul(10).and_then(|value| value.checked_add(digit)) {
                         Some(more) => value = more,
                         None => fits = false,
                     }
@@ -267,10 +251,7 @@ impl<'a> Decoder<'a> {
         self.position += digits + 1;
         Ok(match integer {
             Some(integer) => Token::Int(integer),
-            None => Token::BigInt(BigDigits {
-                digits: digit_bytes,
-                negative: mark == b'-',
-            }),
+            None => Token::BigInt(BigDigits { digits: digit_bytes, negative: mark == b'-' }),
         })
     }
 
@@ -294,9 +275,7 @@ impl<'a> Decoder<'a> {
         fits: bool,
     ) -> Result<Token<'a>, DecodeError> {
         let limit = self.options.limits.size;
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|length| fits && *length <= limit);
+        let length = usize::try_from(length).ok().filter(|length| fits && *length <= limit);
         let Some(length) = length else {
             return Err(self.error(DecodeErrorKind::SizeLimit(limit)));
         };
@@ -312,11 +291,7 @@ impl<'a> Decoder<'a> {
         match std::str::from_utf8(bytes) {
             Ok(text) => {
                 self.position = begin + length;
-                Ok(if mark == b'"' {
-                    Token::String(text)
-                } else {
-                    Token::Symbol(text)
-                })
+                Ok(if mark == b'"' { Token::String(text) } else { Token::Symbol(text) })
             }
             Err(error) => {
                 let offset = begin + error.valid_up_to();
@@ -331,12 +306,7 @@ impl<'a> Decoder<'a> {
         if self.stack.len() >= limit {
             return Err(self.error(DecodeErrorKind::DepthLimit(limit)));
         }
-        self.stack.push(Frame {
-            kind,
-            after_key: false,
-            start: self.position,
-            last: None,
-        });
+        self.stack.push(Frame { kind, after_key: false, start: self.position, last: None });
         self.watching = !matches!(kind, Kind::List);
         self.position += 1;
         Ok(token)

@@ -71,13 +71,8 @@ impl<'o> Encoder<'o> {
 
     /// An integer of any size.
     pub fn bigint(&mut self, value: &BigInt) {
-        self.out
-            .extend_from_slice(value.magnitude().to_str_radix(10).as_bytes());
-        self.out.push(if value.sign() == Sign::Minus {
-            b'-'
-        } else {
-            b'+'
-        });
+        self.out.extend_from_slice(value.magnitude().to_str_radix(10).as_bytes());
+        self.out.push(if value.sign() == Sign::Minus { b'-' } else { b'+' });
     }
 
     /// A double-precision float.
@@ -231,15 +226,11 @@ impl<'o> Encoder<'o> {
         }
         let key = |out: &[u8], place: &(usize, usize, usize)| out[place.0..place.1].to_vec();
         let out: &[u8] = self.out;
-        let increases = places
-            .windows(2)
-            .all(|pair| out[pair[0].0..pair[0].1] < out[pair[1].0..pair[1].1]);
+        let increases =
+            places.windows(2).all(|pair| out[pair[0].0..pair[0].1] < out[pair[1].0..pair[1].1]);
         if !increases {
             places.sort_by(|one, two| out[one.0..one.1].cmp(&out[two.0..two.1]));
-            if places
-                .windows(2)
-                .any(|pair| key(out, &pair[0]) == key(out, &pair[1]))
-            {
+            if places.windows(2).any(|pair| key(out, &pair[0]) == key(out, &pair[1])) {
                 self.out.truncate(before);
                 return Err(DuplicateKey);
             }
@@ -268,8 +259,7 @@ impl<'o> Encoder<'o> {
             self.out.extend_from_slice(&[b'0' + value as u8, mark]);
         } else if value < 100 {
             let value = value as u8;
-            self.out
-                .extend_from_slice(&[b'0' + value / 10, b'0' + value % 10, mark]);
+            self.out.extend_from_slice(&[b'0' + value / 10, b'0' + value % 10, mark]);
         } else {
             let mut buffer = itoa::Buffer::new();
             self.out.extend_from_slice(buffer.format(value).as_bytes());

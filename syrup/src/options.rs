@@ -32,10 +32,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            depth: 128,
-            size: 64 << 20,
-            int_digits: 4096,
-        }
+        Self { depth: 128, size: 64 << 20, int_digits: 4096 }
     }
 }

@@ -34,13 +34,7 @@ impl Scanner {
     /// A scanner at the beginning of a value. Only the limits of the options matter.
     #[must_use]
     pub const fn new(options: &Options) -> Self {
-        Self {
-            limits: options.limits,
-            position: 0,
-            depth: 0,
-            digits: 0,
-            value: Some(0),
-        }
+        Self { limits: options.limits, position: 0, depth: 0, digits: 0, value: Some(0) }
     }
 
     /// The length of the value at the front of `input`, once it is whole.
@@ -106,9 +100,7 @@ impl Scanner {
     #[inline]
     fn digit(&mut self, byte: u8) -> Result<(), DecodeError> {
         let digit = u64::from(byte - b'0');
-        self.value = self
-            .value
-            .and_then(|value| value.checked_mul(10)?.checked_add(digit));
+        self.value = self.value.and_then(|value| value.checked_mul(10)?.checked_add(digit));
         self.digits += 1;
         if self.digits > self.limits.int_digits {
             return Err(self.error(DecodeErrorKind::IntDigitsLimit(self.limits.int_digits)));

@@ -37,9 +37,7 @@ impl Actormap {
         if let Some(slot) = self.free.pop() {
             return Some(slot);
         }
-        let slot = Slot::try_from(self.slots.len())
-            .ok()
-            .filter(|&slot| slot != Slot::MAX)?;
+        let slot = Slot::try_from(self.slots.len()).ok().filter(|&slot| slot != Slot::MAX)?;
         self.slots.push(None);
         Some(slot)
     }

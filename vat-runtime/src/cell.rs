@@ -337,10 +337,7 @@ impl PromiseCell {
             pending = self.lock();
         }
         pending.phase = Phase::Open;
-        let next = pending
-            .moving
-            .as_mut()
-            .and_then(|moving| moving.next.take());
+        let next = pending.moving.as_mut().and_then(|moving| moving.next.take());
         let refused = self.route.set(route);
         match next {
             Some(settled) => self.advance(pending, settled),
@@ -380,11 +377,9 @@ impl Settled {
         match self {
             Self::Fulfilled(Value::Ref(target)) => target.link_key() == Some(link),
             Self::Fulfilled(_) | Self::Broken(_) => true,
-            Self::Forwarded(next) => next
-                .end()
-                .route
-                .get()
-                .is_some_and(|route| route.link.key() == link),
+            Self::Forwarded(next) => {
+                next.end().route.get().is_some_and(|route| route.link.key() == link)
+            }
         }
     }
 }

@@ -82,28 +82,21 @@ impl Turn<'_> {
     }
 
     fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
-        let Some((slot, behaviour)) = cell
-            .slot()
-            .and_then(|slot| Some((slot, self.changes.actors.get(slot)?)))
+        let Some((slot, behaviour)) =
+            cell.slot().and_then(|slot| Some((slot, self.changes.actors.get(slot)?)))
         else {
             return Err("the actor does not exist".into());
         };
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
-        let mut inner = Turn {
-            vat: self.vat,
-            changes: self.changes,
-            me: Some(cell),
-            depth: self.depth + 1,
-        };
+        let mut inner =
+            Turn { vat: self.vat, changes: self.changes, me: Some(cell), depth: self.depth + 1 };
         let result = behaviour.receive(&mut inner, args);
         self.changes.open_calls -= 1;
         match result {
             Ok(reply) => {
                 if let Some(next) = reply.next {
-                    self.changes
-                        .actors
-                        .put(slot, next, &mut self.changes.journal);
+                    self.changes.actors.put(slot, next, &mut self.changes.journal);
                 }
                 Ok(reply.value)
             }
@@ -129,9 +122,7 @@ impl Turn<'_> {
 
     /// Sends a message whose answer goes to a resolver.
     pub fn deliver(&mut self, to: &Ref, args: Args, answer: Option<Resolver>) {
-        self.changes
-            .effects
-            .push(Effect::Send(to.clone(), Message { args, answer }));
+        self.changes.effects.push(Effect::Send(to.clone(), Message { args, answer }));
     }
 
     /// Runs the handler as a turn of this vat once the target has settled. A target
@@ -163,15 +154,7 @@ impl Turn<'_> {
 
     fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
         let (vat, me) = (self.vat.clone(), self.me.cloned());
-        let handler = |outcome| {
-            Box::new(Handler {
-                vat,
-                body,
-                me,
-                answer,
-                outcome,
-            })
-        };
+        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
         self.changes.effects.push(match target {
             Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
             value => Effect::Handle(handler(Ok(value))),
@@ -187,9 +170,7 @@ impl Turn<'_> {
     /// Settles a promise when the turn ends well. If it fails, the promise breaks
     /// with the turn's fault: a resolver can't be handed back.
     pub fn resolve(&mut self, resolver: Resolver, outcome: Result<Value, Fault>) {
-        self.changes
-            .effects
-            .push(Effect::Resolve(resolver, Box::new(outcome)));
+        self.changes.effects.push(Effect::Resolve(resolver, Box::new(outcome)));
     }
 
     /// Makes an actor of this vat. It can be called at once and exists for good when
@@ -205,10 +186,7 @@ impl Turn<'_> {
         if let Some(slot) = slot {
             changes.actors.put(slot, behaviour, &mut changes.journal);
         }
-        Ref(Kind::Actor(Arc::new(ActorCell::new(
-            self.vat.clone(),
-            slot,
-        ))))
+        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), slot))))
     }
 
     /// The actor on whose behalf the turn runs. A turn that came from
@@ -225,9 +203,7 @@ impl Turn<'_> {
     /// called. An unsettled promise does not.
     #[must_use]
     pub fn is_near(&self, reference: &Ref) -> bool {
-        reference
-            .actor()
-            .is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
+        reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
     }
 
     /// The name of the vat that the turn runs in.
@@ -239,19 +215,13 @@ impl Turn<'_> {
 
 impl fmt::Debug for Turn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn")
-            .field("vat", &self.vat_name())
-            .field("depth", &self.depth)
-            .finish()
+        f.debug_struct("Turn").field("vat", &self.vat_name()).field("depth", &self.depth).finish()
     }
 }
 
 impl Changes {
     const fn mark(&self) -> Mark {
-        Mark {
-            journal: self.journal.mark(),
-            effects: self.effects.len(),
-        }
+        Mark { journal: self.journal.mark(), effects: self.effects.len() }
     }
 
     /// Takes back what happened since the mark.
@@ -259,13 +229,7 @@ impl Changes {
         self.actors.undo(&mut self.journal, mark.journal);
         while self.effects.len() > mark.effects {
             match self.effects.pop() {
-                Some(Effect::Send(
-                    _,
-                    Message {
-                        answer: Some(resolver),
-                        ..
-                    },
-                )) => {
+                Some(Effect::Send(_, Message { answer: Some(resolver), .. })) => {
                     resolver.break_with(fault.clone());
                 }
                 Some(Effect::Resolve(resolver, _)) => resolver.break_with(fault.clone()),
@@ -313,12 +277,7 @@ impl Changes {
         me: Option<&Arc<ActorCell>>,
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut turn = Turn {
-            vat,
-            changes: self,
-            me,
-            depth: 0,
-        };
+        let mut turn = Turn { vat, changes: self, me, depth: 0 };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
         let result = match result {
             Ok(Ok(_)) if self.open_calls > 0 => {
@@ -336,13 +295,7 @@ impl Changes {
         self.open_calls = 0;
         match &result {
             Ok(_) => self.commit(vat),
-            Err(fault) => self.undo(
-                Mark {
-                    journal: 0,
-                    effects: 0,
-                },
-                fault,
-            ),
+            Err(fault) => self.undo(Mark { journal: 0, effects: 0 }, fault),
         }
         result
     }

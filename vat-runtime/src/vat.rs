@@ -135,9 +135,7 @@ impl Vat {
 
 impl fmt::Debug for Vat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vat")
-            .field("name", &self.name())
-            .finish_non_exhaustive()
+        f.debug_struct("Vat").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
@@ -243,13 +241,7 @@ impl Job {
                 }
             }
             Self::Handle(handler) => {
-                let Handler {
-                    body,
-                    me,
-                    answer,
-                    outcome,
-                    ..
-                } = *handler;
+                let Handler { body, me, answer, outcome, .. } = *handler;
                 let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
                 if let Some(answer) = answer {
                     answer.resolve(result);
@@ -412,8 +404,7 @@ impl VatCore {
             let behaviour = strand.changes.actors.remove(slot);
             self.guarded(|| drop(behaviour));
         }
-        self.actors
-            .store(strand.changes.actors.len(), Ordering::Release);
+        self.actors.store(strand.changes.actors.len(), Ordering::Release);
     }
 
     /// Turns catch their own panics; this is for those of a `Drop` after the turn,

@@ -38,9 +38,7 @@ fn a_handled_fault_undoes_the_call_and_nothing_else() {
     let turn = vat.run(move |turn| {
         turn.send_only(&log, vec!["before".into()]);
         turn.call(&kept_then, vec!["new".into()])?;
-        let fault = turn
-            .call(&careless, vec![touched_then.clone().into()])
-            .unwrap_err();
+        let fault = turn.call(&careless, vec![touched_then.clone().into()]).unwrap_err();
         turn.send_only(&log, vec!["after".into()]);
         Ok((fault, turn.call(&touched_then, vec![])?))
     });

@@ -16,17 +16,13 @@ fn vats_run_before_drive_returns() {
     let there = Vat::new("there", hand.clone());
     let threads = Arc::new(Mutex::new(Vec::new()));
     let seen = threads.clone();
-    let far = there.spawn(
-        move |_turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
-            seen.lock().unwrap().push(thread::current().id());
-            Ok(Reply::value(args))
-        },
-    );
-    let near = here.spawn(
-        move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
-            Ok(turn.send(&far, args).into())
-        },
-    );
+    let far = there.spawn(move |_turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
+        seen.lock().unwrap().push(thread::current().id());
+        Ok(Reply::value(args))
+    });
+    let near = here.spawn(move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
+        Ok(turn.send(&far, args).into())
+    });
     hand.run_until_idle();
     let answer = drive(|| {
         let answer = near.send(vec![1.into()]);
@@ -77,11 +73,7 @@ fn what_is_past_the_budget_goes_to_the_scheduler() {
     let mut expected = numbers(0..64);
     expected.push("other".into());
     expected.extend(numbers(64..69));
-    assert_eq!(
-        recorder.heard(),
-        expected,
-        "no vat keeps the others waiting"
-    );
+    assert_eq!(recorder.heard(), expected, "no vat keeps the others waiting");
     assert!(hand.step());
     assert_eq!(recorder.heard().len(), 71);
     assert_eq!(hand.run_until_idle(), 30);

@@ -11,10 +11,7 @@ use vat_runtime::{
 };
 
 /// Counts how many behaviours were dropped; holds another actor.
-struct Held(
-    Arc<AtomicUsize>,
-    #[expect(dead_code, reason = "held, not used")] Option<Ref>,
-);
+struct Held(Arc<AtomicUsize>, #[expect(dead_code, reason = "held, not used")] Option<Ref>);
 
 impl Behaviour for Held {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
@@ -86,10 +83,7 @@ fn slots_are_used_again() {
             Ok(())
         }));
         hand.run_until_idle();
-        assert_eq!(
-            (vat.actor_count(), drops.load(Ordering::Relaxed)),
-            (0, count)
-        );
+        assert_eq!((vat.actor_count(), drops.load(Ordering::Relaxed)), (0, count));
     }
 }
 
@@ -134,11 +128,7 @@ fn the_last_handle_stops_the_vat_even_from_within_a_turn() {
     });
     drop(vat);
     hand.run_until_idle();
-    assert_eq!(
-        turn.wait(),
-        Ok("test".to_owned()),
-        "the turn it is in still ends well"
-    );
+    assert_eq!(turn.wait(), Ok("test".to_owned()), "the turn it is in still ends well");
     assert_eq!(drops.load(Ordering::Relaxed), 1);
     assert!(actor.send(vec![]).wait().is_err());
 }

@@ -22,20 +22,13 @@ fn a_handler_runs_in_its_own_vat_and_on_behalf_of_its_actor() {
         turn.on(&answer, move |turn, outcome| {
             let called = turn.call(&near, vec![6.into()]);
             let same = turn.me() == me;
-            log.lock()
-                .unwrap()
-                .push((turn.vat_name().to_owned(), outcome, called, same));
+            log.lock().unwrap().push((turn.vat_name().to_owned(), outcome, called, same));
         });
         Ok(().into())
     });
     asker.send_only(vec![]);
     hand.run_until_idle();
-    let expected = vec![(
-        "here".to_owned(),
-        Ok(Value::from(5)),
-        Ok(Value::from(6)),
-        true,
-    )];
+    let expected = vec![("here".to_owned(), Ok(Value::from(5)), Ok(Value::from(6)), true)];
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 
@@ -53,21 +46,12 @@ fn a_handler_is_told_of_breaks_and_of_things_that_are_no_promise() {
                 Err(fault) => Ok(Value::from(format!("caught {fault}"))),
             })
         };
-        Ok(vec![
-            note(turn, open.into()),
-            note(turn, to.into()),
-            note(turn, 3.into()),
-        ])
+        Ok(vec![note(turn, open.into()), note(turn, to.into()), note(turn, 3.into())])
     });
     hand.run_until_idle();
     resolver.break_with("no");
     hand.run_until_idle();
-    let results: Vec<_> = turn
-        .wait()
-        .unwrap()
-        .iter()
-        .map(|promise| promise.wait())
-        .collect();
+    let results: Vec<_> = turn.wait().unwrap().iter().map(|promise| promise.wait()).collect();
     assert_eq!(
         results,
         vec![
@@ -106,9 +90,7 @@ fn handlers_run_in_the_order_registered() {
     drop(vat.run(move |turn| {
         for number in 0..5 {
             let log = log.clone();
-            turn.on(&target, move |_turn, _outcome| {
-                log.lock().unwrap().push(number)
-            });
+            turn.on(&target, move |_turn, _outcome| log.lock().unwrap().push(number));
         }
         Ok(())
     }));
@@ -133,11 +115,9 @@ fn an_answer_may_be_a_promise() {
     let hand = Manual::new();
     let vat = Vat::new("test", hand.clone());
     let echo = vat.spawn(Recorder::default());
-    let forward = vat.spawn(
-        move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
-            Ok(turn.send(&echo, args).into())
-        },
-    );
+    let forward = vat.spawn(move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
+        Ok(turn.send(&echo, args).into())
+    });
     let answer: Promise = forward.send(vec![8.into()]);
     hand.run_until_idle();
     assert_eq!(answer.wait(), Ok(8.into()));

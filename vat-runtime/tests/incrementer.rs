@@ -6,15 +6,9 @@ struct NoisyIncrementer(i64);
 
 impl Behaviour for NoisyIncrementer {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        let by = args
-            .first()
-            .map_or(Some(1), Value::as_int)
-            .ok_or("not an integer")?;
+        let by = args.first().map_or(Some(1), Value::as_int).ok_or("not an integer")?;
         let count = self.0 + by;
-        Ok(Reply::become_with(
-            Self(count),
-            format!("My new count is: {count}"),
-        ))
+        Ok(Reply::become_with(Self(count), format!("My new count is: {count}")))
     }
 }
 

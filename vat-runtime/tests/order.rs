@@ -56,10 +56,7 @@ fn messages_to_what_is_no_reference_break() {
     let later = data.send(vec![]);
     for answer in [waiting, later] {
         let fault = answer.wait().unwrap_err();
-        assert_eq!(
-            fault.to_string(),
-            "cannot send a message to a value of kind integer"
-        );
+        assert_eq!(fault.to_string(), "cannot send a message to a value of kind integer");
     }
     let (broken, resolver) = promise();
     let waiting = broken.send(vec![]);

@@ -13,13 +13,11 @@ fn a_panic_breaks_the_answer_without_its_message() {
     let vat = Vat::new("test", hand.clone());
     let recorder = Recorder::default();
     let log = vat.spawn(recorder.clone());
-    let actor = vat.spawn(
-        move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
-            turn.send_only(&log, args.clone());
-            assert!(args.first() != Some(&Value::Null), "secret detail");
-            Ok(1.into())
-        },
-    );
+    let actor = vat.spawn(move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
+        turn.send_only(&log, args.clone());
+        assert!(args.first() != Some(&Value::Null), "secret detail");
+        Ok(1.into())
+    });
     let bad = actor.send(vec![Value::Null]);
     let good = actor.send(vec![5.into()]);
     hand.run_until_idle();
@@ -34,9 +32,9 @@ fn a_panic_in_a_callee_fails_the_turn_even_if_a_caller_catches_it() {
     let vat = Vat::new("test", hand.clone());
     let recorder = Recorder::default();
     let log = vat.spawn(recorder.clone());
-    let bad = vat.spawn(
-        |_turn: &mut Turn<'_>, _args: Args| -> Result<Reply, Fault> { panic!("on purpose") },
-    );
+    let bad = vat.spawn(|_turn: &mut Turn<'_>, _args: Args| -> Result<Reply, Fault> {
+        panic!("on purpose")
+    });
     let caller = vat.spawn(move |turn: &mut Turn<'_>, _args: Args| {
         turn.send_only(&log, vec![1.into()]);
         let caught = catch_unwind(AssertUnwindSafe(|| turn.call(&bad, vec![])));
@@ -45,10 +43,7 @@ fn a_panic_in_a_callee_fails_the_turn_even_if_a_caller_catches_it() {
     });
     let answer = caller.send(vec![]);
     hand.run_until_idle();
-    assert_eq!(
-        answer.wait(),
-        Err("a panic was caught within the turn".into())
-    );
+    assert_eq!(answer.wait(), Err("a panic was caught within the turn".into()));
     assert_eq!(recorder.heard(), vec![]);
     let next = vat.run(|_turn| Ok(1));
     hand.run_until_idle();

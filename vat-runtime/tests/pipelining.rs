@@ -26,15 +26,7 @@ fn messages_to_an_answer_leave_at_once() {
             delivered(answer(1), 3, None),
         ]
     );
-    let Identity::Remote {
-        link: at,
-        pos,
-        promise: true,
-        ..
-    } = first.identity()
-    else {
-        panic!()
-    };
+    let Identity::Remote { link: at, pos, promise: true, .. } = first.identity() else { panic!() };
     assert_eq!((at.key(), pos), (1, answer(0)));
     link.answer(0).fulfill(5);
     link.answer(1).break_with("no");
@@ -115,13 +107,7 @@ fn a_promise_that_carried_nothing_goes_straight_once_settled() {
     let vat = Vat::new("test", hand.clone());
     let recorder = Recorder::default();
     let first = link.object(3).send(vec![1.into()]);
-    assert_eq!(
-        link.asked(),
-        vec![
-            delivered(import(3), 1, Some(0)),
-            Asked::Release(import(3), 7)
-        ]
-    );
+    assert_eq!(link.asked(), vec![delivered(import(3), 1, Some(0)), Asked::Release(import(3), 7)]);
     link.answer(0).fulfill(vat.spawn(recorder.clone()));
     assert_eq!(link.asked(), vec![Asked::Release(answer(0), 0)]);
     first.send_only(vec![2.into()]);
@@ -138,10 +124,7 @@ fn a_promise_that_carried_messages_is_not_shortened_to_another_place() {
     let recorder = Recorder::default();
     let object = link.object(3);
     let near = vat.spawn(recorder.clone());
-    for (index, target) in [near, other.object(5), promise().0.into_ref()]
-        .iter()
-        .enumerate()
-    {
+    for (index, target) in [near, other.object(5), promise().0.into_ref()].iter().enumerate() {
         let pos = u64::try_from(index).unwrap();
         let carried = object.send(vec![]);
         carried.send_only(vec![1.into()]);
@@ -149,21 +132,13 @@ fn a_promise_that_carried_messages_is_not_shortened_to_another_place() {
         assert_eq!(at, 2);
         link.answer(pos).fulfill(target);
         carried.send_only(vec![2.into()]);
-        assert_eq!(
-            link.asked(),
-            vec![delivered(answer(pos), 2, None)],
-            "and kept"
-        );
+        assert_eq!(link.asked(), vec![delivered(answer(pos), 2, None)], "and kept");
         drop(carried);
         assert_eq!(link.asked(), vec![Asked::Release(answer(pos), 0)]);
     }
     hand.run_until_idle();
     assert_eq!(recorder.heard(), vec![]);
-    assert_eq!(
-        other.asked(),
-        vec![Asked::Release(import(5), 7)],
-        "and no message"
-    );
+    assert_eq!(other.asked(), vec![Asked::Release(import(5), 7)], "and no message");
 }
 
 #[test]
@@ -191,10 +166,7 @@ fn plain_data_and_breaks_let_go_of_the_answer() {
         link.asked();
         link.answer(pos).resolve(outcome);
         assert_eq!(link.asked(), vec![Asked::Release(answer(pos), 0)]);
-        assert!(
-            carried.send(vec![]).wait().is_err(),
-            "nothing goes to the peer"
-        );
+        assert!(carried.send(vec![]).wait().is_err(), "nothing goes to the peer");
         drop(carried);
         assert_eq!(link.asked(), vec![]);
     }
@@ -259,10 +231,7 @@ impl Link for Hasty {
 
 #[test]
 fn a_position_is_not_released_before_the_messages_to_it_have_left() {
-    let link = Arc::new(Hasty {
-        asked: Mutex::default(),
-        answer: Mutex::default(),
-    });
+    let link = Arc::new(Hasty { asked: Mutex::default(), answer: Mutex::default() });
     let object = Ref::remote_object(link.clone(), ImportPos(1), 0);
     let answer = object.send(vec![]);
     answer.send_only(vec![]);

@@ -79,9 +79,7 @@ fn a_resolver_is_a_capability() {
     assert_eq!(fulfilled.wait(), Ok(1.into()));
 
     let (broken, resolver) = promise();
-    resolver
-        .into_ref()
-        .send_only(vec![Value::symbol("break"), "why".into()]);
+    resolver.into_ref().send_only(vec![Value::symbol("break"), "why".into()]);
     assert_eq!(broken.wait(), Err(Fault::from(Value::from("why"))));
 
     let (lost, resolver) = promise();
@@ -107,11 +105,7 @@ fn identity_sees_through_settled_promises() {
     inner_resolver.fulfill(&actor);
     assert_eq!(key(&outer), key(&actor));
     assert!(!key(&actor).1);
-    assert_ne!(
-        outer.clone().into_ref(),
-        actor,
-        "equality is that of the reference"
-    );
+    assert_ne!(outer.clone().into_ref(), actor, "equality is that of the reference");
     let data = Promise::settled(Ok(5.into()));
     assert!(matches!(data.identity(), Identity::Value(Value::Int(5))));
     let broken = Promise::settled(Err("no".into()));

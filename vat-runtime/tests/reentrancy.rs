@@ -32,10 +32,7 @@ fn the_call_that_returns_last_decides_what_the_actor_becomes() {
 
 #[test]
 fn calls_nest_up_to_the_limit() {
-    for (limits, depth) in [
-        (Limits::default(), 128),
-        (Limits::default().call_depth(5), 5),
-    ] {
+    for (limits, depth) in [(Limits::default(), 128), (Limits::default().call_depth(5), 5)] {
         let hand = Manual::new();
         let vat = Vat::with_limits("test", hand.clone(), limits);
         let actor = vat.spawn(counter(0));

@@ -32,15 +32,10 @@ fn state_and_messages_of_a_failed_turn_are_gone() {
         turn.call(&held, vec![2.into()])?;
         assert_eq!(turn.call(&held, vec![])?, 2.into());
         turn.send_only(&near, vec!["near".into()]);
-        escaped
-            .lock()
-            .unwrap()
-            .push(turn.send(&far, vec!["far".into()]));
+        escaped.lock().unwrap().push(turn.send(&far, vec!["far".into()]));
         turn.resolve(resolver, Ok(1.into()));
         let spawned = turn.spawn(recorder.clone());
-        turn.on(&spawned, |_turn, _outcome| {
-            panic!("a handler of a failed turn ran")
-        });
+        turn.on(&spawned, |_turn, _outcome| panic!("a handler of a failed turn ran"));
         escaped.lock().unwrap().push(turn.promise().0);
         Err("no".into())
     });
@@ -49,17 +44,9 @@ fn state_and_messages_of_a_failed_turn_are_gone() {
 
     assert_eq!(failed.wait(), Err("no".into()));
     assert_eq!(read.wait(), Ok(1.into()));
-    assert_eq!(
-        settled.wait(),
-        Err("no".into()),
-        "a resolver cannot be handed back"
-    );
+    assert_eq!(settled.wait(), Err("no".into()), "a resolver cannot be handed back");
     let answers = answers.lock().unwrap();
-    assert_eq!(
-        answers[0].wait(),
-        Err("no".into()),
-        "the promise of a message never sent"
-    );
+    assert_eq!(answers[0].wait(), Err("no".into()), "the promise of a message never sent");
     assert!(answers[1].wait().is_err());
     assert_eq!(vat.actor_count(), 1, "only the state is held");
     assert_eq!(other.actor_count(), 0);
@@ -73,11 +60,7 @@ fn nothing_is_heard_of_a_failed_turn_and_everything_of_the_next() {
     let to = vat.spawn(recorder.clone());
     let teller = vat.spawn(move |turn: &mut Turn<'_>, args: Args| {
         turn.send_only(&to, args.clone());
-        if args.first() == Some(&Value::Null) {
-            Err("null".into())
-        } else {
-            Ok(().into())
-        }
+        if args.first() == Some(&Value::Null) { Err("null".into()) } else { Ok(().into()) }
     });
     teller.send_only(vec![1.into()]);
     teller.send_only(vec![Value::Null]);
@@ -104,11 +87,7 @@ fn an_actor_of_a_failed_turn_never_exists() {
     let to_later = later.send(vec![2.into()]);
     hand.run_until_idle();
     assert_eq!(to_ghost.wait(), Err("the actor does not exist".into()));
-    assert_eq!(
-        to_later.wait(),
-        Ok(2.into()),
-        "its place was not given away meanwhile"
-    );
+    assert_eq!(to_later.wait(), Ok(2.into()), "its place was not given away meanwhile");
     drop((ghost, later));
     hand.run_until_idle();
     assert_eq!(vat.actor_count(), 0);
@@ -132,9 +111,7 @@ fn effects_happen_in_the_order_of_the_program_and_the_answer_last() {
         turn.send_only(&to, vec!["second".into()]);
         Ok(().into())
     });
-    actor
-        .send(vec![])
-        .when_settled(move |_| log.send_only(vec!["answered".into()]));
+    actor.send(vec![]).when_settled(move |_| log.send_only(vec!["answered".into()]));
     hand.run_until_idle();
     let expected = ["first", "resolved", "second", "answered"].map(Value::from);
     assert_eq!(recorder.heard(), expected);

@@ -11,9 +11,7 @@ use vat_runtime::{Args, Fault, Manual, OwnThread, Ref, Reply, Turn, Value, Vat, 
 fn relay(log: Arc<Mutex<Vec<String>>>) -> impl Fn(&mut Turn<'_>, Args) -> Result<Reply, Fault> {
     move |turn: &mut Turn<'_>, args: Args| {
         let number = args.first().and_then(Value::as_int).unwrap_or_default();
-        log.lock()
-            .unwrap()
-            .push(format!("{} {number}", turn.vat_name()));
+        log.lock().unwrap().push(format!("{} {number}", turn.vat_name()));
         if let (1.., Some(next)) = (number, args.get(1).and_then(Value::as_ref)) {
             let me = turn.me();
             turn.send_only(next, vec![(number - 1).into(), me.into()]);
@@ -28,10 +26,7 @@ fn stepping_by_hand_runs_vats_in_turn() {
         let log = Arc::new(Mutex::new(Vec::new()));
         let hand = Manual::new();
         let vats = ["a", "b", "c"].map(|name| Vat::new(name, hand.clone()));
-        let actors: Vec<Ref> = vats
-            .iter()
-            .map(|vat| vat.spawn(relay(log.clone())))
-            .collect();
+        let actors: Vec<Ref> = vats.iter().map(|vat| vat.spawn(relay(log.clone()))).collect();
         actors[0].send_only(vec![3.into(), (&actors[1]).into()]);
         actors[2].send_only(vec![2.into(), (&actors[0]).into()]);
         hand.run_until_idle();
@@ -39,10 +34,7 @@ fn stepping_by_hand_runs_vats_in_turn() {
         log.lock().unwrap().clone()
     };
     let first = run();
-    assert_eq!(
-        first,
-        ["a 3", "c 2", "b 2", "a 1", "c 0", "a 1", "b 0"].map(str::to_owned)
-    );
+    assert_eq!(first, ["a 3", "c 2", "b 2", "a 1", "c 0", "a 1", "b 0"].map(str::to_owned));
     assert_eq!(first, run());
 }
 
@@ -67,10 +59,7 @@ fn one_step_is_one_turn() {
 fn a_thread_of_its_own_runs_many_vats() {
     let own = OwnThread::start("vats").unwrap();
     let vats: Vec<Vat> = (0..10).map(|_| Vat::new("test", own.clone())).collect();
-    let actors: Vec<Ref> = vats
-        .iter()
-        .map(|vat| vat.spawn(Recorder::default()))
-        .collect();
+    let actors: Vec<Ref> = vats.iter().map(|vat| vat.spawn(Recorder::default())).collect();
     let (first, resolver) = promise();
     let mut last = first;
     for actor in &actors {
@@ -86,9 +75,7 @@ fn a_promise_is_a_future() {
     let own = OwnThread::start("vat").unwrap();
     let vat = Vat::new("test", own);
     let actor = vat.spawn(Recorder::default());
-    let answers: Vec<_> = (0..100)
-        .map(|number| actor.send(vec![number.into()]))
-        .collect();
+    let answers: Vec<_> = (0..100).map(|number| actor.send(vec![number.into()])).collect();
     for (number, answer) in (0..100).zip(answers) {
         assert_eq!(answer.settling().wait(), Ok(Value::from(number)));
     }

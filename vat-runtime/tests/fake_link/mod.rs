@@ -31,10 +31,7 @@ pub(crate) struct FakeLink {
 #[allow(dead_code, reason = "each test uses what it needs")]
 impl FakeLink {
     pub(crate) fn new(key: u64) -> Arc<Self> {
-        Arc::new(Self {
-            key,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { key, state: Mutex::default() })
     }
 
     pub(crate) fn object(self: &Arc<Self>, pos: u64) -> Ref {
@@ -51,12 +48,7 @@ impl FakeLink {
     }
 
     pub(crate) fn answer(&self, pos: u64) -> Resolver {
-        self.state
-            .lock()
-            .unwrap()
-            .answers
-            .remove(&AnswerPos(pos))
-            .unwrap()
+        self.state.lock().unwrap().answers.remove(&AnswerPos(pos)).unwrap()
     }
 
     pub(crate) fn listener(&self, pos: RemotePos) -> Resolver {
@@ -88,11 +80,7 @@ impl Link for FakeLink {
     }
 
     fn release(&self, pos: RemotePos, generation: u32) {
-        self.state
-            .lock()
-            .unwrap()
-            .asked
-            .push(Asked::Release(pos, generation));
+        self.state.lock().unwrap().asked.push(Asked::Release(pos, generation));
     }
 }
 
