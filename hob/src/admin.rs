@@ -39,11 +39,7 @@ struct Export {
 
 impl Admin {
     pub(crate) fn new(node: Node, bindings: Option<Ref>) -> Self {
-        Self {
-            node,
-            bindings,
-            exports: Arc::default(),
-        }
+        Self { node, bindings, exports: Arc::default() }
     }
 
     fn next(&self) -> Self {
@@ -88,11 +84,7 @@ impl Admin {
             self.node.mint_for(&export.object, &transport)
         };
         let sturdyref = minted.map_err(|error| error.to_string())?;
-        tracing::info!(
-            "exported {name} ({}): {}",
-            kind.name(),
-            sturdyref.redacted()
-        );
+        tracing::info!("exported {name} ({}): {}", kind.name(), sturdyref.redacted());
         export.minted.insert(transport, sturdyref.clone());
         let mut next = self.next();
         Arc::make_mut(&mut next.exports).insert(name, export);

@@ -23,11 +23,7 @@ pub(crate) struct CapError {
 }
 
 fn show(from: &Path) -> String {
-    if from == Path::new("-") {
-        "standard input".to_owned()
-    } else {
-        from.display().to_string()
-    }
+    if from == Path::new("-") { "standard input".to_owned() } else { from.display().to_string() }
 }
 
 /// What is wrong with a `.cap` file.
@@ -56,18 +52,9 @@ pub(crate) enum Why {
 /// Reads a capability from a file, or from standard input if the path is `-`.
 pub(crate) fn read(path: &Path) -> Result<Sturdyref, CapError> {
     let read = || {
-        if path == Path::new("-") {
-            text_of(io::stdin().lock())
-        } else {
-            text_of(open(path)?)
-        }
+        if path == Path::new("-") { text_of(io::stdin().lock()) } else { text_of(open(path)?) }
     };
-    read()
-        .and_then(|text| parse(&text))
-        .map_err(|why| CapError {
-            from: path.to_owned(),
-            why,
-        })
+    read().and_then(|text| parse(&text)).map_err(|why| CapError { from: path.to_owned(), why })
 }
 
 /// A capability from the text of a `.cap` file, or typed as such.
@@ -96,10 +83,7 @@ pub(crate) fn write(path: &Path, sturdyref: &Sturdyref) -> Result<(), CapError> 
         replace(path, line.as_bytes())?;
         Ok(())
     };
-    write().map_err(|why| CapError {
-        from: path.to_owned(),
-        why,
-    })
+    write().map_err(|why| CapError { from: path.to_owned(), why })
 }
 
 /// Checks that a capability may be written there, before one is made.
@@ -112,10 +96,7 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), CapError> {
         directory_of(path).metadata()?;
         Ok(())
     };
-    check().map_err(|why| CapError {
-        from: path.to_owned(),
-        why,
-    })
+    check().map_err(|why| CapError { from: path.to_owned(), why })
 }
 
 fn open(path: &Path) -> Result<File, Why> {

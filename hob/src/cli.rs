@@ -124,7 +124,9 @@ Arguments:
   '#x\"00ff\"'            bytes                '<void>' '<null>'  nothing, null
   @counter.cap          the object of that file
 
-Results are written the same way; references show as <object> or <promise>. With
+A URI on the command line is seen by everybody on this machine: prefer --file or -.
+
+Results are written the same way, nothing as nothing at all; references show as <object> or <promise>. With
 --json a result is {\"fulfilled\": VALUE}, a broken call {\"broken\": \"why\"}, and any
 other failure {\"error\": \"why\"}. What JSON has no word for is an object with one key:
 {\"@symbol\": s}, {\"@int\": digits} beyond 64 bits, {\"@bytes\": base64}, {\"@float\": s},
@@ -245,9 +247,7 @@ pub(crate) struct Demo {
 /// A time: a number, with `ms`, `s`, `m` or `h` after it, seconds if nothing is.
 fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || "write a time as 500ms, 30s, 2m or 1h".to_owned();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit {
         "ms" => 0.001,
@@ -280,9 +280,7 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in [
-            "", "s", "-1s", "0", "1.2.3", "5 days", "9999999h", "nan", "1e400",
-        ] {
+        for bad in ["", "s", "-1s", "0", "1.2.3", "5 days", "9999999h", "nan", "1e400"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

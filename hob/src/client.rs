@@ -26,9 +26,8 @@ pub(crate) struct Client {
 impl Client {
     /// A node that can dial all of these.
     pub(crate) async fn start(targets: impl Iterator<Item = &Sturdyref>) -> anyhow::Result<Self> {
-        let mut transports: Vec<&str> = targets
-            .map(|target| target.peer.transport.as_str())
-            .collect();
+        let mut transports: Vec<&str> =
+            targets.map(|target| target.peer.transport.as_str()).collect();
         transports.sort_unstable();
         transports.dedup();
         let mut builder = Node::builder();
@@ -53,10 +52,7 @@ impl Client {
                 _ => builder,
             };
         }
-        Ok(Self {
-            node: builder.start(),
-            _directory: directory,
-        })
+        Ok(Self { node: builder.start(), _directory: directory })
     }
 
     /// The node that runs in a state directory, by its admin object.

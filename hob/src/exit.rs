@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use anyhow::Error;
 use ocapn::netlayers::{BindError, ConnectError, IdentityError};
-use ocapn::{DialError, EnlivenError, Fault, PeerViolation, SessionEnd};
+use ocapn::{DialError, EnlivenError, Fault, PeerViolation, SessionEnd, Value};
 
 use crate::capfile::{CapError, Why};
-use crate::notation::NotationError;
+use crate::notation::{NotationError, print};
 use crate::state::StateError;
 
 /// How the program ends.
@@ -41,8 +41,18 @@ pub(crate) enum Exit {
 
 /// The object answered, with a fault.
 #[derive(Debug, thiserror::Error)]
-#[error("the call broke: {0}")]
+#[error("the call broke: {}", self.why())]
 pub(crate) struct Broke(pub(crate) Fault);
+
+impl Broke {
+    /// What the object said, as text.
+    pub(crate) fn why(&self) -> String {
+        match self.0.value() {
+            Value::Error(_) | Value::String(_) | Value::Symbol(_) => self.0.to_string(),
+            other => print(other, false),
+        }
+    }
+}
 
 /// No answer in the time allowed.
 #[derive(Debug, thiserror::Error)]
@@ -229,11 +239,7 @@ mod tests {
     }
 
     fn mismatch() -> ConnectError {
-        ConnectError::IdentityMismatch {
-            address: "x".into(),
-            expected: "a".into(),
-            found: None,
-        }
+        ConnectError::IdentityMismatch { address: "x".into(), expected: "a".into(), found: None }
     }
 
     #[test]
@@ -242,14 +248,8 @@ mod tests {
         let table: Vec<(Error, Exit)> = vec![
             (Broke("no".into()).into(), Exit::Failed),
             (BadUsage("no".into()).into(), Exit::Usage),
-            (
-                EnlivenError::NoSuchObject("x".into()).into(),
-                Exit::NoSuchObject,
-            ),
-            (
-                EnlivenError::SessionEnded(SessionEnd::Disconnected).into(),
-                Exit::Unreachable,
-            ),
+            (EnlivenError::NoSuchObject("x".into()).into(), Exit::NoSuchObject),
+            (EnlivenError::SessionEnded(SessionEnd::Disconnected).into(), Exit::Unreachable),
             (dial(refused()).into(), Exit::Unreachable),
             (dial(mismatch()).into(), Exit::IdentityMismatch),
             (refused().into(), Exit::Unreachable),

@@ -42,9 +42,9 @@ impl FromStr for ListenAddress {
                 })
             }
             "unix" if address.is_empty() => Err("unix: needs a path after it".to_owned()),
-            "unix" => std::path::absolute(address)
-                .map(Self::Unix)
-                .map_err(|error| error.to_string()),
+            "unix" => {
+                std::path::absolute(address).map(Self::Unix).map_err(|error| error.to_string())
+            }
             other => Err(format!("no transport {other:?} here: {wanted}")),
         }
     }
@@ -52,9 +52,8 @@ impl FromStr for ListenAddress {
 
 /// Splits `HOST:PORT`, with IPv6 addresses in brackets.
 fn host_port(text: &str) -> Result<(&str, u16), String> {
-    let (host, port) = text
-        .rsplit_once(':')
-        .ok_or("the port is missing: HOST:PORT is wanted, port 0 for any")?;
+    let (host, port) =
+        text.rsplit_once(':').ok_or("the port is missing: HOST:PORT is wanted, port 0 for any")?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
     if host.is_empty() {
         return Err("the host is missing: HOST:PORT is wanted".to_owned());
@@ -84,10 +83,7 @@ impl FromStr for PublicAddress {
             return Err("nobody can dial port 0".to_owned());
         }
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        Ok(Self {
-            host: bare.to_owned(),
-            port,
-        })
+        Ok(Self { host: bare.to_owned(), port })
     }
 }
 
@@ -132,10 +128,7 @@ mod tests {
     #[test]
     fn addresses() {
         let parse = |text: &str| text.parse::<ListenAddress>();
-        assert_eq!(
-            parse("tcp-tls:127.0.0.1:0"),
-            Ok(ListenAddress::TcpTls("127.0.0.1:0".into()))
-        );
+        assert_eq!(parse("tcp-tls:127.0.0.1:0"), Ok(ListenAddress::TcpTls("127.0.0.1:0".into())));
         assert_eq!(
             parse("tcp-testing-only:[::1]:70"),
             Ok(ListenAddress::TcpTestingOnly("[::1]:70".into()))

@@ -47,10 +47,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Man { dir } => return commands::help::man(dir.as_deref()),
         _ => {}
     }
-    let serves = matches!(
-        command,
-        Command::Node(_) | Command::Boss(_) | Command::Join(_)
-    );
+    let serves = matches!(command, Command::Node(_) | Command::Boss(_) | Command::Join(_));
     let mut builder = if serves {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -79,9 +76,10 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
 
 /// Ends the work on a signal in an orderly way, so that it leaves nothing behind.
 async fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut signals = serve::StopSignals::listen()?;
     tokio::select! {
         outcome = work => outcome,
-        _ = serve::stop_signal(false) => Err(exit::Interrupted.into()),
+        _ = signals.wait() => Err(exit::Interrupted.into()),
     }
 }
 
@@ -97,10 +95,7 @@ fn report(error: &anyhow::Error) {
 
 /// Logs to standard error, as `HOB_LOG` says.
 fn log(cli: &Cli) {
-    let serves = matches!(
-        cli.command,
-        Command::Node(_) | Command::Boss(_) | Command::Join(_)
-    );
+    let serves = matches!(cli.command, Command::Node(_) | Command::Boss(_) | Command::Join(_));
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => "error",
         (_, 0) if serves => "info",

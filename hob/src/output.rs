@@ -6,10 +6,7 @@ use std::io::{self, Write as _};
 /// Writes a line at once.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out
-        .write_all(format!("{text}\n").as_bytes())
-        .and_then(|()| out.flush())
-    {
+    match out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => Ok(outcome?),
     }

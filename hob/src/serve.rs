@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use ocapn::netlayers::Identity;
 use ocapn::{Node, Ref, Vat};
 use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
@@ -25,7 +25,6 @@ pub(crate) struct Serving {
     pub(crate) vat: Vat,
     state: LockedState,
     caps: Vec<PathBuf>,
-    stop_with_stdin: bool,
 }
 
 impl Serving {
@@ -55,13 +54,7 @@ impl Serving {
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
         let node = builder.start();
         let vat = node.vat("node");
-        Ok(Self {
-            node,
-            vat,
-            state,
-            caps: Vec::new(),
-            stop_with_stdin: options.stop_with_stdin,
-        })
+        Ok(Self { node, vat, state, caps: Vec::new() })
     }
 
     /// Writes a sturdyref for the object into the state directory, for the owner's use
@@ -84,11 +77,23 @@ impl Serving {
         output::line("ready")
     }
 
-    /// Serves until a signal says to stop, and says goodbye.
-    pub(crate) async fn until_stopped(self) -> anyhow::Result<()> {
-        let stopped = stop_signal(self.stop_with_stdin).await;
+    /// Serves until a signal says to stop, and says goodbye. Meanwhile does what else is
+    /// to be done, which is called off when the node is to end.
+    pub(crate) async fn until_stopped(
+        self,
+        signals: &mut StopSignals,
+        meanwhile: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let meanwhile = async {
+            meanwhile.await;
+            std::future::pending::<()>().await;
+        };
+        let why = tokio::select! {
+            why = signals.wait() => why,
+            () = meanwhile => "nothing is left to be done",
+        };
+        tracing::info!("stopping: {why}");
         self.end().await;
-        tracing::info!("stopped: {}", stopped?);
         Ok(())
     }
 
@@ -99,33 +104,54 @@ impl Serving {
                 tracing::warn!(%error, "can't remove {}", cap.display());
             }
         }
-        if tokio::time::timeout(GOODBYE, self.node.shutdown())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(GOODBYE, self.node.shutdown()).await.is_err() {
             tracing::warn!("some peers took no note that this node ends");
         }
         self.vat.stop();
     }
 }
 
-/// Waits for a signal to end, and names it.
-pub(crate) async fn stop_signal(with_stdin: bool) -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let stdin = async {
-        if !with_stdin {
-            return std::future::pending().await;
+/// The signals that say to stop. They are heard from the moment this is made, so that
+/// one that comes while something is being set up is acted on afterwards.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    stdin: bool,
+}
+
+impl StopSignals {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            stdin: false,
+        })
+    }
+
+    /// Also takes the end of standard input as a signal.
+    pub(crate) fn or_stdin(mut self, stdin: bool) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Waits for a signal, and says which.
+    pub(crate) async fn wait(&mut self) -> &'static str {
+        let listens = self.stdin;
+        let stdin = async {
+            if !listens {
+                return std::future::pending().await;
+            }
+            let mut sink = [0; 256];
+            let mut stdin = tokio::io::stdin();
+            while !matches!(stdin.read(&mut sink).await, Ok(0) | Err(_)) {}
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "told to terminate",
+            _ = self.hangup.recv() => "the terminal is gone",
+            () = stdin => "standard input was closed",
         }
-        let mut sink = [0; 256];
-        let mut stdin = tokio::io::stdin();
-        while !matches!(stdin.read(&mut sink).await, Ok(0) | Err(_)) {}
-    };
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "interrupted",
-        _ = terminate.recv() => "terminated",
-        _ = hangup.recv() => "hung up",
-        () = stdin => "standard input was closed",
-    })
+    }
 }

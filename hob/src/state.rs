@@ -49,11 +49,7 @@ pub(crate) enum StateError {
 }
 
 fn holder(process: &str) -> String {
-    if process.is_empty() {
-        String::new()
-    } else {
-        format!(" (process {process})")
-    }
+    if process.is_empty() { String::new() } else { format!(" (process {process})") }
 }
 
 /// Where a node's files are.
@@ -91,10 +87,7 @@ impl StateDir {
 
     /// Makes the directory if need be, mode 0700, and takes it for this process.
     pub(crate) fn lock(self) -> Result<LockedState, StateError> {
-        let failed = |path: &Path, source| StateError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |path: &Path, source| StateError::Io { path: path.to_owned(), source };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -131,10 +124,7 @@ impl StateDir {
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|source| failed(&name, source))?;
-        Ok(LockedState {
-            dir: Self(path),
-            _lock: lock,
-        })
+        Ok(LockedState { dir: Self(path), _lock: lock })
     }
 }
 

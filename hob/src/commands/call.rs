@@ -21,7 +21,7 @@ pub(crate) async fn call(options: &Call) -> anyhow::Result<()> {
             let broke = error.downcast_ref::<Broke>();
             broke.map_or_else(
                 || json!({"error": format!("{error:#}")}).to_string(),
-                |Broke(fault)| json!({"broken": fault.to_string()}).to_string(),
+                |broke| json!({"broken": broke.why()}).to_string(),
             )
         }
         Err(_) => return outcome.map(drop),
@@ -103,9 +103,7 @@ async fn send(
     }
     let args = parse(words, &mut |path| {
         let reference = references.get(Path::new(path));
-        reference
-            .map(Value::from)
-            .ok_or_else(|| "it is gone".to_owned())
+        reference.map(Value::from).ok_or_else(|| "it is gone".to_owned())
     })?;
     client.call(&object, args).await
 }

@@ -53,7 +53,7 @@ async fn answer(client: &Client, admin: &Ref, args: Vec<Value>) -> anyhow::Resul
     let answer = client.call(admin, args).await;
     // The arguments are the user's own, so what the admin object minds are those.
     answer.map_err(|error| match error.downcast::<Broke>() {
-        Ok(Broke(fault)) => BadUsage(fault.to_string()).into(),
+        Ok(broke) => BadUsage(broke.why()).into(),
         Err(error) => error,
     })
 }

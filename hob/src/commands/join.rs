@@ -6,33 +6,36 @@ use ocapn::{DialError, EnlivenError, Ref, Sturdyref, Value};
 use crate::capfile;
 use crate::cli::Join;
 use crate::client::within;
-use crate::exit::{BadUsage, Broke};
+use crate::exit::{BadUsage, Broke, Interrupted};
 use crate::fleet::{HobClient, LOG, short};
-use crate::serve::Serving;
+use crate::serve::{Serving, StopSignals};
 
 pub(crate) async fn join(options: &Join) -> anyhow::Result<()> {
     let enrolment = capfile::read(&options.enrol)?;
+    let mut signals = StopSignals::listen()?.or_stdin(options.serve.stop_with_stdin);
     let mut serving = Serving::start(&options.serve).await?;
     let client = serving.vat.spawn(HobClient::default());
-    let registered = within(options.timeout, register(&serving, &enrolment, &client));
-    let facet = match registered.await {
+    // Before the enrolment is used up: what can fail here must not cost it.
+    serving.publish(&client, "hob.cap")?;
+    let registered = tokio::select! {
+        outcome = within(options.timeout, register(&serving, &enrolment, &client)) => outcome,
+        _ = signals.wait() => Err(Interrupted.into()),
+    };
+    let facet = match registered {
         Ok(facet) => facet,
         Err(error) => {
             serving.end().await;
             return Err(error);
         }
     };
-    serving.publish(&client, "hob.cap")?;
     serving.announce(Some(client))?;
     let node = serving.node.clone();
-    let watching = tokio::spawn(async move {
+    let watching = async move {
         if let Some(end) = node.on_sever(&facet).await {
             tracing::warn!("the session with the boss has ended: {end}");
         }
-    });
-    let outcome = serving.until_stopped().await;
-    watching.abort();
-    outcome
+    };
+    serving.until_stopped(&mut signals, watching).await
 }
 
 /// Registers the hob-client presence; gives the enrolment, which it has used up.
@@ -55,10 +58,7 @@ async fn register(serving: &Serving, enrolment: &Sturdyref, client: &Ref) -> any
     );
     tracing::info!(target: LOG, "spawned the hob-client presence of this machine");
     let registered = facet.send(vec![Value::symbol("register"), client.into()]);
-    registered
-        .await
-        .map_err(Broke)
-        .context("the boss refuses the registration")?;
+    registered.await.map_err(Broke).context("the boss refuses the registration")?;
     tracing::info!(target: LOG, "registered with the boss");
     Ok(facet)
 }

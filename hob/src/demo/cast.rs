@@ -30,14 +30,7 @@ impl<'d> Cast<'d> {
         story: &Story,
         patience: Duration,
     ) -> Self {
-        Self {
-            directory,
-            story: *story,
-            network,
-            patience,
-            processes: Vec::new(),
-            operator: None,
-        }
+        Self { directory, story: *story, network, patience, processes: Vec::new(), operator: None }
     }
 
     /// Starts a process and waits until it is ready. Gives the locator of its tcp-tls
@@ -61,13 +54,8 @@ impl<'d> Cast<'d> {
         }
         let state = self.directory.join(name);
         let args = args.iter().map(OsString::as_os_str);
-        let process = Process::start(
-            name,
-            state,
-            &before,
-            args.collect::<Vec<&OsStr>>(),
-            self.story,
-        )?;
+        let process =
+            Process::start(name, state, &before, args.collect::<Vec<&OsStr>>(), self.story)?;
         self.processes.push(process);
         self.step(&format!("waiting for {name} to be ready"), async |cast| {
             let process = cast.process(name)?;
@@ -79,18 +67,14 @@ impl<'d> Cast<'d> {
     }
 
     fn process(&mut self, name: &str) -> anyhow::Result<&mut Process> {
-        let found = self
-            .processes
-            .iter_mut()
-            .find(|process| process.name == name);
+        let found = self.processes.iter_mut().find(|process| process.name == name);
         found.with_context(|| format!("there is no process {name}"))
     }
 
     /// Waits until a process has said something that begins so.
     pub(super) async fn says(&mut self, name: &str, wanted: &str) -> anyhow::Result<String> {
         let what = format!("waiting for {name} to say {wanted:?}");
-        self.step(&what, async |cast| cast.process(name)?.says(wanted).await)
-            .await
+        self.step(&what, async |cast| cast.process(name)?.says(wanted).await).await
     }
 
     /// The object of a capability in a process's state directory.
@@ -133,9 +117,7 @@ impl<'d> Cast<'d> {
         what: &str,
         work: impl AsyncFnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        within(self.patience, work(self))
-            .await
-            .with_context(|| what.to_owned())
+        within(self.patience, work(self)).await.with_context(|| what.to_owned())
     }
 
     /// A file of the operator's.

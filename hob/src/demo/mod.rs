@@ -15,13 +15,14 @@ use anyhow::Context as _;
 
 use crate::cli::Demo;
 use crate::exit::Interrupted;
-use crate::serve::stop_signal;
+use crate::serve::StopSignals;
 use cast::Cast;
 use netns::Network;
 use story::Story;
 
 /// Plays the demo, and leaves nothing behind however it ends.
 pub(crate) async fn demo(options: &Demo) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
     let directory = tempfile::Builder::new().prefix("hob-demo-").tempdir();
     let directory = directory.context("a directory for the demo")?;
     let story = Story::default();
@@ -32,7 +33,7 @@ pub(crate) async fn demo(options: &Demo) -> anyhow::Result<()> {
     let mut cast = Cast::new(directory.path(), network.as_ref(), &story, options.timeout);
     let outcome = tokio::select! {
         outcome = plot::play(&mut cast) => outcome,
-        _ = stop_signal(false) => Err(Interrupted.into()),
+        _ = signals.wait() => Err(Interrupted.into()),
     };
     let stopped = cast.stop().await;
     let torn_down = network.map_or(Ok(()), Network::tear_down);

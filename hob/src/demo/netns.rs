@@ -25,14 +25,9 @@ impl Network {
         let mut random = [0; 4];
         getrandom::fill(&mut random).context("no randomness to be had")?;
         let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut network = Self {
-            suffix,
-            places: Vec::new(),
-        };
+        let mut network = Self { suffix, places: Vec::new() };
         // From here on dropping cleans up.
-        network
-            .build(names)
-            .context("setting up network namespaces")?;
+        network.build(names).context("setting up network namespaces")?;
         Ok(network)
     }
 
@@ -57,13 +52,10 @@ impl Network {
             let inside = ["-n", namespace.as_str()];
             ip(&["netns", "add", &namespace])?;
             ip(&[&inside[..], &["link", "set", "lo", "up"]].concat())?;
-            let pair = [
-                "link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch,
-            ];
+            let pair =
+                ["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch];
             ip(&[&inside[..], &pair].concat())?;
-            ip(&[
-                "-n", &switch, "link", "set", &port, "master", "bridge", "up",
-            ])?;
+            ip(&["-n", &switch, "link", "set", &port, "master", "bridge", "up"])?;
             let address = format!("{address}/24");
             ip(&[&inside[..], &["addr", "add", &address, "dev", "eth0"]].concat())?;
             ip(&[&inside[..], &["link", "set", "eth0", "up"]].concat())?;

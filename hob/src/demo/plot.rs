@@ -48,10 +48,7 @@ pub(super) async fn play(cast: &mut Cast<'_>) -> anyhow::Result<()> {
 
     story.heading("6. An application on app-machine uses what is bound as db there.");
     use_database(cast).await?;
-    story.tell(
-        "demo",
-        "until handoffs are built, these messages go by way of the boss",
-    );
+    story.tell("demo", "until handoffs are built, these messages go by way of the boss");
 
     story.heading("7. What there is now.");
     let mut rows = Vec::new();
@@ -105,12 +102,8 @@ async fn expect(cast: &mut Cast<'_>, boss: &Ref, name: &'static str) -> anyhow::
     let file = format!("{name}.enrol.cap");
     let path = cast.file(&file);
     capfile::write(&path, &sturdyref)?;
-    cast.story
-        .tell("demo", &format!("wrote it to {file}, mode 0600"));
-    Ok(Written {
-        sturdyref: *sturdyref,
-        path,
-    })
+    cast.story.tell("demo", &format!("wrote it to {file}, mode 0600"));
+    Ok(Written { sturdyref: *sturdyref, path })
 }
 
 /// Starts a machine with its enrolment, and checks that that is then worth nothing.
@@ -118,8 +111,7 @@ async fn enrol(cast: &mut Cast<'_>, name: &'static str, enrolment: &Written) -> 
     let locator = cast.start(name, "join", Some(&enrolment.path)).await?;
     let registered = format!("{name} has registered");
     cast.says("boss", &registered).await?;
-    cast.says("boss", &format!("revoked {name}'s enrolment"))
-        .await?;
+    cast.says("boss", &format!("revoked {name}'s enrolment")).await?;
     introduce(cast, name, &locator)?;
     // The boss by a way that the operator has, the secret the machine's.
     let by_socket = capfile::read(&cast.file("boss").join("boss.cap"))?;
@@ -132,8 +124,7 @@ async fn enrol(cast: &mut Cast<'_>, name: &'static str, enrolment: &Written) -> 
             ) =>
         {
             let file = format!("{name}.enrol.cap");
-            cast.story
-                .tell("demo", &format!("tried {file} again: no such object"));
+            cast.story.tell("demo", &format!("tried {file} again: no such object"));
             Ok(())
         }
         Err(error) => Err(error),
@@ -196,10 +187,7 @@ async fn row(
     } else {
         let record = record_of(machines, name);
         let known = record.and_then(|record| field(record, "identity")?.as_str());
-        ensure!(
-            known == Some(&locator.designator),
-            "the boss takes {name} for somebody else"
-        );
+        ensure!(known == Some(&locator.designator), "the boss takes {name} for somebody else");
         let state = record.and_then(|record| field(record, "state")?.as_symbol());
         let server = cast.call(boss, message(["get-machine", name])).await?;
         let Value::Ref(server) = server else {
@@ -231,10 +219,7 @@ pub(super) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let Value::Struct(fields) = value else {
         return None;
     };
-    fields
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value)
+    fields.iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 fn names(bindings: &Value) -> String {

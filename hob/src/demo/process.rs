@@ -40,10 +40,7 @@ impl Process {
         story: Story,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("where this program is")?;
-        let mut words = before
-            .iter()
-            .map(AsRef::as_ref)
-            .chain([program.as_os_str()]);
+        let mut words = before.iter().map(AsRef::as_ref).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command
             .args(words)
@@ -58,9 +55,7 @@ impl Process {
             .kill_on_drop(true);
         // Ctrl-C is for the demo, which then ends its processes in good order.
         command.process_group(0);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("starting {name}"))?;
+        let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
         let (sender, lines) = mpsc::channel(KEPT);
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(relay(stdout, sender.clone(), None));
@@ -68,14 +63,7 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(relay(stderr, sender, Some((story, name))));
         }
-        Ok(Self {
-            name,
-            state,
-            stdin: child.stdin.take(),
-            child,
-            lines,
-            heard: Vec::new(),
-        })
+        Ok(Self { name, state, stdin: child.stdin.take(), child, lines, heard: Vec::new() })
     }
 
     /// Waits until the process has said something that begins with `wanted`, now or

@@ -84,11 +84,7 @@ pub(super) fn show(rows: &[Row]) -> String {
     let text = |line: &[String; HEADINGS.len()]| {
         let cells = line.iter().zip(widths).enumerate();
         let cells = cells.map(|(column, (cell, width))| {
-            if column < NUMBERS {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
+            if column < NUMBERS { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         cells.collect::<Vec<_>>().join("  ")
     };

@@ -41,10 +41,7 @@ struct Machine {
 impl Boss {
     /// A boss without machines, whose enrolments name the node by its first netlayer.
     pub(crate) fn new(node: Node) -> Self {
-        Self {
-            node,
-            machines: Arc::default(),
-        }
+        Self { node, machines: Arc::default() }
     }
 
     fn machine(&self, call: &Call, name: &str) -> Result<&Machine, Fault> {
@@ -76,15 +73,8 @@ impl Boss {
             "minted its enrolment sturdyref, for one registration: {}",
             enrolment.redacted()
         );
-        let machine = Machine {
-            server: server.clone(),
-            record,
-            enrolment,
-        };
-        let mut next = Self {
-            node: self.node.clone(),
-            machines: self.machines.clone(),
-        };
+        let machine = Machine { server: server.clone(), record, enrolment };
+        let mut next = Self { node: self.node.clone(), machines: self.machines.clone() };
         Arc::make_mut(&mut next.machines).insert(name, machine);
         Ok(Reply::become_with(next, server))
     }
@@ -112,17 +102,11 @@ impl Boss {
         let other = other.map_or_else(|| name.clone(), |Name(other)| other);
         let (source, target) = (self.machine(&call, &from)?, self.machine(&call, &to)?);
         call.end()?;
-        let found = turn.send(
-            &source.server,
-            vec![Value::symbol("get-binding"), other.as_str().into()],
-        );
+        let found =
+            turn.send(&source.server, vec![Value::symbol("get-binding"), other.as_str().into()]);
         let registered = turn.send(
             &target.server,
-            vec![
-                Value::symbol("register-binding"),
-                name.as_str().into(),
-                found.into(),
-            ],
+            vec![Value::symbol("register-binding"), name.as_str().into(), found.into()],
         );
         tracing::info!(
             target: LOG,

@@ -28,10 +28,7 @@ impl Behaviour for Enrolment {
         let client: Ref = call.required("client")?;
         call.end()?;
         let identity = identity_of(self.node.session_of(&client).as_ref());
-        turn.call(
-            &self.server,
-            vec![Value::symbol("register"), (&client).into()],
-        )?;
+        turn.call(&self.server, vec![Value::symbol("register"), (&client).into()])?;
         let shown = identity.as_deref().map_or("unproven".to_owned(), short);
         let record = fields([
             ("state", Value::symbol("active")),

@@ -30,19 +30,13 @@ impl Behaviour for Guestbook {
         }
         let text: String = call.required("text")?;
         call.end()?;
-        let db = turn.call(
-            &self.bindings,
-            vec![Value::symbol("get-binding"), "db".into()],
-        )?;
+        let db = turn.call(&self.bindings, vec![Value::symbol("get-binding"), "db".into()])?;
         let Value::Ref(db) = db else {
             return Err("guestbook sign: what is bound as db is no object".into());
         };
         tracing::info!(target: LOG, "looked db up by its local name");
         let entry = || Value::string(ENTRY);
-        let wrote = turn.send(
-            &db,
-            vec![Value::symbol("set"), entry(), text.as_str().into()],
-        );
+        let wrote = turn.send(&db, vec![Value::symbol("set"), entry(), text.as_str().into()]);
         tracing::info!(target: LOG, "wrote to db: {ENTRY} = {text:?}");
         let read = turn.send(&db, vec![Value::symbol("get"), entry()]);
         let answer = turn.on_promise(wrote, move |turn, wrote| {

@@ -29,9 +29,7 @@ impl Behaviour for Pending {
         let (method, mut call) = Call::method("hob-server", args)?;
         if method != "register" {
             let machine = &self.machine;
-            return Err(call.fault(format_args!(
-                "{machine} is pending: it has not registered yet"
-            )));
+            return Err(call.fault(format_args!("{machine} is pending: it has not registered yet")));
         }
         let client: Ref = call.required("client")?;
         call.end()?;

@@ -46,10 +46,5 @@ fn identity_of(session: Option<&SessionInfo>) -> Option<String> {
 
 /// A struct from names and values.
 pub(crate) fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
-    Value::Struct(
-        fields
-            .into_iter()
-            .map(|(name, value)| (name.into(), value))
-            .collect(),
-    )
+    Value::Struct(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

@@ -26,12 +26,7 @@ impl World {
         let network = LoopbackNetwork::new();
         let node = node(&network, "boss");
         let vat = node.vat("boss");
-        Self {
-            network,
-            boss: vat.spawn(Boss::new(node.clone())),
-            _node: node,
-            _vat: vat,
-        }
+        Self { network, boss: vat.spawn(Boss::new(node.clone())), _node: node, _vat: vat }
     }
 
     async fn boss(&self, args: &str) -> String {
@@ -39,14 +34,8 @@ impl World {
     }
 
     async fn enrolment(&self, name: &str) -> Sturdyref {
-        self.boss
-            .send(values(&format!("create-machine \"{name}\"")))
-            .await
-            .unwrap();
-        let enrolment = self
-            .boss
-            .send(values(&format!("enrolment \"{name}\"")))
-            .await;
+        self.boss.send(values(&format!("create-machine \"{name}\""))).await.unwrap();
+        let enrolment = self.boss.send(values(&format!("enrolment \"{name}\""))).await;
         match enrolment {
             Ok(Value::Sturdyref(sturdyref)) => *sturdyref,
             other => panic!("{other:?}"),
@@ -61,11 +50,7 @@ impl World {
         let facet = node.resolve(&enrolment).await.unwrap();
         let registered = facet.send(vec![Value::symbol("register"), (&hob).into()]);
         assert_eq!(registered.await, Ok(Value::Undefined));
-        Machine {
-            hob,
-            vat,
-            _node: node,
-        }
+        Machine { hob, vat, _node: node }
     }
 }
 
@@ -79,10 +64,7 @@ async fn a_machine_is_pending_then_active() {
     let world = World::new();
     assert_eq!(world.boss("list-machines").await, "[]");
     assert_eq!(world.boss("create-machine \"db\"").await, "<object>");
-    assert_eq!(
-        world.boss("list-machines").await,
-        "[{name: \"db\" state: pending}]"
-    );
+    assert_eq!(world.boss("list-machines").await, "[{name: \"db\" state: pending}]");
     let server = world.boss.send(values("get-machine \"db\""));
     let list = server.send(values("list-bindings")).await;
     assert_eq!(
@@ -95,14 +77,8 @@ async fn a_machine_is_pending_then_active() {
         "[{name: \"db\" state: active identity: \"db\"}]"
     );
     assert_eq!(shown(server.send(values("list-bindings")).await), "[]");
-    assert_eq!(
-        shown(server.send(values("register-binding \"x\" 5")).await),
-        "<void>"
-    );
-    assert_eq!(
-        shown(machine.hob.send(values("get-binding \"x\"")).await),
-        "5"
-    );
+    assert_eq!(shown(server.send(values("register-binding \"x\" 5")).await), "<void>");
+    assert_eq!(shown(machine.hob.send(values("get-binding \"x\"")).await), "5");
     assert_eq!(shown(server.send(values("get-binding x")).await), "5");
     assert_eq!(shown(server.send(values("list-bindings")).await), "[\"x\"]");
     assert_eq!(
@@ -117,12 +93,7 @@ async fn an_enrolment_is_good_for_one_registration_and_nothing_else() {
     let enrolment = world.enrolment("db").await;
     let machine = node(&world.network, "machine");
     let facet = machine.resolve(&enrolment).await.unwrap();
-    for wrong in [
-        "list-bindings",
-        "get-binding \"x\"",
-        "register 5",
-        "register",
-    ] {
+    for wrong in ["list-bindings", "get-binding \"x\"", "register 5", "register"] {
         let answer = shown(facet.send(values(wrong)).await);
         assert!(answer.starts_with("broken: "), "{wrong}: {answer}");
     }
@@ -130,18 +101,12 @@ async fn an_enrolment_is_good_for_one_registration_and_nothing_else() {
     let client = vat.spawn(HobClient::default());
     let register = || facet.send(vec![Value::symbol("register"), (&client).into()]);
     assert_eq!(shown(register().await), "<void>");
-    assert_eq!(
-        shown(register().await),
-        "broken: this enrolment of db has been used"
-    );
+    assert_eq!(shown(register().await), "broken: this enrolment of db has been used");
     let server = world.boss.send(values("get-machine \"db\""));
     let again = server.send(vec![Value::symbol("register"), (&client).into()]);
     assert_eq!(shown(again.await), "broken: db has registered already");
     let error = machine.resolve(&enrolment).await.unwrap_err();
-    assert!(
-        matches!(error, ocapn::EnlivenError::NoSuchObject(_)),
-        "{error}"
-    );
+    assert!(matches!(error, ocapn::EnlivenError::NoSuchObject(_)), "{error}");
 }
 
 #[tokio::test]
@@ -154,12 +119,7 @@ async fn creating_a_machine_twice_gives_the_same_one() {
         "broken: boss get-machine: there is no machine \"app\""
     );
     assert!(world.boss("create-machine \"\"").await.contains("empty"));
-    assert!(
-        world
-            .boss("destroy-machine \"db\"")
-            .await
-            .contains("no method destroy-machine")
-    );
+    assert!(world.boss("destroy-machine \"db\"").await.contains("no method destroy-machine"));
 }
 
 #[tokio::test]
@@ -175,24 +135,10 @@ async fn a_binding_goes_from_one_machine_to_another_before_it_is_known() {
     assert_eq!(shown(answer), "\"hello\"");
     let found = app.hob.send(values("get-binding \"db\""));
     assert_eq!(shown(found.send(values("keys")).await), "[\"last-entry\"]");
-    assert_eq!(
-        shown(kv.send(values("get \"last-entry\"")).await),
-        "\"hello\""
-    );
-    assert!(
-        world
-            .boss("bind \"app\" \"db\" \"web\"")
-            .await
-            .contains("no machine")
-    );
+    assert_eq!(shown(kv.send(values("get \"last-entry\"")).await), "\"hello\"");
+    assert!(world.boss("bind \"app\" \"db\" \"web\"").await.contains("no machine"));
     // What is not bound is found out by whoever uses it.
-    assert_eq!(
-        world.boss("bind \"app\" \"db\" \"db\" \"cache\"").await,
-        "<void>"
-    );
+    assert_eq!(world.boss("bind \"app\" \"db\" \"db\" \"cache\"").await, "<void>");
     let answer = shown(guestbook.send(values("sign \"hello\"")).await);
-    assert_eq!(
-        answer,
-        "broken: hob-client get-binding: nothing is bound as \"cache\""
-    );
+    assert_eq!(answer, "broken: hob-client get-binding: nothing is bound as \"cache\"");
 }

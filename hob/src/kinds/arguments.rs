@@ -13,29 +13,20 @@ pub(crate) struct Call {
 impl Call {
     /// A message to an object that has no methods.
     pub(crate) fn plain(kind: &str, args: Args) -> Self {
-        Self {
-            subject: kind.to_owned(),
-            args: args.into_iter(),
-        }
+        Self { subject: kind.to_owned(), args: args.into_iter() }
     }
 
     /// A message to an object with methods: its method and the rest.
     pub(crate) fn method(kind: &str, args: Args) -> Result<(String, Self), Fault> {
         let mut args = args.into_iter();
         match args.next() {
-            Some(Value::Symbol(method)) => Ok((
-                method.to_string(),
-                Self {
-                    subject: format!("{kind} {method}"),
-                    args,
-                },
-            )),
+            Some(Value::Symbol(method)) => {
+                Ok((method.to_string(), Self { subject: format!("{kind} {method}"), args }))
+            }
             other => {
                 let found = other.map_or("nothing".to_owned(), |other| article(other.kind()));
-                let what = format!(
-                    "{} expects a method, a symbol, first, and not {found}",
-                    article(kind)
-                );
+                let what =
+                    format!("{} expects a method, a symbol, first, and not {found}", article(kind));
                 Err(what.into())
             }
         }

@@ -91,10 +91,7 @@ mod tests {
                         "increment \"x\"",
                         "broken: counter increment: n is an integer, and not a string",
                     ),
-                    (
-                        "increment 1 2",
-                        "broken: counter increment: one argument too many",
-                    ),
+                    ("increment 1 2", "broken: counter increment: one argument too many"),
                     ("increment 9223372036854775807", "9223372036854775803"),
                     (
                         "increment 9223372036854775807",
@@ -108,25 +105,16 @@ mod tests {
                         "\"increment\"",
                         "broken: a counter expects a method, a symbol, first, and not a string",
                     ),
-                    (
-                        "",
-                        "broken: a counter expects a method, a symbol, first, and not nothing",
-                    ),
+                    ("", "broken: a counter expects a method, a symbol, first, and not nothing"),
                     ("value", "9223372036854775803"),
                 ][..],
             ),
-            (
-                Kind::Echo,
-                &[("1 \"two\" three", "[1 \"two\" three]"), ("", "[]")],
-            ),
+            (Kind::Echo, &[("1 \"two\" three", "[1 \"two\" three]"), ("", "[]")]),
             (
                 Kind::Greeter,
                 &[
                     ("\"Alyssa\"", "\"Hello, Alyssa!\""),
-                    (
-                        "42",
-                        "broken: greeter: name is a string, and not an integer",
-                    ),
+                    ("42", "broken: greeter: name is a string, and not an integer"),
                     ("", "broken: greeter: name, a string, is missing"),
                 ],
             ),
@@ -143,10 +131,7 @@ mod tests {
                     ("delete a", "true"),
                     ("delete a", "false"),
                     ("keys", "[\"b\"]"),
-                    (
-                        "set 5 1",
-                        "broken: kv set: key is a name, and not an integer",
-                    ),
+                    ("set 5 1", "broken: kv set: key is a name, and not an integer"),
                     ("set a", "broken: kv set: value is missing"),
                 ],
             ),

@@ -22,12 +22,7 @@ pub(crate) fn parse(
     text: &str,
     reference: &mut dyn FnMut(&str) -> Result<Value, String>,
 ) -> Result<Value, NotationError> {
-    let mut parser = Parser {
-        text,
-        at: 0,
-        depth: 0,
-        reference,
-    };
+    let mut parser = Parser { text, at: 0, depth: 0, reference };
     let value = parser.value()?;
     parser.skip_space();
     if parser.at < text.len() {
@@ -51,10 +46,7 @@ impl<'t> Parser<'t> {
     }
 
     fn error_at(offset: usize, what: impl Into<String>) -> NotationError {
-        NotationError {
-            offset,
-            what: what.into(),
-        }
+        NotationError { offset, what: what.into() }
     }
 
     fn rest(&self) -> &'t str {
@@ -81,9 +73,7 @@ impl<'t> Parser<'t> {
 
     fn word(&mut self, more: impl Fn(char) -> bool) -> &'t str {
         let rest = self.rest();
-        let end = rest
-            .find(|c| !(is_word(c) && more(c)))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c| !(is_word(c) && more(c))).unwrap_or(rest.len());
         self.at += end;
         rest.get(..end).unwrap_or_default()
     }
@@ -118,10 +108,7 @@ impl<'t> Parser<'t> {
         }
         let name = self.word(more);
         if name.is_empty() {
-            return Err(Self::error_at(
-                self.at - 1,
-                "a symbol is missing after the quote",
-            ));
+            return Err(Self::error_at(self.at - 1, "a symbol is missing after the quote"));
         }
         Ok(Value::Symbol(name.into()))
     }
@@ -256,9 +243,7 @@ impl<'t> Parser<'t> {
         }
         let fields = entries.into_iter();
         Ok(Value::Struct(
-            fields
-                .filter_map(|(key, value)| Some((key.as_str()?.into(), value)))
-                .collect(),
+            fields.filter_map(|(key, value)| Some((key.as_str()?.into(), value))).collect(),
         ))
     }
 
@@ -284,10 +269,7 @@ impl<'t> Parser<'t> {
         self.open(1)?;
         let after = self.at;
         if self.closed('>')? {
-            return Err(Self::error_at(
-                after,
-                "a value is missing: the record's label",
-            ));
+            return Err(Self::error_at(after, "a value is missing: the record's label"));
         }
         let label = self.value()?;
         let mut fields = Vec::new();
@@ -306,18 +288,13 @@ fn meaning(label: Value, mut fields: Vec<Value>) -> Result<Value, &'static str> 
         (Some("object" | "promise"), []) | (Some("sturdyref"), _) => {
             Err("a reference can't be typed: name its file, @counter.cap")
         }
-        (Some("desc:tagged"), [Value::Symbol(tag), value]) => Ok(Value::Tagged(Box::new(Tagged {
-            tag: tag.clone(),
-            value: value.clone(),
-        }))),
+        (Some("desc:tagged"), [Value::Symbol(tag), value]) => {
+            Ok(Value::Tagged(Box::new(Tagged { tag: tag.clone(), value: value.clone() })))
+        }
         (Some("desc:error"), [Value::String(message), ..]) => {
             let message = message.clone();
             fields.remove(0);
-            Ok(Value::Error(Box::new(ErrorValue {
-                message,
-                fields,
-                label: None,
-            })))
+            Ok(Value::Error(Box::new(ErrorValue { message, fields, label: None })))
         }
         _ => Ok(Value::Record(Box::new(Record { label, fields }))),
     }
@@ -341,10 +318,7 @@ fn atom(word: &str) -> Result<Value, String> {
         if digits.len() > MAX_DIGITS {
             return Err(format!("an integer of more than {MAX_DIGITS} digits"));
         }
-        return word
-            .parse::<BigInt>()
-            .map(Value::from)
-            .map_err(|error| error.to_string());
+        return word.parse::<BigInt>().map(Value::from).map_err(|error| error.to_string());
     }
     let decimal = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
     let number = word.parse::<f64>().ok();

@@ -8,10 +8,7 @@ use super::is_bare_symbol;
 
 /// A value in the notation. Sturdyrefs show their secret only if `reveal` says so.
 pub(crate) fn print(value: &Value, reveal: bool) -> String {
-    let mut printer = Printer {
-        out: String::new(),
-        reveal,
-    };
+    let mut printer = Printer { out: String::new(), reveal };
     printer.value(value);
     printer.out
 }
@@ -97,8 +94,7 @@ impl Printer {
         if value.is_nan() {
             self.out.push_str("+nan.0");
         } else if value.is_infinite() {
-            self.out
-                .push_str(if value > 0.0 { "+inf.0" } else { "-inf.0" });
+            self.out.push_str(if value > 0.0 { "+inf.0" } else { "-inf.0" });
         } else {
             self.show(format_args!("{value:?}"));
         }
