@@ -126,12 +126,13 @@ Arguments:
 
 A URI on the command line is seen by everybody on this machine: prefer --file or -.
 
-Results are written the same way, nothing as nothing at all; references show as <object> or <promise>. With
---json a result is {\"fulfilled\": VALUE}, a broken call {\"broken\": \"why\"}, and any
-other failure {\"error\": \"why\"}. What JSON has no word for is an object with one key:
+Results are written the same way, nothing as nothing at all; references show as <object>
+or <promise>. With --json a result is {\"fulfilled\": VALUE}, a broken call
+{\"broken\": \"why\"}, any other failure {\"error\": \"why\"}.
+Nothing is null, and what JSON has no word for is an object with one key:
 {\"@symbol\": s}, {\"@int\": digits} beyond 64 bits, {\"@bytes\": base64}, {\"@float\": s},
 {\"@set\": […]}, {\"@map\": [[k, v], …]}, {\"@tagged\": [tag, v]}, {\"@record\": […]},
-{\"@error\": […]}, {\"@ref\": \"object\"}, {\"@sturdyref\": uri}. Nothing is null.
+{\"@error\": […]}, {\"@ref\": \"object\"}, {\"@sturdyref\": uri}.
 
 Examples:
   hob call --file counter.cap increment 5
@@ -143,7 +144,7 @@ Examples:
 #[derive(Args, Debug)]
 pub(crate) struct ServeOptions {
     /// The state directory [default: $XDG_STATE_HOME/hob]
-    #[arg(long, value_name = "DIR", env = "HOB_STATE", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", env = "HOB_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) state: Option<PathBuf>,
     /// Where to listen; may be repeated. The first is what capabilities name.
     /// tcp-tls:HOST:PORT, unix:PATH, or, with no security at all,
@@ -162,7 +163,7 @@ pub(crate) struct ServeOptions {
 #[derive(Args, Debug)]
 pub(crate) struct NodeChoice {
     /// The node's state directory [default: $XDG_STATE_HOME/hob]
-    #[arg(long, value_name = "DIR", env = "HOB_STATE", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", env = "HOB_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) state: Option<PathBuf>,
     /// How long to wait, as 500ms, 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]

@@ -81,7 +81,7 @@ impl Client {
     /// The object that a sturdyref names.
     pub(crate) async fn resolve(&self, sturdyref: &Sturdyref) -> anyhow::Result<Ref> {
         let resolved = self.node.resolve(sturdyref).await;
-        Ok(resolved.with_context(|| sturdyref.redacted().to_string())?)
+        resolved.with_context(|| sturdyref.redacted().to_string())
     }
 
     /// What a promise comes to. `at` is the object that was called.

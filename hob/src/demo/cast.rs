@@ -27,10 +27,10 @@ impl<'d> Cast<'d> {
     pub(super) fn new(
         directory: &'d Path,
         network: Option<&'d Network>,
-        story: &Story,
+        story: Story,
         patience: Duration,
     ) -> Self {
-        Self { directory, story: *story, network, patience, processes: Vec::new(), operator: None }
+        Self { directory, story, network, patience, processes: Vec::new(), operator: None }
     }
 
     /// Starts a process and waits until it is ready. Gives the locator of its tcp-tls

@@ -25,12 +25,12 @@ pub(crate) async fn demo(options: &Demo) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
     let directory = tempfile::Builder::new().prefix("hob-demo-").tempdir();
     let directory = directory.context("a directory for the demo")?;
-    let story = Story::default();
+    let story = Story;
     let mut network = None;
     if options.netns {
         network = Some(Network::set_up(&["boss", "db-machine", "app-machine"])?);
     }
-    let mut cast = Cast::new(directory.path(), network.as_ref(), &story, options.timeout);
+    let mut cast = Cast::new(directory.path(), network.as_ref(), story, options.timeout);
     let outcome = tokio::select! {
         outcome = plot::play(&mut cast) => outcome,
         _ = signals.wait() => Err(Interrupted.into()),

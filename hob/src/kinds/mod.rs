@@ -22,17 +22,17 @@ use kv::Kv;
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// A number: increment [n], value
+    /// A number: `increment n`, where n may be left out, and `value`
     Counter,
     /// Answers with its arguments, as a list
     Echo,
     /// Called with a name, a string, it greets
     Greeter,
-    /// Values by name: set k v, get k, keys, delete k
+    /// Values by name: `set k v`, `get k`, `keys`, `delete k`
     Kv,
-    /// One value: get, set v
+    /// One value: `get`, `set v`
     Cell,
-    /// On a machine of a fleet, writes to whatever is bound there as "db": sign text
+    /// On a machine of a fleet, writes to whatever is bound there as `db`: `sign text`
     Guestbook,
 }
 
