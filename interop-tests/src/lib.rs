@@ -1,1 +1,5 @@
-//! Conformance objects, suites and live peers for OCapN implementations.
+//! Conformance of OCapN implementations: the public suite's well-known objects, and
+//! checks of any peer that serves them.
+
+pub mod listen;
+pub mod objects;
