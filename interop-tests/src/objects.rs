@@ -70,8 +70,8 @@ impl WellKnown {
 /// Makes the well-known objects in a vat of the node's and registers them under
 /// their swiss numbers, by which every netlayer of the node finds them.
 ///
-/// The enlivener holds the node: end it with [`Node::shutdown`], which lets the
-/// objects go.
+/// Keep the vat: the objects end with it. The enlivener holds the node, which ends
+/// with [`Node::shutdown`].
 ///
 /// # Errors
 ///

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use interop_tests::listen::Listen;
 use interop_tests::objects;
-use ocapn::{Dialect, Node};
+use ocapn::{Dialect, Node, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,8 @@ enum Speak {
     One,
     /// The public suite at 6c146dc, of February 2026.
     SuiteFebruary,
+    /// The public suite at 5bfcde9, without op:deliver-only.
+    SuiteFolded,
 }
 
 impl Speak {
@@ -44,6 +46,7 @@ impl Speak {
         match self {
             Self::One => Dialect::ONE,
             Self::SuiteFebruary => Dialect::SUITE_FEBRUARY,
+            Self::SuiteFolded => Dialect::SUITE_FOLDED,
         }
     }
 }
@@ -51,8 +54,8 @@ impl Speak {
 impl Serve {
     /// Serves until ended. Exit status 2 if it can't listen.
     pub(crate) async fn run(self) -> ExitCode {
-        let node = match self.start().await {
-            Ok(node) => node,
+        let (node, _vat) = match self.start().await {
+            Ok(started) => started,
             Err(error) => {
                 eprintln!("conformance: {error}");
                 return ExitCode::from(2);
@@ -69,7 +72,7 @@ impl Serve {
         }
     }
 
-    async fn start(&self) -> Result<Node, Box<dyn std::error::Error>> {
+    async fn start(&self) -> Result<(Node, Vat), Box<dyn std::error::Error>> {
         let mut node = Node::builder();
         if let Some(speak) = self.dialect {
             node = node.dialect(speak.dialect());
@@ -78,13 +81,13 @@ impl Serve {
             node = listen.add_to(node, self.identity.as_deref()).await?;
         }
         let node = node.start();
-        objects::serve(&node)?;
+        let vat = objects::serve(&node)?;
         let mut out = io::stdout().lock();
         for location in node.locations() {
             writeln!(out, "{location}")?;
         }
         out.flush()?;
-        Ok(node)
+        Ok((node, vat))
     }
 
     /// Waits for a signal, or the end of standard input if that counts.
