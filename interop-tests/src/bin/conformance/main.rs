@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod check;
 mod serve;
 
 /// Conformance of OCapN implementations.
@@ -20,11 +21,16 @@ enum Command {
     ///
     /// Prints a peer URI for each netlayer, one a line, in the order of --listen.
     Serve(serve::Serve),
+    /// Check a peer that serves the well-known objects.
+    ///
+    /// Exits with 0 if every check passed, 1 if one failed, 2 if none could be run.
+    Check(check::Check),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run().await,
+        Command::Check(check) => check.run().await,
     }
 }
