@@ -414,8 +414,24 @@ impl Scripted {
     ///
     /// As [`Scripted::hear`].
     pub async fn message_to(&mut self, pos: u64) -> Result<Delivery, Halt> {
-        self.hear_that("a message", |message| delivery(message, pos))
-            .await
+        self.message_to_either(pos, None).await
+    }
+
+    /// The next message to something that we export, or to the peer's promise of an
+    /// answer of ours.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scripted::hear`].
+    pub async fn message_to_either(
+        &mut self,
+        pos: u64,
+        answer: Option<u64>,
+    ) -> Result<Delivery, Halt> {
+        self.hear_that("a message to something of ours", |message| {
+            delivery(message, pos, answer)
+        })
+        .await
     }
 
     /// How what a resolver of ours stands for settles. Promises on the way are
@@ -506,8 +522,8 @@ impl Scripted {
     }
 }
 
-/// The message, if it is one to that export of ours.
-fn delivery(message: &Term, pos: u64) -> Option<Delivery> {
+/// The message, if it is one to that export of ours, or to that answer.
+fn delivery(message: &Term, pos: u64, promised: Option<u64>) -> Option<Delivery> {
     let (to, args, question) = match message.fields_of("op:deliver") {
         Some([to, args, question @ ..]) => (to, args, question),
         _ => match message.fields_of("op:deliver-only")? {
@@ -515,7 +531,8 @@ fn delivery(message: &Term, pos: u64) -> Option<Delivery> {
             _ => return None,
         },
     };
-    if to.pos_of("desc:export") != Some(pos) {
+    let to_answer = promised.is_some() && to.pos_of("desc:answer") == promised;
+    if to.pos_of("desc:export") != Some(pos) && !to_answer {
         return None;
     }
     let resolver = question.get(1).and_then(|resolver| {
