@@ -57,8 +57,7 @@ impl PublicKey {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
             return false;
         };
-        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
-            .is_ok()
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
     }
 
     /// The public id: what a session's side is called.
@@ -163,11 +162,7 @@ impl SessionId {
     /// The id of the session between two sides, in either order.
     #[must_use]
     pub fn between(one: PublicId, other: PublicId) -> Self {
-        let (lower, higher) = if one <= other {
-            (one, other)
-        } else {
-            (other, one)
-        };
+        let (lower, higher) = if one <= other { (one, other) } else { (other, one) };
         let mut bytes = Vec::with_capacity(69);
         bytes.extend_from_slice(b"prot0");
         bytes.extend_from_slice(&lower.0);
@@ -231,18 +226,15 @@ impl<'a> Reader<'a> {
     }
 
     fn symbol(&mut self, name: &'static str) -> Result<(), WireError> {
-        self.expect(
-            name,
-            |token| matches!(token, Token::Symbol(found) if *found == name),
-        )
+        self.expect(name, |token| matches!(token, Token::Symbol(found) if *found == name))
     }
 
     fn bytes32(&mut self) -> Result<[u8; 32], WireError> {
         let offset = self.offset();
         match self.token()? {
-            Token::Bytes(bytes) => bytes
-                .try_into()
-                .map_err(|_| WireError::unexpected(offset, "32 bytes")),
+            Token::Bytes(bytes) => {
+                bytes.try_into().map_err(|_| WireError::unexpected(offset, "32 bytes"))
+            }
             _ => Err(WireError::unexpected(offset, "32 bytes")),
         }
     }

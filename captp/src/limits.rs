@@ -19,6 +19,8 @@ pub struct Limits {
     pub answers: usize,
     /// Most of our own questions open at a time. Default 100,000.
     pub questions: usize,
+    /// Most bytes waiting for the peer to take them. Default 64 MiB.
+    pub queued_bytes: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             imports: 1_000_000,
             answers: 100_000,
             questions: 100_000,
+            queued_bytes: 64 << 20,
         }
     }
 }

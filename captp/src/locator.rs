@@ -47,11 +47,7 @@ pub struct LocatorLimits {
 
 impl Default for LocatorLimits {
     fn default() -> Self {
-        Self {
-            uri_bytes: 16 * 1024,
-            hints: 32,
-            swiss_bytes: SwissNum::MAX_LEN,
-        }
+        Self { uri_bytes: 16 * 1024, hints: 32, swiss_bytes: SwissNum::MAX_LEN }
     }
 }
 
@@ -168,11 +164,7 @@ pub struct PeerLocator {
 impl PeerLocator {
     /// A locator without hints.
     pub fn new(transport: impl Into<String>, designator: impl Into<String>) -> Self {
-        Self {
-            transport: transport.into(),
-            designator: designator.into(),
-            hints: BTreeMap::new(),
-        }
+        Self { transport: transport.into(), designator: designator.into(), hints: BTreeMap::new() }
     }
 
     /// The same locator with one hint more, or changed.
@@ -223,10 +215,7 @@ impl PeerId {
     /// The peer with this designator on this transport.
     #[must_use]
     pub fn new(transport: &str, designator: &str) -> Self {
-        Self {
-            transport: transport.into(),
-            designator: designator.into(),
-        }
+        Self { transport: transport.into(), designator: designator.into() }
     }
 
     /// The netlayer's name.
@@ -372,9 +361,7 @@ impl SwissNum {
     }
 
     fn decode(text: &str, limit: usize) -> Result<Self, LocatorError> {
-        let bytes = BASE64URL
-            .decode(text)
-            .map_err(|_| LocatorError::SwissEncoding)?;
+        let bytes = BASE64URL.decode(text).map_err(|_| LocatorError::SwissEncoding)?;
         Self::within(&Zeroizing::new(bytes), limit)
     }
 
@@ -434,10 +421,7 @@ impl Locator {
     /// The [`LocatorError`] of the first rule broken.
     pub fn parse_within(uri: &str, limits: &LocatorLimits) -> Result<Self, LocatorError> {
         if uri.len() > limits.uri_bytes {
-            return Err(LocatorError::UriTooLong {
-                len: uri.len(),
-                limit: limits.uri_bytes,
-            });
+            return Err(LocatorError::UriTooLong { len: uri.len(), limit: limits.uri_bytes });
         }
         let (scheme, rest) = uri.split_once("://").ok_or(LocatorError::Scheme)?;
         if !scheme.eq_ignore_ascii_case("ocapn") {
@@ -450,11 +434,7 @@ impl Locator {
         let (host, path) = before_query.split_once('/').unwrap_or((before_query, ""));
         let (transport, designator) = parse_host(host)?;
         let hints = parse_hints(query, limits.hints)?;
-        let peer = PeerLocator {
-            transport,
-            designator,
-            hints,
-        };
+        let peer = PeerLocator { transport, designator, hints };
         match path.strip_prefix("s/") {
             Some(swiss) => {
                 let swiss = SwissNum::decode(swiss, limits.swiss_bytes)?;
@@ -511,9 +491,7 @@ fn parse_hints(query: &str, limit: usize) -> Result<BTreeMap<String, String>, Lo
         if index > limit {
             return Err(LocatorError::TooManyHints { limit });
         }
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or(LocatorError::HintWithoutValue { index })?;
+        let (name, value) = pair.split_once('=').ok_or(LocatorError::HintWithoutValue { index })?;
         if name.is_empty() {
             return Err(LocatorError::EmptyHintName { index });
         }
@@ -533,9 +511,8 @@ fn write_uri(out: &mut impl fmt::Write, peer: &PeerLocator, swiss: Option<&str>)
     if let Some(swiss) = swiss {
         write!(out, "/s/{swiss}")?;
     }
-    for (separator, (name, value)) in std::iter::once('?')
-        .chain(std::iter::repeat('&'))
-        .zip(&peer.hints)
+    for (separator, (name, value)) in
+        std::iter::once('?').chain(std::iter::repeat('&')).zip(&peer.hints)
     {
         out.write_char(separator)?;
         write_encoded(out, name, |c| c == '.')?;

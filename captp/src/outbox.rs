@@ -55,13 +55,14 @@ impl Outbox {
         self.len() == 0
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// A mark to which [`Outbox::rewind`] goes back. Valid until bytes are taken.
     pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            pieces: self.pieces.len(),
-            tail: self.tail.len(),
-            queued: self.queued,
-        }
+        Mark { pieces: self.pieces.len(), tail: self.tail.len(), queued: self.queued }
     }
 
     /// Forgets what was written since the mark.
@@ -70,8 +71,7 @@ impl Outbox {
             // The tail at the mark became the first piece after it.
             self.tail.clear();
             if let Some(piece) = self.pieces.get(mark.pieces) {
-                self.tail
-                    .extend_from_slice(piece.get(..mark.tail).unwrap_or_default());
+                self.tail.extend_from_slice(piece.get(..mark.tail).unwrap_or_default());
             }
             self.pieces.truncate(mark.pieces);
         } else {

@@ -34,7 +34,7 @@ position! {
 }
 
 /// Something at the other end of a session that a message can be addressed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RemotePos {
     /// An object or promise that the peer exported to us: `desc:export` on the wire.
     Import(ImportPos),

@@ -61,11 +61,11 @@ impl<R: Runtime> Incoming<'_, R> {
         }
     }
 
-    fn after(
+    fn after<'a>(
         &mut self,
-        token: Token<'_>,
+        token: Token<'a>,
         offset: usize,
-        input: &mut Reader<'_>,
+        input: &mut Reader<'a>,
     ) -> Result<Value<R>, Fatal> {
         Ok(match token {
             Token::Bool(value) => Passable::Bool(value),
@@ -99,9 +99,8 @@ impl<R: Runtime> Incoming<'_, R> {
                 }
                 other => {
                     let fields = fields.into_iter();
-                    let mut entries: Vec<_> = fields
-                        .map(|(key, value)| (Passable::String(key), value))
-                        .collect();
+                    let mut entries: Vec<_> =
+                        fields.map(|(key, value)| (Passable::String(key), value)).collect();
                     let key = self.after(other, offset, input)?;
                     entries.push((key, self.value(input)?));
                     return self.map(entries, input);
@@ -162,8 +161,7 @@ impl<R: Runtime> Incoming<'_, R> {
         let reference = match label {
             "desc:import-object" | "desc:import-promise" => {
                 let pos = ImportPos(input.position()?);
-                self.tables
-                    .import(self.runtime, pos, label == "desc:import-promise")?
+                self.tables.import(self.runtime, pos, label == "desc:import-promise")?
             }
             "desc:export" => {
                 let pos = ExportPos(input.position()?);
@@ -203,11 +201,7 @@ impl<R: Runtime> Incoming<'_, R> {
             _ => "the other side does not say what went wrong".into(),
         };
         let label = (label != "desc:error").then(|| label.into());
-        Ok(Passable::Error(Box::new(ErrorValue {
-            message,
-            fields,
-            label,
-        })))
+        Ok(Passable::Error(Box::new(ErrorValue { message, fields, label })))
     }
 }
 
@@ -243,9 +237,7 @@ impl<R: Runtime> Outgoing<'_, R> {
             Passable::BigInt(value) => self.out.encoder().bigint(value),
             Passable::Float(value) => {
                 // One NaN on the wire.
-                self.out
-                    .encoder()
-                    .f64(if value.is_nan() { f64::NAN } else { *value });
+                self.out.encoder().f64(if value.is_nan() { f64::NAN } else { *value });
             }
             Passable::String(text) => self.out.encoder().string(text),
             Passable::Symbol(name) => self.out.encoder().symbol(name),
@@ -284,25 +276,15 @@ impl<R: Runtime> Outgoing<'_, R> {
         match self.runtime.identify(reference) {
             Identity::Local { key, promise } => {
                 let pos = self.tables.export(reference, key)?;
-                let label = if promise {
-                    "desc:import-promise"
-                } else {
-                    "desc:import-object"
-                };
+                let label = if promise { "desc:import-promise" } else { "desc:import-object" };
                 descriptor(&mut self.out.encoder(), label, pos.0);
             }
-            Identity::Remote {
-                pos: RemotePos::Import(pos),
-                ..
-            } => {
+            Identity::Remote { pos: RemotePos::Import(pos), .. } => {
                 descriptor(&mut self.out.encoder(), "desc:export", pos.0);
             }
             // Goblins has no descriptor for the peer's answers among arguments; a
             // promise of ours that follows the answer is understood by all.
-            Identity::Remote {
-                pos: RemotePos::Answer(_),
-                key,
-            } => {
+            Identity::Remote { pos: RemotePos::Answer(_), key } => {
                 let pos = self.tables.export(reference, key)?;
                 descriptor(&mut self.out.encoder(), "desc:import-promise", pos.0);
             }
@@ -323,10 +305,7 @@ impl<R: Runtime> Outgoing<'_, R> {
             bytes
         };
         order.sort_by_cached_key(|(text, _)| key(text));
-        if order
-            .windows(2)
-            .any(|pair| matches!(pair, [(one, _), (two, _)] if one == two))
-        {
+        if order.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
             return Err(ApiMisuse::DuplicateKey);
         }
         self.out.encoder().begin_dict();
@@ -374,22 +353,14 @@ impl<R: Runtime> Outgoing<'_, R> {
         for (index, value) in values.enumerate() {
             let mut out = Outbox::default();
             let (tables, runtime) = (&mut *self.tables, &mut *self.runtime);
-            let mut part = Outgoing {
-                tables,
-                runtime,
-                out: &mut out,
-                max_depth: self.max_depth,
-            };
+            let mut part = Outgoing { tables, runtime, out: &mut out, max_depth: self.max_depth };
             part.value(value, depth + 1)?;
             let mut bytes = Vec::new();
             out.drain_into(&mut bytes);
             encoded.push((bytes, index));
         }
         encoded.sort();
-        if encoded
-            .windows(2)
-            .any(|pair| matches!(pair, [one, two] if one.0 == two.0))
-        {
+        if encoded.windows(2).any(|pair| matches!(pair, [one, two] if one.0 == two.0)) {
             return Err(ApiMisuse::DuplicateKey);
         }
         Ok(encoded)

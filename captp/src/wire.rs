@@ -17,10 +17,7 @@ pub(crate) enum WireError {
     /// Not Syrup, or over a limit.
     Syrup(DecodeError),
     /// Syrup of another shape than expected.
-    Shape {
-        offset: usize,
-        expected: &'static str,
-    },
+    Shape { offset: usize, expected: &'static str },
 }
 
 impl WireError {
@@ -43,10 +40,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(message: &'a Bytes, options: &Options) -> Self {
-        Self {
-            decoder: Decoder::with_options(message, options),
-            source: message,
-        }
+        Self { decoder: Decoder::with_options(message, options), source: message }
     }
 
     #[inline]
@@ -74,11 +68,7 @@ impl<'a> Reader<'a> {
         is: impl FnOnce(&Token<'a>) -> bool,
     ) -> Result<(), WireError> {
         let offset = self.offset();
-        if is(&self.token()?) {
-            Ok(())
-        } else {
-            Err(WireError::unexpected(offset, expected))
-        }
+        if is(&self.token()?) { Ok(()) } else { Err(WireError::unexpected(offset, expected)) }
     }
 
     /// Whether the record being read has no more fields.
@@ -87,9 +77,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn record_end(&mut self) -> Result<(), WireError> {
-        self.expect("the end of a record", |token| {
-            matches!(token, Token::RecordEnd)
-        })
+        self.expect("the end of a record", |token| matches!(token, Token::RecordEnd))
     }
 
     /// Opens a record and gives its label.
@@ -229,11 +217,8 @@ pub(crate) fn encode_peer(out: &mut Encoder<'_>, peer: &PeerLocator) {
         out.bool(false);
     } else {
         // A map's names are distinct, which is all that can go wrong here.
-        let _distinct = out.dict(
-            &peer.hints,
-            |out, name| out.string(name),
-            |out, value| out.string(value),
-        );
+        let _distinct =
+            out.dict(&peer.hints, |out, name| out.string(name), |out, value| out.string(value));
     }
     out.end_record();
 }

@@ -10,11 +10,7 @@ fn a_call_is_answered() {
     let mut pair = Pair::new();
     let (theirs, ours) = pair.introduce();
     let args = [Value::symbol("add"), 5.into()];
-    let answer = pair
-        .a
-        .deliver(remote(&theirs), &args, Some(Resolver(7)))
-        .unwrap()
-        .unwrap();
+    let answer = pair.a.deliver(remote(&theirs), &args, Some(Resolver(7))).unwrap().unwrap();
     pair.pump();
     let (to, heard, question) = pair.b.message();
     assert_eq!(to, Some(ours.clone()));
@@ -31,25 +27,14 @@ fn a_call_is_answered() {
 fn a_question_may_be_sent_messages_before_it_is_answered() {
     let mut pair = Pair::new();
     let (theirs, _) = pair.introduce();
-    let first = pair
-        .a
-        .deliver(remote(&theirs), &[], Some(Resolver(1)))
-        .unwrap()
-        .unwrap();
-    let second = pair
-        .a
-        .deliver(RemotePos::Answer(first), &[1.into()], Some(Resolver(2)))
-        .unwrap()
-        .unwrap();
+    let first = pair.a.deliver(remote(&theirs), &[], Some(Resolver(1))).unwrap().unwrap();
+    let second =
+        pair.a.deliver(RemotePos::Answer(first), &[1.into()], Some(Resolver(2))).unwrap().unwrap();
     pair.pump();
     let (_, _, question) = pair.b.message();
     let question = question.unwrap();
     let (to, args, _) = pair.b.message();
-    assert_eq!(
-        to.as_ref(),
-        Some(&question.promise),
-        "addressed to the promised answer"
-    );
+    assert_eq!(to.as_ref(), Some(&question.promise), "addressed to the promised answer");
     assert_eq!(args, [Value::from(1)]);
     for answer in [first, second] {
         pair.a.session.release(RemotePos::Answer(answer), 0);
@@ -64,12 +49,7 @@ fn a_question_may_be_sent_messages_before_it_is_answered() {
 fn a_message_that_wants_no_answer_gets_none() {
     let mut pair = Pair::new();
     let (theirs, _) = pair.introduce();
-    assert_eq!(
-        pair.a
-            .deliver(remote(&theirs), &["hi".into()], None)
-            .unwrap(),
-        None
-    );
+    assert_eq!(pair.a.deliver(remote(&theirs), &["hi".into()], None).unwrap(), None);
     pair.pump();
     let (_, args, question) = pair.b.message();
     assert!(question.is_none());
@@ -98,10 +78,7 @@ fn every_kind_of_value_arrives_as_it_was_sent() {
         Passable::Struct(vec![("zz".into(), 1.into()), ("aaa".into(), 2.into())]),
         Passable::Map(vec![(1.into(), "one".into()), ("two".into(), 2.into())]),
         Passable::Set(vec![1.into(), 2.into()]),
-        Passable::Tagged(Box::new(captp::Tagged {
-            tag: "t".into(),
-            value: 1.into(),
-        })),
+        Passable::Tagged(Box::new(captp::Tagged { tag: "t".into(), value: 1.into() })),
         Passable::Record(Box::new(captp::Record {
             label: Passable::symbol("unheard-of"),
             fields: vec![1.into()],
@@ -125,9 +102,7 @@ fn a_nan_is_one_value_on_the_wire() {
     pair.a.deliver(BOOTSTRAP, &[odd.into()], None).unwrap();
     pair.pump();
     let (_, heard, _) = pair.b.message();
-    let [Value::Float(heard)] = heard[..] else {
-        panic!("a float")
-    };
+    let [Value::Float(heard)] = heard[..] else { panic!("a float") };
     assert_eq!(heard.to_bits(), f64::NAN.to_bits());
 }
 
@@ -135,30 +110,15 @@ fn a_nan_is_one_value_on_the_wire() {
 fn a_listener_is_passed_on() {
     let mut pair = Pair::new();
     let promise = pair.b.runtime.local(true);
-    pair.b
-        .deliver(BOOTSTRAP, &[Value::Ref(promise.clone())], None)
-        .unwrap();
+    pair.b.deliver(BOOTSTRAP, &[Value::Ref(promise.clone())], None).unwrap();
     pair.pump();
     let (_, mut args, _) = pair.a.message();
-    let Some(Value::Ref(imported)) = args.pop() else {
-        panic!("a promise")
-    };
-    pair.a
-        .session
-        .listen(remote(&imported), Resolver(3))
-        .unwrap();
+    let Some(Value::Ref(imported)) = args.pop() else { panic!("a promise") };
+    pair.a.session.listen(remote(&imported), Resolver(3)).unwrap();
     pair.pump();
-    let captp::Event::Listen { to, listener } = pair.b.next() else {
-        panic!("a listen")
-    };
+    let captp::Event::Listen { to, listener } = pair.b.next() else { panic!("a listen") };
     assert_eq!(to, promise);
-    pair.b
-        .deliver(
-            remote(&listener),
-            &[Value::symbol("fulfill"), 42.into()],
-            None,
-        )
-        .unwrap();
+    pair.b.deliver(remote(&listener), &[Value::symbol("fulfill"), 42.into()], None).unwrap();
     drop(listener);
     pair.pump();
     assert_eq!(pair.a.settled(), (Resolver(3), Ok(42.into())));

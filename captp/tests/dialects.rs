@@ -21,7 +21,9 @@ fn habits(pair: &mut Pair) -> (String, String) {
     sent(&mut pair.a);
     pair.a.deliver(BOOTSTRAP, &[], None).unwrap();
     let message = sent(&mut pair.a);
-    pair.a.receive(b"<10'op:deliver<11'desc:export0+>[<18'desc:import-object9+>]f<18'desc:import-object8+>>");
+    pair.a.receive(
+        b"<10'op:deliver<11'desc:export0+>[<18'desc:import-object9+>]f<18'desc:import-object8+>>",
+    );
     drop(pair.a.message());
     (message, sent(&mut pair.a))
 }
@@ -51,11 +53,9 @@ fn a_february_peer_gets_its_own_forms() {
 
 #[test]
 fn a_peer_of_today_gets_its_own_forms() {
-    for heard in [
-        "<10'op:deliver<11'desc:export0+>[]ff>",
-        "<13'op:gc-exports[][]>",
-        "<13'op:gc-answers[]>",
-    ] {
+    for heard in
+        ["<10'op:deliver<11'desc:export0+>[]ff>", "<13'op:gc-exports[][]>", "<13'op:gc-answers[]>"]
+    {
         let mut pair = unheard();
         pair.a.receive(heard.as_bytes());
         pair.a.events.clear();
@@ -111,7 +111,10 @@ fn other_peoples_values_are_understood() {
         ("<4'void>", ().into()),
         ("<4'null>", Value::Null),
         ("F\u{0}\u{0}\u{0}\u{0}", 0.0.into()),
-        ("<16'exn:fail:mystery>", error("the other side does not say what went wrong", Some("exn:fail:mystery"))),
+        (
+            "<16'exn:fail:mystery>",
+            error("the other side does not say what went wrong", Some("exn:fail:mystery")),
+        ),
         ("<10'desc:error4\"oops>", error("oops", None)),
         ("<11'desc:tagged1'a1+>", tagged("a")),
         ("<11'user-record1'a1+>", tagged("a")),

@@ -116,7 +116,7 @@ fn a_changed_location_is_not_signed_for() {
     alice.receive(&greeting);
     assert_eq!(violation(&mut alice), PeerViolation::LocationSignature);
     let last_words = String::from_utf8_lossy(&alice.transmit(false)).into_owned();
-    assert!(last_words.ends_with("<8'op:abort37\"location signature does not verify>"));
+    assert!(last_words.ends_with("<8'op:abort34\"location signature does not verify>"));
 }
 
 #[test]

@@ -90,10 +90,7 @@ fn every_rule_has_its_refusal() {
         ("ocapn://a.t?x", E::HintWithoutValue { index: 1 }),
         ("ocapn://a.t?x=1&", E::HintWithoutValue { index: 2 }),
         ("ocapn://a.t?=1", E::EmptyHintName { index: 1 }),
-        (
-            "ocapn://a.t?x=1&%78=1",
-            E::DuplicateHint { name: "x".into() },
-        ),
+        ("ocapn://a.t?x=1&%78=1", E::DuplicateHint { name: "x".into() }),
         ("ocapn://a.t?x=%", E::Escape),
         ("ocapn://a.t?x=%4", E::Escape),
         ("ocapn://a.t?x=%+4", E::Escape),
@@ -111,24 +108,14 @@ fn every_rule_has_its_refusal() {
         assert_eq!(refusal(uri), expected, "{uri:?}");
     }
     assert_eq!("ocapn://a.t".parse::<Sturdyref>(), Err(E::NoSwiss));
-    assert_eq!(
-        "ocapn://a.t/s/AQ".parse::<PeerLocator>(),
-        Err(E::UnexpectedSwiss)
-    );
+    assert_eq!("ocapn://a.t/s/AQ".parse::<PeerLocator>(), Err(E::UnexpectedSwiss));
 }
 
 #[test]
 fn limits_hold_at_their_edge() {
-    let limits = LocatorLimits {
-        uri_bytes: 24,
-        hints: 2,
-        swiss_bytes: 2,
-    };
+    let limits = LocatorLimits { uri_bytes: 24, hints: 2, swiss_bytes: 2 };
     let parse = |uri: &str| Locator::parse_within(uri, &limits).map(|_| ());
-    assert_eq!(
-        parse("ocapn://a.t?x=1&y=2&abc="),
-        Err(LocatorError::TooManyHints { limit: 2 })
-    );
+    assert_eq!(parse("ocapn://a.t?x=1&y=2&abc="), Err(LocatorError::TooManyHints { limit: 2 }));
     assert_eq!(parse("ocapn://a.t?x=1&y=22222"), Ok(()));
     assert_eq!(parse("ocapn://a.t?x=1&y=222222"), Ok(()));
     assert_eq!(
@@ -136,15 +123,10 @@ fn limits_hold_at_their_edge() {
         Err(LocatorError::UriTooLong { len: 25, limit: 24 })
     );
     assert_eq!(parse("ocapn://a.t/s/AQI"), Ok(()));
-    assert_eq!(
-        parse("ocapn://a.t/s/AQID"),
-        Err(LocatorError::SwissTooLong { limit: 2 })
-    );
+    assert_eq!(parse("ocapn://a.t/s/AQID"), Err(LocatorError::SwissTooLong { limit: 2 }));
 
     assert!(SwissNum::new([1; SwissNum::MAX_LEN]).is_ok());
-    let too_long = LocatorError::SwissTooLong {
-        limit: SwissNum::MAX_LEN,
-    };
+    let too_long = LocatorError::SwissTooLong { limit: SwissNum::MAX_LEN };
     assert_eq!(SwissNum::new([1; SwissNum::MAX_LEN + 1]), Err(too_long));
     assert_eq!(SwissNum::new([]), Err(LocatorError::EmptySwiss));
 
@@ -181,10 +163,7 @@ fn secrets_stay_out_of_logs_and_errors() {
     assert_eq!(format!("{swiss:?}"), format!("SwissNum({kept}…)"));
     assert!(!format!("{:?}", secret.redacted()).contains("q6urq6u"));
     // Of a short one even six characters would be too much.
-    assert_eq!(
-        format!("{:?}", SwissNum::new(b"123456789012345").unwrap()),
-        "SwissNum(…)"
-    );
+    assert_eq!(format!("{:?}", SwissNum::new(b"123456789012345").unwrap()), "SwissNum(…)");
 
     let spoilt = "ocapn://a.t/s/c2VjcmV0!";
     let error = refusal(spoilt);

@@ -176,11 +176,7 @@ mod tests {
                 if number % 2 == 1 {
                     std::future::pending::<()>().await;
                 }
-                Ok(Channel::new(
-                    tokio::io::empty(),
-                    Direction::Accepted,
-                    address,
-                ))
+                Ok(Channel::new(tokio::io::empty(), Direction::Accepted, address))
             });
         (script, acceptor)
     }
@@ -193,9 +189,7 @@ mod tests {
     async fn outlives_a_failing_socket() {
         let (script, acceptor) = start(&Settings::default());
         for code in [24, 23, 103, 12] {
-            script
-                .send(Err(io::Error::from_raw_os_error(code)))
-                .unwrap();
+            script.send(Err(io::Error::from_raw_os_error(code))).unwrap();
         }
         script.send(Ok(2)).unwrap();
         assert_eq!(accepted(&acceptor).await, "2");
@@ -212,11 +206,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silent_clients_hold_nobody_up_and_the_oldest_gives_way() {
-        let settings = Settings {
-            max_handshakes: 3,
-            handshake_timeout: Duration::MAX,
-            ..Settings::default()
-        };
+        let settings =
+            Settings { max_handshakes: 3, handshake_timeout: Duration::MAX, ..Settings::default() };
         let (script, listener) = mpsc::unbounded_channel();
         let (dropped, mut gone) = mpsc::unbounded_channel();
         let acceptor = Acceptor::start(Scripted(listener), &settings, move |number, address| {
@@ -226,11 +217,7 @@ mod tests {
                     std::future::pending::<()>().await;
                 }
                 drop(held);
-                Ok(Channel::new(
-                    tokio::io::empty(),
-                    Direction::Accepted,
-                    address,
-                ))
+                Ok(Channel::new(tokio::io::empty(), Direction::Accepted, address))
             }
         });
         for number in 0..=100 {
@@ -248,10 +235,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_of_channels_loses_none() {
-        let settings = Settings {
-            max_ready: 1,
-            ..Settings::default()
-        };
+        let settings = Settings { max_ready: 1, ..Settings::default() };
         let (script, acceptor) = start(&settings);
         for number in 0..50 {
             script.send(Ok(number * 2)).unwrap();

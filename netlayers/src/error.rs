@@ -49,17 +49,11 @@ fn found_text(found: Option<&str>) -> String {
 
 impl ConnectError {
     pub(crate) fn io(address: impl Into<String>, error: io::Error) -> Self {
-        Self::Unreachable {
-            address: address.into(),
-            cause: UnreachableCause::Io(error),
-        }
+        Self::Unreachable { address: address.into(), cause: UnreachableCause::Io(error) }
     }
 
     pub(crate) fn timed_out(address: impl Into<String>, after: Duration) -> Self {
-        Self::Unreachable {
-            address: address.into(),
-            cause: UnreachableCause::TimedOut(after),
-        }
+        Self::Unreachable { address: address.into(), cause: UnreachableCause::TimedOut(after) }
     }
 }
 

@@ -77,9 +77,7 @@ impl LoopbackNetwork {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Channel>>> {
-        self.listening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,10 +95,7 @@ pub struct Loopback {
 impl Loopback {
     async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
         expect_transport(to, TRANSPORT)?;
-        let unreachable = |cause| ConnectError::Unreachable {
-            address: to.to_string(),
-            cause,
-        };
+        let unreachable = |cause| ConnectError::Unreachable { address: to.to_string(), cause };
         let sender = self.network.lock().get(&to.designator).cloned();
         let sender = sender.ok_or_else(|| unreachable(UnreachableCause::NobodyThere))?;
         let patience = self.settings.connect_timeout;
@@ -115,10 +110,8 @@ impl Loopback {
             Channel::new(there, Direction::Accepted, address(&self.name))
                 .with_proven(Some(self.name.clone())),
         );
-        Ok(
-            Channel::new(here, Direction::Dialled, address(&to.designator))
-                .with_proven(Some(to.designator.clone())),
-        )
+        Ok(Channel::new(here, Direction::Dialled, address(&to.designator))
+            .with_proven(Some(to.designator.clone())))
     }
 
     async fn close(&self) {
@@ -163,14 +156,7 @@ impl Netlayer for Loopback {
     }
 
     fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(async {
-            self.incoming
-                .lock()
-                .await
-                .recv()
-                .await
-                .ok_or(AcceptError::Closed)
-        })
+        Box::pin(async { self.incoming.lock().await.recv().await.ok_or(AcceptError::Closed) })
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
@@ -191,23 +177,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_listener_that_never_accepts_is_given_up_on() {
         let network = LoopbackNetwork::new();
-        let settings = Settings {
-            max_ready: 2,
-            ..Settings::default()
-        };
+        let settings = Settings { max_ready: 2, ..Settings::default() };
         let patience = settings.connect_timeout;
         let lazy = network.netlayer_with("lazy", settings).unwrap();
         let ada = network.netlayer("ada").unwrap();
         let to = lazy.location();
-        let _waiting = [
-            ada.connect(&to).await.unwrap(),
-            ada.connect(&to).await.unwrap(),
-        ];
+        let _waiting = [ada.connect(&to).await.unwrap(), ada.connect(&to).await.unwrap()];
         match ada.connect(&to).await {
-            Err(ConnectError::Unreachable {
-                cause: UnreachableCause::TimedOut(after),
-                ..
-            }) => assert_eq!(after, patience),
+            Err(ConnectError::Unreachable { cause: UnreachableCause::TimedOut(after), .. }) => {
+                assert_eq!(after, patience)
+            }
             outcome => panic!("{outcome:?}"),
         }
         lazy.accept().await.unwrap();
@@ -219,10 +198,7 @@ mod tests {
         let network = LoopbackNetwork::new();
         assert!(matches!(network.netlayer(""), Err(BindError::Empty(_))));
         let first = network.netlayer("ada").unwrap();
-        assert!(matches!(
-            network.netlayer("ada"),
-            Err(BindError::NameTaken(_))
-        ));
+        assert!(matches!(network.netlayer("ada"), Err(BindError::NameTaken(_))));
         first.shutdown().await;
         let second = network.netlayer("ada").unwrap();
         drop(first);

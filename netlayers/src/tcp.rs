@@ -30,10 +30,7 @@ pub(crate) fn expect_transport(to: &PeerLocator, expected: &'static str) -> Resu
     if to.transport == expected {
         return Ok(());
     }
-    Err(BadLocator::Transport {
-        expected,
-        found: to.transport.clone(),
-    })
+    Err(BadLocator::Transport { expected, found: to.transport.clone() })
 }
 
 /// The host and port in a locator's hints.
@@ -44,9 +41,7 @@ pub(crate) fn target(
     let hint = |name| to.hints.get(name).filter(|value| !value.is_empty());
     let host = hint("host").ok_or(BadLocator::MissingHint("host"))?;
     // IPv6 addresses come with brackets from people used to URLs.
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let port = match hint("port") {
         None => default_port.ok_or(BadLocator::MissingHint("port"))?,
         // `parse` alone would let a plus sign through.
@@ -54,21 +49,14 @@ pub(crate) fn target(
             .filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|port| port.parse().ok())
             .filter(|port| *port != 0)
-            .ok_or(BadLocator::BadHint {
-                name: "port",
-                wanted: "a number from 1 to 65535",
-            })?,
+            .ok_or(BadLocator::BadHint { name: "port", wanted: "a number from 1 to 65535" })?,
     };
     Ok((bare.unwrap_or(host).to_owned(), port))
 }
 
 /// `host:port`, for logs and people.
 pub(crate) fn show(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Dials, trying every address that the host name has, within the time allowed.
@@ -101,27 +89,18 @@ pub(crate) async fn bind(address: &str, options: &TcpOptions) -> Result<Bound, B
     if options.public_host.as_deref() == Some("") {
         return Err(BindError::Empty("public host"));
     }
-    let refused = |source| BindError::Address {
-        address: address.to_owned(),
-        source,
-    };
+    let refused = |source| BindError::Address { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let local = listener.local_addr().map_err(refused)?;
     let host = match &options.public_host {
         Some(host) => host.clone(),
         None if local.ip().is_unspecified() => {
-            return Err(BindError::NoPublicHost {
-                address: address.to_owned(),
-            });
+            return Err(BindError::NoPublicHost { address: address.to_owned() });
         }
         None => local.ip().to_string(),
     };
     let port = options.public_port.unwrap_or(local.port());
-    Ok(Bound {
-        listener,
-        host,
-        port,
-    })
+    Ok(Bound { listener, host, port })
 }
 
 /// A TCP socket that sets its options on every connection it accepts.
@@ -151,14 +130,9 @@ fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
         return Ok(());
     };
     // The system counts whole seconds, and refuses none.
-    let idle = idle.clamp(
-        Duration::from_secs(PROBES.into()),
-        Duration::from_secs(32_000),
-    );
-    let keepalive = TcpKeepalive::new()
-        .with_time(idle)
-        .with_interval(idle / PROBES)
-        .with_retries(PROBES);
+    let idle = idle.clamp(Duration::from_secs(PROBES.into()), Duration::from_secs(32_000));
+    let keepalive =
+        TcpKeepalive::new().with_time(idle).with_interval(idle / PROBES).with_retries(PROBES);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
@@ -173,9 +147,7 @@ mod tests {
     fn peer(hints: &[(&str, &str)]) -> PeerLocator {
         hints
             .iter()
-            .fold(PeerLocator::new("t", "d"), |peer, (name, value)| {
-                peer.with_hint(*name, *value)
-            })
+            .fold(PeerLocator::new("t", "d"), |peer, (name, value)| peer.with_hint(*name, *value))
     }
 
     #[test]
@@ -191,10 +163,7 @@ mod tests {
         }
         for port in ["0", "65536", "+1", "-1", "1 ", "x"] {
             let answer = target(&peer(&[("host", "h"), ("port", port)]), None);
-            assert!(
-                matches!(answer, Err(BadLocator::BadHint { name: "port", .. })),
-                "{port}"
-            );
+            assert!(matches!(answer, Err(BadLocator::BadHint { name: "port", .. })), "{port}");
         }
         let missing = [
             (vec![], "host"),
@@ -202,10 +171,7 @@ mod tests {
             (vec![("host", "h")], "port"),
         ];
         for (hints, name) in missing {
-            assert_eq!(
-                target(&peer(&hints), None),
-                Err(BadLocator::MissingHint(name))
-            );
+            assert_eq!(target(&peer(&hints), None), Err(BadLocator::MissingHint(name)));
         }
         assert_eq!(show("::1", 5), "[::1]:5");
     }
@@ -215,25 +181,16 @@ mod tests {
         let options = TcpOptions::default();
         let bound = bind("127.0.0.1:0", &options).await.unwrap();
         let (host, port) = (bound.host, bound.port);
-        let mut listen = TcpListen {
-            listener: bound.listener,
-            settings: options.settings.clone(),
-        };
+        let mut listen = TcpListen { listener: bound.listener, settings: options.settings.clone() };
         let (dialled, accepted) =
             tokio::join!(dial(&host, port, &options.settings), listen.accept());
         for stream in [dialled.unwrap(), accepted.unwrap().0] {
             assert!(stream.nodelay().unwrap());
             let socket = SockRef::from(&stream);
             assert!(socket.keepalive().unwrap());
-            assert_eq!(
-                socket.tcp_keepalive_time().unwrap(),
-                Duration::from_secs(60)
-            );
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
             #[cfg(target_os = "linux")]
-            assert_eq!(
-                socket.tcp_user_timeout().unwrap(),
-                Some(Duration::from_secs(120))
-            );
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(120)));
         }
     }
 

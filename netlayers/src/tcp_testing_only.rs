@@ -59,29 +59,18 @@ impl TcpTestingOnly {
             .with_hint("host", bound.host)
             .with_hint("port", bound.port.to_string());
         let settings = options.settings;
-        let listen = TcpListen {
-            listener: bound.listener,
-            settings: settings.clone(),
-        };
+        let listen = TcpListen { listener: bound.listener, settings: settings.clone() };
         let acceptor = Acceptor::start(listen, &settings, |stream, address| async move {
             Ok(Channel::new(stream, Direction::Accepted, address))
         });
-        Ok(Self {
-            location,
-            settings,
-            acceptor,
-        })
+        Ok(Self { location, settings, acceptor })
     }
 
     async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
         tcp::expect_transport(to, TRANSPORT)?;
         let (host, port) = tcp::target(to, None)?;
         let stream = tcp::dial(&host, port, &self.settings).await?;
-        Ok(Channel::new(
-            stream,
-            Direction::Dialled,
-            tcp::show(&host, port),
-        ))
+        Ok(Channel::new(stream, Direction::Dialled, tcp::show(&host, port)))
     }
 }
 

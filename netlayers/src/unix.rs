@@ -80,14 +80,8 @@ impl Unix {
     /// than a socket is there, if somebody listens there, or if the system refuses.
     pub async fn bind(path: impl AsRef<Path>, options: UnixOptions) -> Result<Self, BindError> {
         let path = resolve(path.as_ref())?;
-        let text = path
-            .to_str()
-            .ok_or_else(|| BindError::BadPath(path.clone()))?
-            .to_owned();
-        let refused = |source| BindError::Address {
-            address: text.clone(),
-            source,
-        };
+        let text = path.to_str().ok_or_else(|| BindError::BadPath(path.clone()))?.to_owned();
+        let refused = |source| BindError::Address { address: text.clone(), source };
         let users = Users::new(options.allowed_users).map_err(refused)?;
         let listen = SocketFile::bind(path.clone(), &text).await?;
         let location =
@@ -98,12 +92,7 @@ impl Unix {
             let outcome = welcome(stream, &address, &allowed);
             async move { outcome }
         });
-        Ok(Self {
-            location,
-            settings,
-            users,
-            acceptor,
-        })
+        Ok(Self { location, settings, users, acceptor })
     }
 
     async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
@@ -195,11 +184,7 @@ impl Users {
 
 fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
     let kernel = stream.peer_cred()?;
-    Ok(Credentials {
-        uid: kernel.uid(),
-        gid: kernel.gid(),
-        pid: kernel.pid(),
-    })
+    Ok(Credentials { uid: kernel.uid(), gid: kernel.gid(), pid: kernel.pid() })
 }
 
 fn welcome(stream: UnixStream, address: &str, users: &Users) -> io::Result<Channel> {
@@ -208,9 +193,7 @@ fn welcome(stream: UnixStream, address: &str, users: &Users) -> io::Result<Chann
         let reason = format!("user {} is not allowed", credentials.uid);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    let pid = credentials
-        .pid
-        .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+    let pid = credentials.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     let address = format!("{address} (user {}, process {pid})", credentials.uid);
     Ok(Channel::new(stream, Direction::Accepted, address).with_credentials(credentials))
 }
@@ -240,18 +223,11 @@ fn resolve(path: &Path) -> Result<PathBuf, BindError> {
     }
     let directory = directory
         .canonicalize()
-        .map_err(|source| BindError::Address {
-            address: path.display().to_string(),
-            source,
-        })?;
+        .map_err(|source| BindError::Address { address: path.display().to_string(), source })?;
     let path = directory.join(name);
     let len = path.as_os_str().len();
     if len > MAX_PATH_BYTES {
-        return Err(BindError::PathTooLong {
-            path,
-            len,
-            limit: MAX_PATH_BYTES,
-        });
+        return Err(BindError::PathTooLong { path, len, limit: MAX_PATH_BYTES });
     }
     Ok(path)
 }
@@ -268,10 +244,7 @@ struct SocketFile {
 
 impl SocketFile {
     async fn bind(path: PathBuf, text: &str) -> Result<Self, BindError> {
-        let refused = |source| BindError::Address {
-            address: text.to_owned(),
-            source,
-        };
+        let refused = |source| BindError::Address { address: text.to_owned(), source };
         let lock = lock(&path, text)?;
         if leftover(&path, text).await? {
             std::fs::remove_file(&path).map_err(refused)?;
@@ -296,10 +269,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = self
-            .path
-            .symlink_metadata()
-            .is_ok_and(|now| (now.dev(), now.ino()) == self.file);
+        let ours =
+            self.path.symlink_metadata().is_ok_and(|now| (now.dev(), now.ino()) == self.file);
         if ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = ?self.path, %error, "can't remove the socket");
         }
@@ -318,10 +289,7 @@ impl Listen for SocketFile {
 fn lock(path: &Path, text: &str) -> Result<File, BindError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let refused = |source| BindError::Address {
-        address: text.to_owned(),
-        source,
-    };
+    let refused = |source| BindError::Address { address: text.to_owned(), source };
     let lock = OpenOptions::new()
         .write(true)
         .create(true)
@@ -338,10 +306,7 @@ fn lock(path: &Path, text: &str) -> Result<File, BindError> {
 
 /// Whether a socket is at `path` that nobody listens on.
 async fn leftover(path: &Path, text: &str) -> Result<bool, BindError> {
-    let refused = |source| BindError::Address {
-        address: text.to_owned(),
-        source,
-    };
+    let refused = |source| BindError::Address { address: text.to_owned(), source };
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(refused(error)),

@@ -128,12 +128,7 @@ impl Subject for TestingOnlySubject {
 
     fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
         let port = |port| like.clone().with_hint("port", port);
-        vec![
-            without(like, "host"),
-            without(like, "port"),
-            port("70000"),
-            port(""),
-        ]
+        vec![without(like, "host"), without(like, "port"), port("70000"), port("")]
     }
 }
 
@@ -165,11 +160,7 @@ impl Subject for TlsSubject {
     fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
         let mut named = like.clone();
         named.designator = "ada".into();
-        vec![
-            without(like, "host"),
-            like.clone().with_hint("port", "x"),
-            named,
-        ]
+        vec![without(like, "host"), like.clone().with_hint("port", "x"), named]
     }
 }
 
@@ -228,9 +219,7 @@ async fn two<S: Subject>(subject: &S) -> (Box<dyn Netlayer>, Box<dyn Netlayer>) 
 
 /// Bytes in which every position is different from its neighbours and its period.
 fn pattern(seed: usize, length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|n| (n ^ (n / 251) ^ (n / 65_003) ^ seed).to_le_bytes()[0])
-        .collect()
+    (0..length).map(|n| (n ^ (n / 251) ^ (n / 65_003) ^ seed).to_le_bytes()[0]).collect()
 }
 
 async fn a_location_is_its_own<S: Subject>(subject: S) {
@@ -248,10 +237,7 @@ async fn a_location_is_its_own<S: Subject>(subject: S) {
 async fn both_ends_are_told_what_was_proven<S: Subject>(subject: S) {
     let (ada, ben) = two(&subject).await;
     let (dialled, accepted) = pair(&*ada, &*ben).await;
-    assert_eq!(
-        (dialled.direction, accepted.direction),
-        (Direction::Dialled, Direction::Accepted)
-    );
+    assert_eq!((dialled.direction, accepted.direction), (Direction::Dialled, Direction::Accepted));
     assert!(!dialled.peer_address.is_empty() && !accepted.peer_address.is_empty());
     let (ada, who) = (ada.location().designator, ben.guarantees().authentication);
     let ben = ben.location().designator;
@@ -283,20 +269,12 @@ async fn bytes_keep_their_order_both_ways<S: Subject>(subject: S) {
         let mut heard = Vec::new();
         let (_, count) = tokio::join!(speak, reader.read_to_end(&mut heard));
         count.unwrap();
-        assert!(
-            heard == hears,
-            "{} bytes came, {} were sent",
-            heard.len(),
-            hears.len()
-        );
+        assert!(heard == hears, "{} bytes came, {} were sent", heard.len(), hears.len());
     }
     let (ada, ben) = two(&subject).await;
     let (dialled, accepted) = pair(&*ada, &*ben).await;
     let (one, other) = (pattern(1, 3_000_000), pattern(2, 2_000_000));
-    tokio::join!(
-        talk(dialled, one.clone(), other.clone()),
-        talk(accepted, other, one),
-    );
+    tokio::join!(talk(dialled, one.clone(), other.clone()), talk(accepted, other, one),);
 }
 
 async fn a_slow_reader_holds_the_writer_back<S: Subject>(subject: S) {
@@ -326,9 +304,7 @@ async fn a_slow_reader_holds_the_writer_back<S: Subject>(subject: S) {
     let (_, count) = tokio::join!(finish, accepted.io.read_to_end(&mut heard));
     assert_eq!(count.unwrap(), written + more.len());
     assert!(heard[written..] == more[..], "the end is garbled");
-    let intact = heard[..written]
-        .chunks(data.len())
-        .all(|chunk| data.starts_with(chunk));
+    let intact = heard[..written].chunks(data.len()).all(|chunk| data.starts_with(chunk));
     assert!(intact, "the beginning is garbled");
 }
 
@@ -358,11 +334,7 @@ async fn many_dial_at_once<S: Subject>(subject: S) {
                 }
                 Poll::Pending => true,
             });
-            if dials.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            if dials.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         channels
@@ -413,10 +385,7 @@ async fn a_dead_address_is_unreachable<S: Subject>(subject: S) {
     let (ada, ben) = two(&subject).await;
     ben.shutdown().await;
     let outcome = ada.connect(&ben.location()).await;
-    assert!(
-        matches!(outcome, Err(ConnectError::Unreachable { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(ConnectError::Unreachable { .. })), "{outcome:?}");
 }
 
 async fn another_peers_designator_is_noticed<S: Subject>(subject: S) {
@@ -431,9 +400,7 @@ async fn another_peers_designator_is_noticed<S: Subject>(subject: S) {
     match (S::WRONG_DESIGNATOR, outcome) {
         (
             WrongDesignator::Mismatch,
-            Err(ConnectError::IdentityMismatch {
-                expected, found, ..
-            }),
+            Err(ConnectError::IdentityMismatch { expected, found, .. }),
         ) => {
             assert_eq!(expected, cleo.designator);
             assert_eq!(found, Some(ben.location().designator));
@@ -452,10 +419,7 @@ async fn bad_locators_are_refused<S: Subject>(subject: S) {
     locators.push(foreign);
     for locator in locators {
         let outcome = ada.connect(&locator).await;
-        assert!(
-            matches!(outcome, Err(ConnectError::BadLocator(_))),
-            "{locator}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(ConnectError::BadLocator(_))), "{locator}: {outcome:?}");
     }
 }
 
@@ -470,10 +434,7 @@ async fn shutdown_frees_the_address<S: Subject>(subject: S) {
     ben.shutdown().await;
     ben.shutdown().await;
     assert_eq!(ben.accept().await.unwrap_err(), AcceptError::Closed);
-    let again = subject
-        .listen_again(&ben.location())
-        .await
-        .expect("the address is free");
+    let again = subject.listen_again(&ben.location()).await.expect("the address is free");
     drop(ben);
     pair(&*ada, &*again).await;
 
@@ -548,11 +509,8 @@ async fn rude_clients_delay_nobody<S: Subject>(subject: S) {
 
 /// The subject, where a test that would hang fails instead.
 fn run<S: Subject, F: Future<Output = ()>>(test: impl FnOnce(S) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let guarded = async { tokio::time::timeout(Duration::from_secs(120), test(S::new())).await };
     runtime.block_on(guarded).expect("the test hangs");
 }

@@ -32,10 +32,7 @@ fn made_once_and_the_same_ever_after() {
     let (_parent, directory) = home();
     let made = Identity::load_or_create(&directory).unwrap();
     assert_eq!((mode(&directory), mode(&file(&directory))), (0o700, 0o600));
-    let names: Vec<_> = fs::read_dir(&directory)
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let names: Vec<_> = fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["identity.pem"]);
 
     let kept = fs::read(file(&directory)).unwrap();
@@ -60,22 +57,12 @@ fn many_at_once_agree() {
     let designators: Vec<_> = std::thread::scope(|scope| {
         let make = || {
             start.wait();
-            Identity::load_or_create(&directory)
-                .unwrap()
-                .designator()
-                .to_owned()
+            Identity::load_or_create(&directory).unwrap().designator().to_owned()
         };
         let threads: Vec<_> = (0..COUNT).map(|_| scope.spawn(make)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(
-        designators
-            .iter()
-            .all(|designator| *designator == designators[0])
-    );
+    assert!(designators.iter().all(|designator| *designator == designators[0]));
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
 }
 
@@ -99,17 +86,10 @@ fn a_file_that_others_may_use_is_refused() {
 #[test]
 fn a_directory_that_others_may_write_to_is_refused() {
     let (_parent, directory) = home();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&directory)
-        .unwrap();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).unwrap();
     chmod(&directory, 0o770);
     let outcome = Identity::load_or_create(&directory);
-    assert!(
-        matches!(outcome, Err(IdentityError::DirectoryMode { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(IdentityError::DirectoryMode { .. })), "{outcome:?}");
     assert!(!file(&directory).exists());
     chmod(&directory, 0o755);
     Identity::load_or_create(&directory).unwrap();
@@ -140,10 +120,7 @@ fn a_corrupt_file_is_refused_and_kept() {
     for text in table {
         fs::write(file(&directory), &text).unwrap();
         let outcome = Identity::load_or_create(&directory);
-        assert!(
-            matches!(outcome, Err(IdentityError::Corrupt { .. })),
-            "{text}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(IdentityError::Corrupt { .. })), "{text}: {outcome:?}");
         assert_eq!(fs::read_to_string(file(&directory)).unwrap(), text);
     }
     fs::write(file(&directory), good).unwrap();
@@ -156,42 +133,27 @@ fn odd_things_in_its_place_are_refused() {
     fs::create_dir_all(file(&directory)).unwrap();
     chmod(&directory, 0o700);
     let outcome = Identity::load_or_create(&directory);
-    assert!(
-        matches!(outcome, Err(IdentityError::Corrupt { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(IdentityError::Corrupt { .. })), "{outcome:?}");
 
     fs::remove_dir(file(&directory)).unwrap();
     symlink(parent.path().join("nowhere"), file(&directory)).unwrap();
     let outcome = Identity::load_or_create(&directory);
-    assert!(
-        matches!(outcome, Err(IdentityError::Io { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(IdentityError::Io { .. })), "{outcome:?}");
     assert!(!parent.path().join("nowhere").exists());
 
     fs::write(parent.path().join("file"), "").unwrap();
     let outcome = Identity::load_or_create(parent.path().join("file"));
-    assert!(
-        matches!(outcome, Err(IdentityError::Io { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(IdentityError::Io { .. })), "{outcome:?}");
 }
 
 #[test]
 fn certificates_of_other_makes_can_be_used() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let certificate = rcgen::CertificateParams::new([])
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
+    let certificate = rcgen::CertificateParams::new([]).unwrap().self_signed(&key).unwrap();
     let (key, certificate) = (key.serialize_pem(), certificate.pem());
     let one = Identity::from_pem(&format!("{key}{certificate}")).unwrap();
     let other = Identity::from_pem(&format!("{certificate}{key}")).unwrap();
     assert_eq!(one.designator(), other.designator());
     assert_eq!(one.designator(), designator_of_pem(&certificate));
-    assert!(matches!(
-        Identity::from_pem(&key),
-        Err(IdentityError::BadPem(_))
-    ));
+    assert!(matches!(Identity::from_pem(&key), Err(IdentityError::BadPem(_))));
 }

@@ -34,10 +34,7 @@ impl Pem {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new([]).unwrap();
         let certificate = params.self_signed(&key).unwrap().pem();
-        Self {
-            key: key.serialize_pem(),
-            certificate,
-        }
+        Self { key: key.serialize_pem(), certificate }
     }
 
     fn designator(&self) -> String {
@@ -55,9 +52,7 @@ impl Pem {
 
 async fn ours(options: TcpOptions) -> TcpTls {
     let identity = Identity::generate().unwrap();
-    TcpTls::bind("127.0.0.1:0", identity, options)
-        .await
-        .unwrap()
+    TcpTls::bind("127.0.0.1:0", identity, options).await.unwrap()
 }
 
 async fn listener(designator: &str) -> (TcpListener, PeerLocator) {
@@ -123,20 +118,14 @@ fn the_recorded_certificate_has_the_recorded_designator() {
     assert_eq!(u32::from_le_bytes(*length) as usize, pem.len());
     let designator = designator_of_pem(pem);
     let field = format!("7'tcp-tls52\"{designator}");
-    assert!(
-        START_SESSION
-            .windows(field.len())
-            .any(|part| part == field.as_bytes())
-    );
+    assert!(START_SESSION.windows(field.len()).any(|part| part == field.as_bytes()));
 }
 
 #[tokio::test]
 async fn a_foreign_server_that_asks_for_nothing() {
     let ada = Pem::generate();
     let presents = Presents::new(&ada, &ada);
-    let channel = dial_made_up(&ada.designator(), &ada.certificate, presents)
-        .await
-        .unwrap();
+    let channel = dial_made_up(&ada.designator(), &ada.certificate, presents).await.unwrap();
     assert_eq!(channel.proven, Some(ada.designator()));
 }
 
@@ -144,23 +133,13 @@ async fn a_foreign_server_that_asks_for_nothing() {
 async fn base16_designators_name_the_same_peers() {
     let server = ours(TcpOptions::default()).await;
     let mut old = server.location();
-    let hash = base32::decode(
-        base32::Alphabet::Rfc4648Lower { padding: false },
-        &old.designator,
-    );
-    old.designator = hash
-        .unwrap()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = base32::decode(base32::Alphabet::Rfc4648Lower { padding: false }, &old.designator);
+    old.designator = hash.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(old.designator.len(), 64);
     let us = ours(TcpOptions::default()).await;
     let channel = us.connect(&old).await.unwrap();
     assert_eq!(channel.proven, Some(server.location().designator));
-    assert_eq!(
-        canonical_designator(&old.designator),
-        server.location().designator
-    );
+    assert_eq!(canonical_designator(&old.designator), server.location().designator);
 }
 
 #[tokio::test]
@@ -174,9 +153,7 @@ async fn a_swapped_certificate_is_refused() {
     ];
     for (clear, presents) in swaps {
         match dial_made_up(&ada.designator(), clear, presents).await {
-            Err(ConnectError::IdentityMismatch {
-                expected, found, ..
-            }) => {
+            Err(ConnectError::IdentityMismatch { expected, found, .. }) => {
                 assert_eq!(expected, ada.designator());
                 assert_eq!(found, Some(mallory.designator()));
             }
@@ -230,9 +207,7 @@ impl ServerCertVerifier for Credulous {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -257,9 +232,7 @@ async fn served(
 ) -> Option<Channel> {
     let server = ours(TcpOptions::default()).await;
     let to = server.location();
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{}", to.hints["port"]))
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{}", to.hints["port"])).await.unwrap();
     let length = stream.read_u32_le().await.unwrap();
     let mut pem = vec![0; length as usize];
     stream.read_exact(&mut pem).await.unwrap();
@@ -278,9 +251,7 @@ async fn served(
         }
     };
     let name = ServerName::try_from("localhost").unwrap();
-    let client = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await;
+    let client = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     if let Ok(mut client) = client {
         // Refusal comes after what a TLS 1.3 client takes for the end of the handshake.
         let refused = tokio::select! {
@@ -319,10 +290,7 @@ async fn silence_garbage_and_hanging_up_are_told_apart() {
     assert!(
         matches!(
             outcome,
-            Err(ConnectError::Unreachable {
-                cause: UnreachableCause::TimedOut(_),
-                ..
-            })
+            Err(ConnectError::Unreachable { cause: UnreachableCause::TimedOut(_), .. })
         ),
         "{outcome:?}"
     );
@@ -333,15 +301,9 @@ async fn silence_garbage_and_hanging_up_are_told_apart() {
     then_garbage.extend(b"SSH-2.0-OpenSSH\r\n");
     let table = [
         (peer.designator(), vec![]),
-        (
-            peer.designator(),
-            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-        ),
+        (peer.designator(), b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
         (peer.designator(), vec![0, 0, 0, 0]),
-        (
-            peer.designator(),
-            preamble(&peer.certificate)[..99].to_vec(),
-        ),
+        (peer.designator(), preamble(&peer.certificate)[..99].to_vec()),
         (not_pem, preamble("not PEM")),
         (peer.designator(), then_garbage),
     ];
@@ -354,19 +316,13 @@ async fn silence_garbage_and_hanging_up_are_told_apart() {
             stream
         };
         let (outcome, _stream) = tokio::join!(us.connect(&to), serve);
-        assert!(
-            matches!(outcome, Err(ConnectError::Handshake { .. })),
-            "{bytes:?}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(ConnectError::Handshake { .. })), "{bytes:?}: {outcome:?}");
     }
 }
 
 #[tokio::test]
 async fn a_record_for_every_byte_reads_as_one_message() {
-    let (ada, ben) = (
-        ours(TcpOptions::default()).await,
-        ours(TcpOptions::default()).await,
-    );
+    let (ada, ben) = (ours(TcpOptions::default()).await, ours(TcpOptions::default()).await);
     let to = ben.location();
     let (dialled, accepted) = tokio::join!(ada.connect(&to), ben.accept());
     let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());

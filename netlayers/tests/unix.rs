@@ -63,10 +63,7 @@ async fn the_socket_is_private_and_goes_with_its_listener() {
     let layer = bind(&path).await.unwrap();
     let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o600);
-    assert_eq!(
-        layer.location().designator,
-        designator_of(path.to_str().unwrap())
-    );
+    assert_eq!(layer.location().designator, designator_of(path.to_str().unwrap()));
     layer.shutdown().await;
     assert!(!path.exists());
 }
@@ -103,32 +100,18 @@ async fn one_socket_has_one_designator() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join("real")).unwrap();
     symlink(home.path().join("real"), home.path().join("link")).unwrap();
-    let layer = bind(&home.path().join("link/../link/socket"))
-        .await
-        .unwrap();
+    let layer = bind(&home.path().join("link/../link/socket")).await.unwrap();
     let real = home.path().join("real/socket");
-    assert_eq!(
-        layer.location().designator,
-        designator_of(real.to_str().unwrap())
-    );
+    assert_eq!(layer.location().designator, designator_of(real.to_str().unwrap()));
 }
 
 #[tokio::test]
 async fn paths_that_cannot_be() {
     let home = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        bind(Path::new("relative")).await,
-        Err(BindError::BadPath(_))
-    ));
-    assert!(matches!(
-        bind(Path::new("/")).await,
-        Err(BindError::BadPath(_))
-    ));
+    assert!(matches!(bind(Path::new("relative")).await, Err(BindError::BadPath(_))));
+    assert!(matches!(bind(Path::new("/")).await, Err(BindError::BadPath(_))));
     let nowhere = home.path().join("no/such/directory");
-    assert!(matches!(
-        bind(&nowhere).await,
-        Err(BindError::Address { .. })
-    ));
+    assert!(matches!(bind(&nowhere).await, Err(BindError::Address { .. })));
 
     let room = MAX_PATH_BYTES - home.path().as_os_str().len() - 1;
     let longest = home.path().join("x".repeat(room));
@@ -156,8 +139,5 @@ async fn a_listener_with_a_full_queue_is_given_up_on() {
     to.designator = designator_of(path.to_str().unwrap());
     let _first = ada.connect(&to).await.unwrap();
     let outcome = ada.connect(&to).await;
-    assert!(
-        matches!(outcome, Err(ConnectError::Unreachable { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(ConnectError::Unreachable { .. })), "{outcome:?}");
 }

@@ -18,10 +18,7 @@ pub(crate) fn receive(node: &Shared, args: Args) -> Result<Value, Fault> {
             };
             // One answer for a number that is wrong and one that is no more: a
             // guesser learns nothing.
-            node.registry
-                .lookup(&swiss)
-                .map(Value::Ref)
-                .ok_or_else(|| NO_SUCH_OBJECT.into())
+            node.registry.lookup(&swiss).map(Value::Ref).ok_or_else(|| NO_SUCH_OBJECT.into())
         }
         Some(_) => Err("the bootstrap object has no such method".into()),
         None => Err("the bootstrap object wants a method".into()),

@@ -82,16 +82,15 @@ impl Connection {
         self.link.register(cx.waker());
         self.link.begin();
         loop {
-            let waiting = self.link.collect(false, &mut self.output);
+            // What the channel has not taken stays in the session, where it counts
+            // against the session's limit.
+            let waiting = self.output.is_empty() && self.link.collect(false, &mut self.output);
             let wrote = self.write(cx)?;
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
             }
-            let read = if self.unsent() > PACE_ABOVE {
-                Poll::Pending
-            } else {
-                self.read(cx)?
-            };
+            let unsent = if wrote { 0 } else { self.unsent() };
+            let read = if unsent > PACE_ABOVE { Poll::Pending } else { self.read(cx)? };
             match read {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
@@ -104,7 +103,8 @@ impl Connection {
             if waiting && wrote && !self.put_off_releases(cx) {
                 continue;
             }
-            if self.link.rest() {
+            // With output blocked, more of it is no reason to go on.
+            if self.link.rest() || !wrote {
                 return Poll::Pending;
             }
             self.link.begin();
@@ -126,7 +126,7 @@ impl Connection {
     }
 
     fn unsent(&self) -> usize {
-        self.output.iter().map(Bytes::len).sum()
+        self.link.queued_bytes() + self.output.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Reads what is there, up to a chunk. Chunks grow while they come full, and an

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use bytes::{Bytes, BytesMut};
 use captp::{
     AnswerPos, Established, Event, Part, Passable, Question, Recipient, RemotePos, Session,
-    SessionConfig, SessionEnd, TableCounts, Traffic,
+    SessionConfig, SessionEnd, TableCounts, Traffic, Unsent,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
@@ -36,6 +36,7 @@ pub(crate) struct Link {
     peer: OnceLock<Established>,
     phase: watch::Sender<Phase>,
     node: Weak<Shared>,
+    me: Weak<Self>,
 }
 
 /// How far a session has come.
@@ -69,19 +70,14 @@ impl Link {
             peer: OnceLock::new(),
             phase: watch::Sender::new(Phase::Greeting),
             node,
+            me: me.clone(),
         })
     }
 
     /// The session, with what has been released told to it.
     fn core(&self) -> MutexGuard<'_, Core> {
-        let mut core = self
-            .core
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
-        let mut released = self
-            .released
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
+        let mut core = self.core.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut released = self.released.lock().unwrap_or_else(|poison| poison.into_inner());
         for (pos, generation) in released.drain(..) {
             core.session.release(pos, generation);
         }
@@ -143,6 +139,27 @@ impl Link {
         });
     }
 
+    /// Sends something. What can't be sent breaks what waits for its answer.
+    fn send<T>(&self, f: impl FnOnce(&mut Core) -> Result<T, Unsent<Resolver>>) -> Option<T> {
+        let (sent, given_up) = {
+            let core = &mut *self.core();
+            (f(core), core.session.has_events())
+        };
+        self.wake();
+        if given_up && let Some(me) = self.me.upgrade() {
+            me.with_events(|_| {});
+        }
+        match sent {
+            Ok(sent) => Some(sent),
+            Err(unsent) => {
+                if let Some(resolver) = unsent.resolver {
+                    resolver.break_with(unsent.why.to_string());
+                }
+                None
+            }
+        }
+    }
+
     pub(crate) fn disconnected(self: &Arc<Self>) {
         self.with_events(|core| core.session.disconnected());
     }
@@ -153,9 +170,9 @@ impl Link {
         self.wake();
     }
 
-    pub(crate) fn fail(self: &Arc<Self>, end: SessionEnd) {
-        self.with_events(|core| core.session.fail(end));
-        self.wake();
+    /// Bytes that wait for the connection to take them.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.core().session.queued_bytes()
     }
 
     // For the node.
@@ -193,14 +210,6 @@ impl Link {
         self.core().session.table_counts()
     }
 
-    pub(crate) fn dump(&self) -> String {
-        self.core().session.dump()
-    }
-
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.core().session.check()
-    }
-
     /// The peer's bootstrap object.
     pub(crate) fn bootstrap(self: &Arc<Self>) -> Ref {
         Ref::remote_object(self.clone(), captp::ImportPos(0), 0)
@@ -209,26 +218,14 @@ impl Link {
     fn act(self: &Arc<Self>, event: Event<Glue>) {
         match event {
             Event::Started(established) => self.started(established),
-            Event::Deliver {
-                to: Recipient::Reference(to),
-                args,
-                question,
-            } => {
+            Event::Deliver { to: Recipient::Reference(to), args, question } => {
                 to.deliver(args, question.map(answer));
             }
-            Event::Deliver {
-                to: Recipient::Bootstrap,
-                args,
-                question,
-            } => {
+            Event::Deliver { to: Recipient::Bootstrap, args, question } => {
                 self.bootstrapped(args, question);
             }
             Event::Listen { to, listener } => to.when_settled(tell(listener)),
-            Event::Extract {
-                from,
-                part,
-                question,
-            } => extract(&from, part, answer(question)),
+            Event::Extract { from, part, question } => extract(&from, part, answer(question)),
             Event::Settled { resolver, outcome } => {
                 resolver.resolve(outcome.map_err(Fault::from));
             }
@@ -273,52 +270,22 @@ impl vat_runtime::Link for Link {
     }
 
     fn deliver(&self, to: RemotePos, args: Args, answer: Option<Resolver>) -> Option<AnswerPos> {
-        let sent = {
-            let core = &mut *self.core();
-            core.session.deliver(&mut core.glue, to, &args, answer)
-        };
-        match sent {
-            Ok(pos) => {
-                self.wake();
-                pos
-            }
-            Err(unsent) => {
-                if let Some(resolver) = unsent.resolver {
-                    resolver.break_with(Fault::from(unsent.why.to_string()));
-                }
-                None
-            }
-        }
+        self.send(|core| core.session.deliver(&mut core.glue, to, &args, answer)).flatten()
     }
 
     fn listen(&self, to: RemotePos, resolver: Resolver) {
-        let sent = self.core().session.listen(to, resolver);
-        match sent {
-            Ok(()) => self.wake(),
-            Err(unsent) => {
-                if let Some(resolver) = unsent.resolver {
-                    resolver.break_with(Fault::from(unsent.why.to_string()));
-                }
-            }
-        }
+        self.send(|core| core.session.listen(to, resolver));
     }
 
     fn release(&self, pos: RemotePos, generation: u32) {
-        self.released
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .push((pos, generation));
+        self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
         self.wake();
     }
 }
 
 /// The resolver of a question, with its listener told of the outcome.
 fn answer(question: Question<Glue>) -> Resolver {
-    let Question {
-        promise,
-        resolver,
-        listener,
-    } = question;
+    let Question { promise, resolver, listener } = question;
     if let Some(listener) = listener {
         promise.when_settled(tell(listener));
     }
@@ -341,13 +308,12 @@ fn extract(from: &Ref, part: Part, resolver: Resolver) {
     from.when_settled(move |outcome: Result<Value, Fault>| {
         resolver.resolve(outcome.and_then(|value| {
             let found = match (&part, value) {
-                (Part::Field(name), Value::Struct(fields)) => fields
-                    .into_iter()
-                    .find(|(key, _)| key == name)
-                    .map(|(_, value)| value),
-                (Part::Index(index), Value::List(values)) => usize::try_from(*index)
-                    .ok()
-                    .and_then(|index| values.into_iter().nth(index)),
+                (Part::Field(name), Value::Struct(fields)) => {
+                    fields.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+                }
+                (Part::Index(index), Value::List(values)) => {
+                    usize::try_from(*index).ok().and_then(|index| values.into_iter().nth(index))
+                }
                 (Part::Tagged(tag), Value::Tagged(tagged)) if tagged.tag == *tag => {
                     Some(tagged.value)
                 }

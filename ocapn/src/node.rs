@@ -121,13 +121,8 @@ impl NodeBuilder {
     #[must_use]
     pub fn start(self) -> Node {
         let shared = Shared::start(self.netlayers, self.settings);
-        let running = Arc::new(Running {
-            shared: Arc::downgrade(&shared),
-        });
-        Node {
-            shared,
-            _running: running,
-        }
+        let running = Arc::new(Running { shared: Arc::downgrade(&shared) });
+        Node { shared, _running: running }
     }
 }
 
@@ -176,11 +171,7 @@ impl Node {
     /// Where this node can be reached, a locator for each netlayer.
     #[must_use]
     pub fn locations(&self) -> Vec<PeerLocator> {
-        self.shared
-            .netlayers
-            .iter()
-            .map(|netlayer| netlayer.location())
-            .collect()
+        self.shared.netlayers.iter().map(|netlayer| netlayer.location()).collect()
     }
 
     /// Makes a sturdyref for an object: from now on whoever holds it can enliven it.
@@ -192,11 +183,7 @@ impl Node {
     ///
     /// If the node has no netlayer to be reached by.
     pub fn mint(&self, object: &Ref) -> Result<Sturdyref, MintError> {
-        self.mint_at(
-            object,
-            self.first_location()?,
-            SwissNum::from_entropy(entropy::bytes()),
-        )
+        self.mint_at(object, self.first_location()?, SwissNum::from_entropy(entropy::bytes()))
     }
 
     /// Like [`Node::mint`], by the netlayer of the transport named.
@@ -207,11 +194,7 @@ impl Node {
     pub fn mint_for(&self, object: &Ref, transport: &str) -> Result<Sturdyref, MintError> {
         let netlayer = self.shared.netlayer(transport);
         let netlayer = netlayer.ok_or_else(|| MintError::NoNetlayer(transport.to_owned()))?;
-        self.mint_at(
-            object,
-            netlayer.location(),
-            SwissNum::from_entropy(entropy::bytes()),
-        )
+        self.mint_at(object, netlayer.location(), SwissNum::from_entropy(entropy::bytes()))
     }
 
     /// Like [`Node::mint`], under a swiss number of the caller's: for well-known
@@ -230,40 +213,30 @@ impl Node {
         location: PeerLocator,
         swiss: SwissNum,
     ) -> Result<Sturdyref, MintError> {
-        self.shared
-            .registry
-            .register(SwissDigest::of(swiss.as_bytes()), object.clone());
+        self.shared.registry.register(SwissDigest::of(swiss.as_bytes()), object.clone());
         Ok(Sturdyref::new(location, swiss))
     }
 
     fn first_location(&self) -> Result<PeerLocator, MintError> {
-        let first = self
-            .shared
-            .netlayers
-            .first()
-            .ok_or(MintError::Unreachable)?;
+        let first = self.shared.netlayers.first().ok_or(MintError::Unreachable)?;
         Ok(first.location())
     }
 
     /// Takes a sturdyref back: it can't be enlivened any more. Live references that
     /// were had by it go on working. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
-        self.shared
-            .registry
-            .revoke(&SwissDigest::of(swiss.as_bytes()))
+        self.shared.registry.revoke(&SwissDigest::of(swiss.as_bytes()))
     }
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at
     /// once; they leave when there is a session with its peer.
-    #[must_use]
     pub fn enliven(&self, sturdyref: &Sturdyref) -> Promise {
-        let id = sturdyref.peer.id();
-        if self.shared.is_us(&id) {
+        if self.shared.is_us(&sturdyref.peer) {
             let (promise, resolver) = vat_runtime::promise();
             resolver.resolve(bootstrap::receive(&self.shared, fetch(sturdyref)));
             return promise;
         }
-        if let Some(link) = self.shared.session_with(&id) {
+        if let Some(link) = self.shared.session_with(&sturdyref.peer) {
             return link.bootstrap().send(fetch(sturdyref));
         }
         let (promise, resolver) = vat_runtime::promise();
@@ -284,17 +257,16 @@ impl Node {
     ///
     /// If the peer can't be reached or proven, or does not know the object.
     pub async fn resolve(&self, sturdyref: &Sturdyref) -> Result<Ref, EnlivenError> {
-        if self.shared.is_us(&sturdyref.peer.id()) {
+        if self.shared.is_us(&sturdyref.peer) {
             let found = self.shared.registry.lookup(sturdyref.swiss.as_bytes());
             return found.ok_or_else(|| EnlivenError::NoSuchObject("of our own".to_owned()));
         }
         let link = self.shared.session(&sturdyref.peer).await?;
         match link.bootstrap().send(fetch(sturdyref)).await {
             Ok(Passable::Ref(object)) => Ok(object),
-            Ok(other) => Err(EnlivenError::NoSuchObject(format!(
-                "the peer gave a {}",
-                other.kind()
-            ))),
+            Ok(other) => {
+                Err(EnlivenError::NoSuchObject(format!("the peer gave a {}", other.kind())))
+            }
             Err(fault) => match link.end() {
                 Some(end) => Err(EnlivenError::SessionEnded(end)),
                 None => Err(EnlivenError::NoSuchObject(fault.to_string())),
@@ -310,9 +282,7 @@ impl Node {
             return Some(SessionEnd::Disconnected);
         };
         let mut phase = link.phase();
-        let ended = phase
-            .wait_for(|phase| matches!(phase, Phase::Ended(_)))
-            .await;
+        let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await;
         match ended.as_deref() {
             Ok(Phase::Ended(end)) => Some(end.clone()),
             _ => Some(SessionEnd::Disconnected),

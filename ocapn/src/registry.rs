@@ -36,8 +36,6 @@ impl Registry {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SwissDigest, Ref>> {
-        self.objects
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
+        self.objects.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 }

@@ -99,32 +99,24 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
+        self.sessions.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Runs a task for as long as the node does not forget it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self
-            .tasks
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
+        let mut tasks = self.tasks.lock().unwrap_or_else(|poison| poison.into_inner());
         while tasks.try_join_next().is_some() {}
         tasks.spawn_on(task, &self.runtime);
     }
 
     /// Whether a locator is one of ours.
-    pub(crate) fn is_us(&self, peer: &PeerId) -> bool {
-        self.netlayers
-            .iter()
-            .any(|netlayer| netlayer.location().id() == *peer)
+    pub(crate) fn is_us(&self, peer: &PeerLocator) -> bool {
+        let peer = self.canonical(peer);
+        self.netlayers.iter().any(|netlayer| netlayer.location().same_peer(&peer))
     }
 
     pub(crate) fn netlayer(&self, transport: &str) -> Option<&Arc<dyn Netlayer>> {
-        self.netlayers
-            .iter()
-            .find(|netlayer| netlayer.transport() == transport)
+        self.netlayers.iter().find(|netlayer| netlayer.transport() == transport)
     }
 
     // Sessions.
@@ -137,18 +129,24 @@ impl Shared {
         self.lock().all.get(&key).cloned()
     }
 
+    /// A locator with the one spelling of its designator that its netlayer proves.
+    fn canonical(&self, peer: &PeerLocator) -> PeerLocator {
+        let mut peer = peer.clone();
+        if let Some(netlayer) = self.netlayer(&peer.transport) {
+            peer.designator = netlayer.canonical_designator(&peer.designator).into_owned();
+        }
+        peer
+    }
+
     /// The live session with a peer, if there is one.
-    pub(crate) fn session_with(&self, peer: &PeerId) -> Option<Arc<Link>> {
-        self.lock()
-            .by_peer
-            .get(peer)
-            .filter(|link| !link.is_ended())
-            .cloned()
+    pub(crate) fn session_with(&self, peer: &PeerLocator) -> Option<Arc<Link>> {
+        self.lock().by_peer.get(&self.canonical(peer).id()).filter(|link| !link.is_ended()).cloned()
     }
 
     /// A session with a peer: the one there is, or a new one. All who ask while it is
     /// being dialled share one connection.
     pub(crate) async fn session(self: &Arc<Self>, peer: &PeerLocator) -> Dialled {
+        let peer = &self.canonical(peer);
         let id = peer.id();
         let mut dialled = {
             let mut sessions = self.lock();
@@ -171,10 +169,7 @@ impl Shared {
         };
         let outcome = dialled.wait_for(Option::is_some).await;
         // The dialling task is gone without a word only when the node is.
-        outcome
-            .ok()
-            .and_then(|outcome| outcome.clone())
-            .unwrap_or(Err(DialError::Stopped))
+        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(DialError::Stopped))
     }
 
     async fn dial(&self, peer: &PeerLocator) -> Dialled {
@@ -189,9 +184,7 @@ impl Shared {
         let link = self.open(netlayer, &channel, Some(peer.clone()));
         let (mut phase, handshake) = (link.phase(), self.settings.handshake);
         self.spawn(connection::run(Arc::clone(&link), channel, handshake));
-        let greeted = phase
-            .wait_for(|phase| !matches!(phase, Phase::Greeting))
-            .await;
+        let greeted = phase.wait_for(|phase| !matches!(phase, Phase::Greeting)).await;
         let end = match greeted.as_deref() {
             Ok(Phase::Ended(end)) => Some(end.clone()),
             Ok(_) => None,
@@ -199,10 +192,7 @@ impl Shared {
         };
         drop(greeted);
         match end {
-            Some(end) => Err(DialError::Handshake {
-                peer: peer.id(),
-                end,
-            }),
+            Some(end) => Err(DialError::Handshake { peer: peer.id(), end }),
             None => Ok(link),
         }
     }
@@ -258,15 +248,8 @@ impl Shared {
         let one = sessions.all.remove(&link.key());
         let two = link.peer().and_then(|peer| {
             let id = peer.location.id();
-            let ours = sessions
-                .by_peer
-                .get(&id)
-                .is_some_and(|other| other.key() == link.key());
-            if ours {
-                sessions.by_peer.remove(&id)
-            } else {
-                None
-            }
+            let ours = sessions.by_peer.get(&id).is_some_and(|other| other.key() == link.key());
+            if ours { sessions.by_peer.remove(&id) } else { None }
         });
         drop(sessions);
         drop((one, two));
@@ -283,10 +266,7 @@ impl Shared {
             link.close(reason);
         }
         self.registry.clear();
-        let mut tasks = self
-            .tasks
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
+        let mut tasks = self.tasks.lock().unwrap_or_else(|poison| poison.into_inner());
         std::mem::take(&mut *tasks)
     }
 }

@@ -16,14 +16,8 @@ async fn counts_to_fifteen(server: Node, client: Node) {
     let second = counter.send(vec![Value::symbol("increment"), 10.into()]);
     assert_eq!(first.await, Ok(5.into()));
     assert_eq!(second.await, Ok(15.into()));
-    let wrong = counter
-        .send(vec![Value::symbol("decrement")])
-        .await
-        .unwrap_err();
-    assert_eq!(
-        wrong.to_string(),
-        "a counter understands increment and value"
-    );
+    let wrong = counter.send(vec![Value::symbol("decrement")]).await.unwrap_err();
+    assert_eq!(wrong.to_string(), "a counter understands increment and value");
     drop(counter);
     until(&client, |tables| tables == TableCounts::default()).await;
     until(&server, |tables| tables == TableCounts::default()).await;
@@ -48,9 +42,7 @@ async fn over_tcp_testing_only() {
     let vat = server.vat("objects");
     let sturdyref = server.mint(&vat.spawn(Counter(0))).unwrap();
     let counter = client.resolve(&sturdyref).await.unwrap();
-    let five = counter
-        .send(vec![Value::symbol("increment"), 5.into()])
-        .await;
+    let five = counter.send(vec![Value::symbol("increment"), 5.into()]).await;
     assert_eq!(five, Ok(5.into()));
 }
 
@@ -59,9 +51,8 @@ async fn calls_keep_their_order_on_many_threads() {
     let (server, client) = loopback_nodes();
     let vat = server.vat("objects");
     let counter = client.enliven(&server.mint(&vat.spawn(Counter(0))).unwrap());
-    let calls: Vec<_> = (0..10_000)
-        .map(|_| counter.send(vec![Value::symbol("increment"), 1.into()]))
-        .collect();
+    let calls: Vec<_> =
+        (0..10_000).map(|_| counter.send(vec![Value::symbol("increment"), 1.into()])).collect();
     for (expected, call) in (1..).zip(calls) {
         assert_eq!(call.await, Ok(Value::Int(expected)));
     }
@@ -103,16 +94,9 @@ async fn what_is_revoked_or_was_never_there_is_no_such_object() {
     assert!(server.revoke(&sturdyref.swiss));
     assert!(!server.revoke(&sturdyref.swiss));
     let gone = client.resolve(&sturdyref).await.unwrap_err();
-    assert!(
-        matches!(gone, ocapn::EnlivenError::NoSuchObject(_)),
-        "{gone}"
-    );
+    assert!(matches!(gone, ocapn::EnlivenError::NoSuchObject(_)), "{gone}");
     let still = held.send(vec![Value::symbol("value")]).await;
-    assert_eq!(
-        still,
-        Ok(0.into()),
-        "live references outlive their sturdyref"
-    );
+    assert_eq!(still, Ok(0.into()), "live references outlive their sturdyref");
 }
 
 #[tokio::test]
@@ -134,12 +118,7 @@ async fn a_node_enlivens_its_own_sturdyrefs_without_a_session() {
     let counter = vat.spawn(Counter(1));
     let sturdyref = node.mint(&counter).unwrap();
     assert_eq!(node.resolve(&sturdyref).await.unwrap(), counter);
-    assert_eq!(
-        node.enliven(&sturdyref)
-            .send(vec![Value::symbol("value")])
-            .await,
-        Ok(1.into())
-    );
+    assert_eq!(node.enliven(&sturdyref).send(vec![Value::symbol("value")]).await, Ok(1.into()));
     assert!(node.sessions().is_empty());
 }
 

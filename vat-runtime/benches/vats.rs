@@ -54,18 +54,14 @@ fn vats(criterion: &mut Criterion) {
             let _ = black_box(turn.call(&to, vec![Value::from(number)]));
         }
     });
-    group.bench_function("call with an argument", |bencher| {
-        bencher.iter(|| run(body.clone()))
-    });
+    group.bench_function("call with an argument", |bencher| bencher.iter(|| run(body.clone())));
 
     let body: Arc<dyn Fn(&mut Turn<'_>) + Send + Sync> = Arc::new(move |turn| {
         for _ in 0..PER_TURN {
             let _ = black_box(turn.call(&counter, Vec::new()));
         }
     });
-    group.bench_function("call that becomes", |bencher| {
-        bencher.iter(|| run(body.clone()))
-    });
+    group.bench_function("call that becomes", |bencher| bencher.iter(|| run(body.clone())));
 
     let to = target.clone();
     let body: Arc<dyn Fn(&mut Turn<'_>) + Send + Sync> = Arc::new(move |turn| {
@@ -73,9 +69,7 @@ fn vats(criterion: &mut Criterion) {
             drop(black_box(turn.send(&to, vec![Value::from(number)])));
         }
     });
-    group.bench_function("near send with promise", |bencher| {
-        bencher.iter(|| run(body.clone()))
-    });
+    group.bench_function("near send with promise", |bencher| bencher.iter(|| run(body.clone())));
 
     let to = target.clone();
     let body: Arc<dyn Fn(&mut Turn<'_>) + Send + Sync> = Arc::new(move |turn| {
@@ -92,9 +86,7 @@ fn vats(criterion: &mut Criterion) {
             turn.on(answer, |_turn, outcome| drop(black_box(outcome)));
         }
     });
-    group.bench_function("near send with handler", |bencher| {
-        bencher.iter(|| run(body.clone()))
-    });
+    group.bench_function("near send with handler", |bencher| bencher.iter(|| run(body.clone())));
 
     group.bench_function("send from outside", |bencher| {
         bencher.iter_batched(
@@ -114,9 +106,7 @@ fn vats(criterion: &mut Criterion) {
             drop(black_box(turn.spawn(echo)));
         }
     });
-    group.bench_function("spawn and drop", |bencher| {
-        bencher.iter(|| run(body.clone()))
-    });
+    group.bench_function("spawn and drop", |bencher| bencher.iter(|| run(body.clone())));
     group.finish();
 }
 

@@ -37,9 +37,7 @@ impl Actormap {
         if let Some(slot) = self.free.pop() {
             return Some(slot);
         }
-        let slot = Slot::try_from(self.slots.len())
-            .ok()
-            .filter(|&slot| slot != Slot::MAX)?;
+        let slot = Slot::try_from(self.slots.len()).ok().filter(|&slot| slot != Slot::MAX)?;
         self.slots.push(None);
         Some(slot)
     }
@@ -92,5 +90,27 @@ impl Journal {
     /// Makes the changes final.
     pub(crate) fn commit(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Actormap, Journal};
+    use crate::{Args, Fault, Reply, Turn};
+
+    fn nothing(_turn: &mut Turn<'_>, _args: Args) -> Result<Reply, Fault> {
+        Ok(().into())
+    }
+
+    #[test]
+    fn a_removed_slot_is_used_again() {
+        let (mut map, mut journal) = (Actormap::default(), Journal::default());
+        let slots = [map.reserve(), map.reserve()].map(Option::unwrap);
+        map.put(slots[0], std::sync::Arc::new(nothing), &mut journal);
+        journal.commit();
+        assert!(map.remove(slots[0]).is_some());
+        assert!(map.get(slots[0]).is_none());
+        assert_eq!(map.len(), 0);
+        assert_eq!(map.reserve(), Some(slots[0]));
     }
 }

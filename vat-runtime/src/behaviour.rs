@@ -47,10 +47,7 @@ pub struct Reply {
 impl Reply {
     /// Answers with a value; the actor stays as it is.
     pub fn value(value: impl Into<Value>) -> Self {
-        Self {
-            value: value.into(),
-            next: None,
-        }
+        Self { value: value.into(), next: None }
     }
 
     /// Becomes `next` and answers with nothing.
@@ -66,10 +63,7 @@ impl Reply {
     /// Like [`Reply::become_with`] for a behaviour that is shared already, which
     /// costs no allocation.
     pub fn become_shared(next: Arc<dyn Behaviour>, value: impl Into<Value>) -> Self {
-        Self {
-            value: value.into(),
-            next: Some(next),
-        }
+        Self { value: value.into(), next: Some(next) }
     }
 }
 

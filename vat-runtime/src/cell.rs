@@ -80,7 +80,10 @@ impl Listener {
     pub(crate) fn tell(self, outcome: Outcome) {
         match self {
             Self::Resolver(resolver) => resolver.resolve(outcome),
-            Self::Handler(handler) => handler.post(outcome),
+            Self::Handler(mut handler) => {
+                handler.outcome = outcome;
+                handler.post();
+            }
             Self::Callback(callback) => {
                 // The others who wait must be told whatever this one does.
                 if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
@@ -105,7 +108,7 @@ impl PromiseCell {
     }
 
     /// The last promise of the chain that this one has become part of.
-    pub(crate) fn end<'a>(self: &'a Arc<Self>) -> &'a Arc<Self> {
+    pub(crate) fn end(self: &Arc<Self>) -> &Arc<Self> {
         let mut cell = self;
         while let Some(Settled::Forwarded(next)) = cell.settled.get() {
             cell = next;
@@ -334,10 +337,7 @@ impl PromiseCell {
             pending = self.lock();
         }
         pending.phase = Phase::Open;
-        let next = pending
-            .moving
-            .as_mut()
-            .and_then(|moving| moving.next.take());
+        let next = pending.moving.as_mut().and_then(|moving| moving.next.take());
         let refused = self.route.set(route);
         match next {
             Some(settled) => self.advance(pending, settled),
@@ -377,11 +377,9 @@ impl Settled {
         match self {
             Self::Fulfilled(Value::Ref(target)) => target.link_key() == Some(link),
             Self::Fulfilled(_) | Self::Broken(_) => true,
-            Self::Forwarded(next) => next
-                .end()
-                .route
-                .get()
-                .is_some_and(|route| route.link.key() == link),
+            Self::Forwarded(next) => {
+                next.end().route.get().is_some_and(|route| route.link.key() == link)
+            }
         }
     }
 }

@@ -55,8 +55,7 @@ impl RemoteCell {
 
 impl Drop for RemoteCell {
     fn drop(&mut self) {
-        self.link
-            .release(RemotePos::Import(self.pos), self.generation);
+        self.link.release(RemotePos::Import(self.pos), self.generation);
     }
 }
 

@@ -67,13 +67,9 @@ impl From<Promise> for Ref {
 }
 
 /// A new promise and what settles it.
-#[must_use]
 pub fn promise() -> (Promise, Resolver) {
     let cell = Arc::new(PromiseCell::default());
-    (
-        Promise(Ref(Kind::Promise(cell.clone()))),
-        Resolver::of(cell),
-    )
+    (Promise(Ref(Kind::Promise(cell.clone()))), Resolver::of(cell))
 }
 
 /// Settles one promise, once. Dropping it unused breaks the promise, so that nobody
@@ -117,9 +113,7 @@ impl Resolver {
     /// sent, not in a turn of its own.
     #[must_use]
     pub fn into_ref(self) -> Ref {
-        Ref(Kind::Resolver(Arc::new(ResolverCell(Mutex::new(Some(
-            self,
-        ))))))
+        Ref(Kind::Resolver(Arc::new(ResolverCell(Mutex::new(Some(self))))))
     }
 }
 
@@ -159,17 +153,12 @@ enum SlotState<T> {
 impl<T> Settling<T> {
     pub(crate) fn new(unused: &'static str) -> (Self, SettlingEnd<T>) {
         let slot = Arc::new(Mutex::new(SlotState::Waiting(None)));
-        (
-            Self(slot.clone()),
-            SettlingEnd {
-                slot,
-                unused: Some(unused),
-            },
-        )
+        (Self(slot.clone()), SettlingEnd { slot, unused: Some(unused) })
     }
 
-    /// Waits on this thread. Never call it in a turn or on a thread that a scheduler
-    /// needs: it may wait for a vat that waits for this thread.
+    /// Waits on this thread. Never call it in a turn, within
+    /// [`drive`](crate::drive()) or on a thread that a scheduler needs: it may wait
+    /// for a vat that waits for this thread.
     ///
     /// # Errors
     ///

@@ -76,10 +76,7 @@ impl ActorCell {
             Some(slot) => slot,
             None => Self::UNPLACED,
         };
-        Self {
-            vat,
-            slot: AtomicU32::new(slot),
-        }
+        Self { vat, slot: AtomicU32::new(slot) }
     }
 
     /// The actor's slot. Only the vat's strand sets and reads it.
@@ -128,11 +125,7 @@ impl Ref {
     /// [`Link::release`] when the last clone is gone.
     #[must_use]
     pub fn remote_object(link: Arc<dyn Link>, pos: ImportPos, generation: u32) -> Self {
-        Self(Kind::Remote(Arc::new(RemoteCell {
-            link,
-            pos,
-            generation,
-        })))
+        Self(Kind::Remote(Arc::new(RemoteCell { link, pos, generation })))
     }
 
     /// A reference to a promise that a peer has exported. Messages go to it at once;
@@ -228,14 +221,8 @@ impl Ref {
     #[must_use]
     pub fn identity(&self) -> Identity<'_> {
         match &self.0 {
-            Kind::Actor(cell) => Identity::Local {
-                key: address(cell),
-                promise: false,
-            },
-            Kind::Resolver(cell) => Identity::Local {
-                key: address(cell),
-                promise: false,
-            },
+            Kind::Actor(cell) => Identity::Local { key: address(cell), promise: false },
+            Kind::Resolver(cell) => Identity::Local { key: address(cell), promise: false },
             Kind::Remote(cell) => Identity::Remote {
                 link: &cell.link,
                 pos: RemotePos::Import(cell.pos),
@@ -253,10 +240,7 @@ impl Ref {
                         key: address(end),
                         promise: true,
                     },
-                    _ => Identity::Local {
-                        key: address(end),
-                        promise: true,
-                    },
+                    _ => Identity::Local { key: address(end), promise: true },
                 }
             }
         }
@@ -325,12 +309,7 @@ impl fmt::Debug for Ref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Actor(cell) => {
-                write!(
-                    f,
-                    "Ref(actor {:x} of vat {})",
-                    address(cell),
-                    cell.vat.name()
-                )
+                write!(f, "Ref(actor {:x} of vat {})", address(cell), cell.vat.name())
             }
             Kind::Resolver(cell) => write!(f, "Ref(resolver {:x})", address(cell)),
             Kind::Remote(cell) => write!(f, "Ref({cell:?})"),
@@ -346,14 +325,10 @@ impl fmt::Debug for Ref {
 impl fmt::Debug for Identity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local { key, promise } => f
-                .debug_struct("Local")
-                .field("key", key)
-                .field("promise", promise)
-                .finish(),
-            Self::Remote {
-                link, pos, promise, ..
-            } => f
+            Self::Local { key, promise } => {
+                f.debug_struct("Local").field("key", key).field("promise", promise).finish()
+            }
+            Self::Remote { link, pos, promise, .. } => f
                 .debug_struct("Remote")
                 .field("link", &link.key())
                 .field("pos", pos)

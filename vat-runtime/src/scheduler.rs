@@ -50,14 +50,7 @@ impl ReadyVat {
             return (0, Ran::Idle);
         };
         let (turns, more) = vat.run(budget);
-        (
-            turns,
-            if more {
-                Ran::More(Self(Some(vat)))
-            } else {
-                Ran::Idle
-            },
-        )
+        (turns, if more { Ran::More(Self(Some(vat))) } else { Ran::Idle })
     }
 
     /// The vat's name.
@@ -104,11 +97,7 @@ impl Manual {
     /// Runs one turn of the vat that has waited longest. Returns whether any was
     /// ready.
     pub fn step(&self) -> bool {
-        let next = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(vat) = next else { return false };
         if let Ran::More(vat) = vat.run(1) {
             self.ready(vat);
@@ -129,10 +118,7 @@ impl Manual {
 
 impl Scheduler for Manual {
     fn ready(&self, vat: ReadyVat) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(vat);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(vat);
     }
 }
 
@@ -152,9 +138,7 @@ impl OwnThread {
     /// When the system refuses another thread.
     pub fn start(name: &str) -> io::Result<Arc<Self>> {
         let (sender, receiver) = mpsc::channel();
-        thread::Builder::new()
-            .name(name.into())
-            .spawn(move || Self::run(&receiver))?;
+        thread::Builder::new().name(name.into()).spawn(move || Self::run(&receiver))?;
         Ok(Arc::new(Self(sender)))
     }
 

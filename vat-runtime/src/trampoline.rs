@@ -50,10 +50,7 @@ pub(crate) fn run(work: Work) {
     }
     while let Some(next) = work {
         perform(next);
-        work = LIST
-            .try_with(|list| list.work.borrow_mut().pop_front())
-            .ok()
-            .flatten();
+        work = LIST.try_with(|list| list.work.borrow_mut().pop_front()).ok().flatten();
         if work.is_none() {
             let _ = LIST.try_with(|list| list.running.set(false));
         }

@@ -43,8 +43,17 @@ pub(crate) struct Changes {
 /// What happens outside the vat's map once the turn ends well.
 enum Effect {
     Send(Ref, Message),
-    Resolve(Resolver, Outcome),
-    Listen(Value, Listener),
+    Resolve(Resolver, Box<Outcome>),
+    Listen(Ref, Box<Handler>),
+    /// A handler of something that is no promise and no reference.
+    Handle(Box<Handler>),
+}
+
+impl Effect {
+    /// Whether this is a message from the vat to itself.
+    fn stays_in(&self, vat: &Arc<VatCore>) -> bool {
+        matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
+    }
 }
 
 /// A point of a turn to go back to.
@@ -73,28 +82,21 @@ impl Turn<'_> {
     }
 
     fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
-        let Some((slot, behaviour)) = cell
-            .slot()
-            .and_then(|slot| Some((slot, self.changes.actors.get(slot)?)))
+        let Some((slot, behaviour)) =
+            cell.slot().and_then(|slot| Some((slot, self.changes.actors.get(slot)?)))
         else {
             return Err("the actor does not exist".into());
         };
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
-        let mut inner = Turn {
-            vat: self.vat,
-            changes: self.changes,
-            me: Some(cell),
-            depth: self.depth + 1,
-        };
+        let mut inner =
+            Turn { vat: self.vat, changes: self.changes, me: Some(cell), depth: self.depth + 1 };
         let result = behaviour.receive(&mut inner, args);
         self.changes.open_calls -= 1;
         match result {
             Ok(reply) => {
                 if let Some(next) = reply.next {
-                    self.changes
-                        .actors
-                        .put(slot, next, &mut self.changes.journal);
+                    self.changes.actors.put(slot, next, &mut self.changes.journal);
                 }
                 Ok(reply.value)
             }
@@ -120,9 +122,7 @@ impl Turn<'_> {
 
     /// Sends a message whose answer goes to a resolver.
     pub fn deliver(&mut self, to: &Ref, args: Args, answer: Option<Resolver>) {
-        self.changes
-            .effects
-            .push(Effect::Send(to.clone(), Message { args, answer }));
+        self.changes.effects.push(Effect::Send(to.clone(), Message { args, answer }));
     }
 
     /// Runs the handler as a turn of this vat once the target has settled. A target
@@ -153,15 +153,12 @@ impl Turn<'_> {
     }
 
     fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
-        let handler = Handler {
-            vat: self.vat.clone(),
-            body,
-            me: self.me.cloned(),
-            answer,
-        };
-        self.changes
-            .effects
-            .push(Effect::Listen(target, Listener::Handler(Box::new(handler))));
+        let (vat, me) = (self.vat.clone(), self.me.cloned());
+        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
+        self.changes.effects.push(match target {
+            Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
+            value => Effect::Handle(handler(Ok(value))),
+        });
     }
 
     /// A new promise and what settles it. If the turn fails, and the resolver is
@@ -173,9 +170,7 @@ impl Turn<'_> {
     /// Settles a promise when the turn ends well. If it fails, the promise breaks
     /// with the turn's fault: a resolver can't be handed back.
     pub fn resolve(&mut self, resolver: Resolver, outcome: Result<Value, Fault>) {
-        self.changes
-            .effects
-            .push(Effect::Resolve(resolver, outcome));
+        self.changes.effects.push(Effect::Resolve(resolver, Box::new(outcome)));
     }
 
     /// Makes an actor of this vat. It can be called at once and exists for good when
@@ -191,10 +186,7 @@ impl Turn<'_> {
         if let Some(slot) = slot {
             changes.actors.put(slot, behaviour, &mut changes.journal);
         }
-        Ref(Kind::Actor(Arc::new(ActorCell::new(
-            self.vat.clone(),
-            slot,
-        ))))
+        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), slot))))
     }
 
     /// The actor on whose behalf the turn runs. A turn that came from
@@ -211,9 +203,7 @@ impl Turn<'_> {
     /// called. An unsettled promise does not.
     #[must_use]
     pub fn is_near(&self, reference: &Ref) -> bool {
-        reference
-            .actor()
-            .is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
+        reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
     }
 
     /// The name of the vat that the turn runs in.
@@ -225,19 +215,13 @@ impl Turn<'_> {
 
 impl fmt::Debug for Turn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn")
-            .field("vat", &self.vat_name())
-            .field("depth", &self.depth)
-            .finish()
+        f.debug_struct("Turn").field("vat", &self.vat_name()).field("depth", &self.depth).finish()
     }
 }
 
 impl Changes {
     const fn mark(&self) -> Mark {
-        Mark {
-            journal: self.journal.mark(),
-            effects: self.effects.len(),
-        }
+        Mark { journal: self.journal.mark(), effects: self.effects.len() }
     }
 
     /// Takes back what happened since the mark.
@@ -245,38 +229,44 @@ impl Changes {
         self.actors.undo(&mut self.journal, mark.journal);
         while self.effects.len() > mark.effects {
             match self.effects.pop() {
-                Some(Effect::Send(
-                    _,
-                    Message {
-                        answer: Some(resolver),
-                        ..
-                    },
-                )) => {
+                Some(Effect::Send(_, Message { answer: Some(resolver), .. })) => {
                     resolver.break_with(fault.clone());
                 }
                 Some(Effect::Resolve(resolver, _)) => resolver.break_with(fault.clone()),
-                Some(Effect::Listen(_, listener)) => listener.abandon(fault),
+                Some(Effect::Listen(_, handler) | Effect::Handle(handler)) => handler.refuse(fault),
                 Some(Effect::Send(_, Message { answer: None, .. })) | None => {}
             }
         }
     }
 
-    fn commit(&mut self) {
+    fn commit(&mut self, vat: &Arc<VatCore>) {
         self.journal.commit();
         if self.effects.is_empty() {
             return;
         }
         // Taken out while they are done, and put back for its space.
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Send(to, message) => to.deliver_message(message),
-                Effect::Resolve(resolver, outcome) => resolver.resolve(outcome),
-                Effect::Listen(Value::Ref(target), listener) => target.listen_with(listener),
-                Effect::Listen(value, listener) => listener.tell(Ok(value)),
+        let mut done = std::mem::take(&mut self.effects);
+        let mut effects = done.drain(..).peekable();
+        loop {
+            // What goes to this vat without anything else in between goes together.
+            if effects.peek().is_some_and(|effect| effect.stays_in(vat)) {
+                vat.post_messages(|| match effects.next_if(|effect| effect.stays_in(vat)) {
+                    Some(Effect::Send(Ref(Kind::Actor(cell)), message)) => Some((cell, message)),
+                    _ => None,
+                });
+            }
+            match effects.next() {
+                Some(Effect::Send(to, message)) => to.deliver_message(message),
+                Some(Effect::Resolve(resolver, outcome)) => resolver.resolve(*outcome),
+                Some(Effect::Listen(target, handler)) => {
+                    target.listen_with(Listener::Handler(handler));
+                }
+                Some(Effect::Handle(handler)) => handler.post(),
+                None => break,
             }
         }
-        self.effects = effects;
+        drop(effects);
+        self.effects = done;
     }
 
     /// Runs a turn and commits or undoes it. What the caller does with the result
@@ -287,12 +277,7 @@ impl Changes {
         me: Option<&Arc<ActorCell>>,
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut turn = Turn {
-            vat,
-            changes: self,
-            me,
-            depth: 0,
-        };
+        let mut turn = Turn { vat, changes: self, me, depth: 0 };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
         let result = match result {
             Ok(Ok(_)) if self.open_calls > 0 => {
@@ -309,14 +294,8 @@ impl Changes {
         };
         self.open_calls = 0;
         match &result {
-            Ok(_) => self.commit(),
-            Err(fault) => self.undo(
-                Mark {
-                    journal: 0,
-                    effects: 0,
-                },
-                fault,
-            ),
+            Ok(_) => self.commit(vat),
+            Err(fault) => self.undo(Mark { journal: 0, effects: 0 }, fault),
         }
         result
     }

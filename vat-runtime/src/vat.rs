@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use crate::Fault;
 use crate::actormap::Slot;
 use crate::behaviour::Behaviour;
-use crate::cell::{Listener, Outcome};
+use crate::cell::Outcome;
 use crate::drive;
 use crate::promise::{Message, Resolver, Settling, SettlingEnd};
 use crate::reference::{ActorCell, Kind, Ref};
@@ -135,9 +135,7 @@ impl Vat {
 
 impl fmt::Debug for Vat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vat")
-            .field("name", &self.name())
-            .finish_non_exhaustive()
+        f.debug_struct("Vat").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
@@ -151,7 +149,6 @@ pub(crate) struct VatCore {
     /// There is garbage in the inbox.
     littered: AtomicBool,
     actors: AtomicUsize,
-    /// Nothing is called or dropped under this lock.
     inbox: Mutex<Inbox>,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
@@ -177,7 +174,7 @@ struct Strand {
 /// What a vat does in one turn.
 enum Job {
     Deliver(Arc<ActorCell>, Message),
-    Handle(Box<Handler>, Outcome),
+    Handle(Box<Handler>),
     Run(Box<dyn Run>),
     Install(Arc<ActorCell>, Arc<dyn Behaviour>),
 }
@@ -190,26 +187,21 @@ pub(crate) struct Handler {
     pub(crate) body: HandlerBody,
     pub(crate) me: Option<Arc<ActorCell>>,
     pub(crate) answer: Option<Resolver>,
+    /// What the handler is told, once it is known.
+    pub(crate) outcome: Outcome,
 }
 
 impl Handler {
-    pub(crate) fn post(self: Box<Self>, outcome: Outcome) {
+    /// Queues the turn.
+    pub(crate) fn post(self: Box<Self>) {
         let vat = self.vat.clone();
-        vat.post(Job::Handle(self, outcome));
+        vat.post(Job::Handle(self));
     }
-}
 
-impl Listener {
-    /// The listener will never be told.
-    pub(crate) fn abandon(self, fault: &Fault) {
-        match self {
-            Self::Resolver(resolver) => resolver.break_with(fault.clone()),
-            Self::Handler(handler) => {
-                if let Some(answer) = handler.answer {
-                    answer.break_with(fault.clone());
-                }
-            }
-            Self::Callback(_) => {}
+    /// The handler will never run.
+    pub(crate) fn refuse(self, fault: &Fault) {
+        if let Some(answer) = self.answer {
+            answer.break_with(fault.clone());
         }
     }
 }
@@ -248,10 +240,8 @@ impl Job {
                     (None, Ok(_)) => {}
                 }
             }
-            Self::Handle(handler, outcome) => {
-                let Handler {
-                    body, me, answer, ..
-                } = *handler;
+            Self::Handle(handler) => {
+                let Handler { body, me, answer, outcome, .. } = *handler;
                 let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
                 if let Some(answer) = answer {
                     answer.resolve(result);
@@ -265,7 +255,7 @@ impl Job {
     fn refuse(self) {
         match self {
             Self::Deliver(_, message) => message.refuse(|| STOPPED.into()),
-            Self::Handle(handler, _) => Listener::Handler(handler).abandon(&STOPPED.into()),
+            Self::Handle(handler) => handler.refuse(&STOPPED.into()),
             // Dropping an errand tells its future.
             Self::Run(_) | Self::Install(..) => {}
         }
@@ -285,12 +275,33 @@ impl VatCore {
         &self.scheduler
     }
 
+    /// Nothing is called or dropped under this lock.
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, message: Message) {
         self.post(Job::Deliver(to.clone(), message));
+    }
+
+    /// Posts messages under one lock. `next` may only hand them over: see
+    /// [`Self::inbox`].
+    pub(crate) fn post_messages(
+        self: &Arc<Self>,
+        mut next: impl FnMut() -> Option<(Arc<ActorCell>, Message)>,
+    ) {
+        let mut inbox = self.inbox();
+        if self.stopped.load(Ordering::Acquire) {
+            drop(inbox);
+            while let Some((_, message)) = next() {
+                message.refuse(|| STOPPED.into());
+            }
+            return;
+        }
+        while let Some((cell, message)) = next() {
+            inbox.jobs.push_back(Job::Deliver(cell, message));
+        }
+        self.wake(inbox);
     }
 
     fn post(self: &Arc<Self>, job: Job) {
@@ -393,8 +404,7 @@ impl VatCore {
             let behaviour = strand.changes.actors.remove(slot);
             self.guarded(|| drop(behaviour));
         }
-        self.actors
-            .store(strand.changes.actors.len(), Ordering::Release);
+        self.actors.store(strand.changes.actors.len(), Ordering::Release);
     }
 
     /// Turns catch their own panics; this is for those of a `Drop` after the turn,

@@ -27,10 +27,7 @@ pub struct Established {
 impl<R: Runtime> Session<R> {
     /// Writes our `op:start-session`.
     pub(super) fn greet(&mut self) {
-        let signature = self
-            .config
-            .key
-            .sign_record(&my_location(&self.config.location));
+        let signature = self.config.key.sign_record(&my_location(&self.config.location));
         let mut out = self.outbox.encoder();
         out.begin_record();
         out.symbol("op:start-session");
@@ -46,10 +43,9 @@ impl<R: Runtime> Session<R> {
     pub(super) fn greeted(&mut self, input: &mut Reader<'_>) -> Result<(), Fatal> {
         let version = input.string("a version string")?;
         if version != self.config.version {
-            return Err(PeerViolation::Version {
-                theirs: version.chars().take(64).collect(),
-            }
-            .into());
+            return Err(
+                PeerViolation::Version { theirs: version.chars().take(64).collect() }.into()
+            );
         }
         let peer_key = PublicKey::decode(input)?;
         let (location, encoded) = read_location(input)?;
@@ -70,12 +66,7 @@ impl<R: Runtime> Session<R> {
         let verified = self.check_identity(&location)?;
         let session_id = SessionId::between(our_key.id(), peer_key.id());
         self.state = State::Live;
-        let established = Established {
-            location,
-            verified,
-            peer_key,
-            session_id,
-        };
+        let established = Established { location, verified, peer_key, session_id };
         self.events.push_back(Event::Started(established));
         Ok(())
     }

@@ -289,6 +289,12 @@ impl<R: Runtime> Session<R> {
         self.events.pop_front()
     }
 
+    /// Whether events wait.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// All events that wait, in order, moved to the end of `into`.
     pub fn take_events(&mut self, into: &mut VecDeque<Event<R>>) {
         into.append(&mut self.events);

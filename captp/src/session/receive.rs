@@ -78,9 +78,7 @@ impl<R: Runtime> Session<R> {
                     Exported::Idle => Target::Idle,
                 })
             }
-            "desc:answer" => Ok(Target::Reference(
-                self.tables.answer(AnswerPos(pos))?.clone(),
-            )),
+            "desc:answer" => Ok(Target::Reference(self.tables.answer(AnswerPos(pos))?.clone())),
             _ => Err(WireError::unexpected(offset, "a target").into()),
         }
     }
@@ -103,19 +101,9 @@ impl<R: Runtime> Session<R> {
         answerable: bool,
     ) -> Result<(), Fatal> {
         let to = self.target(input)?;
-        input.expect("a list of arguments", |token| {
-            matches!(token, Token::ListStart)
-        })?;
-        let args = Incoming {
-            tables: &mut self.tables,
-            runtime,
-        }
-        .list(input)?;
-        let question = if answerable {
-            self.question(runtime, input)?
-        } else {
-            None
-        };
+        input.expect("a list of arguments", |token| matches!(token, Token::ListStart))?;
+        let args = Incoming { tables: &mut self.tables, runtime }.list(input)?;
+        let question = if answerable { self.question(runtime, input)? } else { None };
         match to {
             Target::Bootstrap => {
                 let to = Recipient::Bootstrap;
@@ -152,10 +140,7 @@ impl<R: Runtime> Session<R> {
                 let Token::Symbol(label) = input.token()? else {
                     return Err(expected.into());
                 };
-                let mut incoming = Incoming {
-                    tables: &mut self.tables,
-                    runtime,
-                };
+                let mut incoming = Incoming { tables: &mut self.tables, runtime };
                 Some(incoming.descriptor(label, input)?.ok_or(expected)?)
             }
             _ => return Err(WireError::unexpected(offset, "a resolver or false").into()),
@@ -188,11 +173,7 @@ impl<R: Runtime> Session<R> {
         if let Some(pos) = answer {
             self.tables.add_answer(pos, promise.clone());
         }
-        Question {
-            promise,
-            resolver,
-            listener,
-        }
+        Question { promise, resolver, listener }
     }
 
     /// `fulfill value` or `break reason`, said to a resolver of ours.
@@ -218,16 +199,10 @@ impl<R: Runtime> Session<R> {
         };
         let outcome = match fulfilled {
             Some(fulfilled) => {
-                let value = if args.len() > 1 {
-                    args.swap_remove(1)
-                } else {
-                    Passable::Undefined
-                };
+                let value = if args.len() > 1 { args.swap_remove(1) } else { Passable::Undefined };
                 if fulfilled { Ok(value) } else { Err(value) }
             }
-            None => Err(Passable::error(
-                "the answer was neither fulfilled nor broken",
-            )),
+            None => Err(Passable::error("the answer was neither fulfilled nor broken")),
         };
         self.drop_values(args);
         self.events.push_back(Event::Settled { resolver, outcome });
@@ -250,12 +225,9 @@ impl<R: Runtime> Session<R> {
         let to = self.promise_target(input)?;
         let offset = input.offset();
         let label = input.record("a listener")?;
-        let listener = Incoming {
-            tables: &mut self.tables,
-            runtime,
-        }
-        .descriptor(label, input)?
-        .ok_or(WireError::unexpected(offset, "a listener"))?;
+        let listener = Incoming { tables: &mut self.tables, runtime }
+            .descriptor(label, input)?
+            .ok_or(WireError::unexpected(offset, "a listener"))?;
         self.events.push_back(Event::Listen { to, listener });
         // The third field, whether partial resolutions are wanted, is gone from the
         // draft; promises here tell of nothing but their end.
@@ -287,15 +259,10 @@ impl<R: Runtime> Session<R> {
             _ => return Err(WireError::unexpected(offset, "a field, index or tag").into()),
         };
         let offset = input.offset();
-        let answer = self
-            .answer_field(input)?
-            .ok_or(WireError::unexpected(offset, "an answer position"))?;
+        let answer =
+            self.answer_field(input)?.ok_or(WireError::unexpected(offset, "an answer position"))?;
         let question = self.open_question(runtime, Some(answer), None);
-        self.events.push_back(Event::Extract {
-            from,
-            part,
-            question,
-        });
+        self.events.push_back(Event::Extract { from, part, question });
         Ok(())
     }
 
@@ -332,10 +299,6 @@ impl<R: Runtime> Session<R> {
     }
 
     fn hear_gc(&mut self, plural: bool) {
-        self.dialect.hear(if plural {
-            Heard::One
-        } else {
-            Heard::SuiteFebruary
-        });
+        self.dialect.hear(if plural { Heard::One } else { Heard::SuiteFebruary });
     }
 }

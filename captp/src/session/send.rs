@@ -2,7 +2,7 @@
 
 use super::{Session, State};
 use crate::dialect::{FireAndForget, Gc};
-use crate::error::ApiMisuse;
+use crate::error::{ApiMisuse, LimitExceeded};
 use crate::outbox::Mark;
 use crate::passable::Passable;
 use crate::position::{AnswerPos, RemotePos};
@@ -43,10 +43,7 @@ impl<R: Runtime> Session<R> {
         resolver: Option<R::Resolver>,
     ) -> Result<Option<AnswerPos>, Unsent<R::Resolver>> {
         if !self.is_live() {
-            return Err(Unsent {
-                why: ApiMisuse::Ended,
-                resolver,
-            });
+            return Err(Unsent { why: ApiMisuse::Ended, resolver });
         }
         let mark = self.outbox.mark();
         let written = match resolver {
@@ -54,10 +51,7 @@ impl<R: Runtime> Session<R> {
             None => self
                 .write_statement(runtime, to, args)
                 .map(|()| None)
-                .map_err(|why| Unsent {
-                    why,
-                    resolver: None,
-                }),
+                .map_err(|why| Unsent { why, resolver: None }),
         };
         self.finish(&mark, written)
     }
@@ -73,19 +67,13 @@ impl<R: Runtime> Session<R> {
         resolver: R::Resolver,
     ) -> Result<(), Unsent<R::Resolver>> {
         if !self.is_live() {
-            return Err(Unsent {
-                why: ApiMisuse::Ended,
-                resolver: Some(resolver),
-            });
+            return Err(Unsent { why: ApiMisuse::Ended, resolver: Some(resolver) });
         }
         let mark = self.outbox.mark();
         let written = self
             .tables
             .export_resolver(resolver)
-            .map_err(|(limit, resolver)| Unsent {
-                why: limit.into(),
-                resolver: Some(resolver),
-            });
+            .map_err(|(limit, resolver)| Unsent { why: limit.into(), resolver: Some(resolver) });
         let written = written.map(|pos| {
             let wants_partial = self.dialect.listen_wants_partial;
             let mut out = self.outbox.encoder();
@@ -111,18 +99,11 @@ impl<R: Runtime> Session<R> {
         let resolve_me = self
             .tables
             .export_resolver(resolver)
-            .map_err(|(limit, resolver)| Unsent {
-                why: limit.into(),
-                resolver: Some(resolver),
-            })?;
+            .map_err(|(limit, resolver)| Unsent { why: limit.into(), resolver: Some(resolver) })?;
         // From here on the tables hold the resolver, and give it back in `finish`.
-        let unsent = |why| Unsent {
-            why,
-            resolver: None,
-        };
+        let unsent = |why| Unsent { why, resolver: None };
         let answer = self.tables.ask().map_err(|limit| unsent(limit.into()))?;
-        self.write_message(runtime, "op:deliver", to, args)
-            .map_err(unsent)?;
+        self.write_message(runtime, "op:deliver", to, args).map_err(unsent)?;
         let mut out = self.outbox.encoder();
         out.uint(answer.0);
         descriptor(&mut out, "desc:import-object", resolve_me.0);
@@ -172,13 +153,7 @@ impl<R: Runtime> Session<R> {
         target(&mut out, to);
         let max_depth = self.config.limits.message_depth;
         let (tables, out) = (&mut self.tables, &mut self.outbox);
-        Outgoing {
-            tables,
-            runtime,
-            out,
-            max_depth,
-        }
-        .list(args, 1)
+        Outgoing { tables, runtime, out, max_depth }.list(args, 1)
     }
 
     /// Keeps a message that was written whole, and takes back what of it was written
@@ -190,16 +165,16 @@ impl<R: Runtime> Session<R> {
     ) -> Result<T, Unsent<R::Resolver>> {
         let limit = self.config.limits.message_size;
         let written = match written {
-            Ok(_) if self.outbox.since(mark) > limit => Err(Unsent {
-                why: ApiMisuse::TooLong(limit),
-                resolver: None,
-            }),
+            Ok(_) if self.outbox.since(mark) > limit => {
+                Err(Unsent { why: ApiMisuse::TooLong(limit), resolver: None })
+            }
             written => written,
         };
         match written {
             Ok(done) => {
                 self.tables.commit_message();
                 self.traffic.messages_out += 1;
+                self.check_queue();
                 Ok(done)
             }
             Err(unsent) => {
@@ -207,6 +182,15 @@ impl<R: Runtime> Session<R> {
                 let resolver = self.tables.abandon_message().or(unsent.resolver);
                 Err(Unsent { resolver, ..unsent })
             }
+        }
+    }
+
+    /// Gives up on a peer that does not take what it is sent.
+    fn check_queue(&mut self) {
+        let limit = self.config.limits.queued_bytes;
+        if self.outbox.len() > limit {
+            self.outbox.clear();
+            self.end(LimitExceeded { name: "queued_bytes", limit: limit as u64 }.into());
         }
     }
 
@@ -233,19 +217,12 @@ impl<R: Runtime> Session<R> {
         if !due || !self.may_send_released() {
             return;
         }
-        let Released {
-            mut imports,
-            mut answers,
-        } = std::mem::take(&mut self.tables.released);
+        let Released { mut imports, mut answers } = std::mem::take(&mut self.tables.released);
         let singular = self.dialect.gc == Gc::Singular;
         let mut out = self.outbox.encoder();
         if !imports.is_empty() {
             out.begin_record();
-            out.symbol(if singular {
-                "op:gc-export"
-            } else {
-                "op:gc-exports"
-            });
+            out.symbol(if singular { "op:gc-export" } else { "op:gc-exports" });
             out.begin_list();
             imports.iter().for_each(|(pos, _)| out.uint(pos.0));
             out.end_list();
@@ -257,11 +234,7 @@ impl<R: Runtime> Session<R> {
         }
         if !answers.is_empty() {
             out.begin_record();
-            out.symbol(if singular {
-                "op:gc-answer"
-            } else {
-                "op:gc-answers"
-            });
+            out.symbol(if singular { "op:gc-answer" } else { "op:gc-answers" });
             out.begin_list();
             answers.iter().for_each(|pos| out.uint(pos.0));
             out.end_list();

@@ -90,10 +90,7 @@ pub(crate) struct Tables<R: Runtime> {
 impl<R: Runtime> Tables<R> {
     pub(crate) fn new(limits: Limits) -> Self {
         let mut exports = Slab::new();
-        exports.insert(Export {
-            what: Exported::Bootstrap,
-            sent: 1,
-        });
+        exports.insert(Export { what: Exported::Bootstrap, sent: 1 });
         Self {
             exports,
             by_key: HashMap::new(),
@@ -129,10 +126,7 @@ impl<R: Runtime> Tables<R> {
             self.count_sent(pos);
             return Ok(pos);
         }
-        let what = Exported::Reference {
-            reference: reference.clone(),
-            key,
-        };
+        let what = Exported::Reference { reference: reference.clone(), key };
         let pos = self.add_export(what)?;
         self.by_key.insert(key, pos);
         Ok(pos)
@@ -219,20 +213,13 @@ impl<R: Runtime> Tables<R> {
         pos: ExportPos,
         delta: u64,
     ) -> Result<Option<Exported<R>>, PeerViolation> {
-        let export = self
-            .exports
-            .get(index(pos.0))
-            .ok_or(PeerViolation::NoSuchExport(pos))?;
+        let export = self.exports.get(index(pos.0)).ok_or(PeerViolation::NoSuchExport(pos))?;
         if matches!(export.what, Exported::Bootstrap) {
             // Position 0 is there for as long as the session; some peers count it.
             return Ok(None);
         }
         if delta > export.sent {
-            return Err(PeerViolation::OverRelease {
-                pos,
-                sent: export.sent,
-                delta,
-            });
+            return Err(PeerViolation::OverRelease { pos, sent: export.sent, delta });
         }
         Ok(self.give_back(pos, delta))
     }
@@ -286,14 +273,7 @@ impl<R: Runtime> Tables<R> {
         }
         check_room("imports", self.imports.len(), self.limits.imports)?;
         let (reference, weak) = make(runtime, 0);
-        self.imports.insert(
-            pos.0,
-            Import {
-                weak,
-                received: 1,
-                generation: 0,
-            },
-        );
+        self.imports.insert(pos.0, Import { weak, received: 1, generation: 0 });
         Ok(reference)
     }
 
@@ -301,10 +281,7 @@ impl<R: Runtime> Tables<R> {
     pub(crate) fn release(&mut self, pos: RemotePos, generation: u32) {
         match pos {
             RemotePos::Import(pos) => {
-                let live = self
-                    .imports
-                    .get(pos.0)
-                    .is_some_and(|i| i.generation == generation);
+                let live = self.imports.get(pos.0).is_some_and(|i| i.generation == generation);
                 if live && let Some(import) = self.imports.remove(pos.0) {
                     self.released.imports.push((pos, import.received));
                 }
@@ -336,11 +313,7 @@ impl<R: Runtime> Tables<R> {
         if self.answers.get(pos.0).is_some() {
             return Err(PeerViolation::AnswerInUse(pos).into());
         }
-        Ok(check_room(
-            "answers",
-            self.answers.len(),
-            self.limits.answers,
-        )?)
+        Ok(check_room("answers", self.answers.len(), self.limits.answers)?)
     }
 
     /// Keeps the promise that the peer may name as an answer.
@@ -350,16 +323,12 @@ impl<R: Runtime> Tables<R> {
 
     /// The promise for an answer that the peer named.
     pub(crate) fn answer(&self, pos: AnswerPos) -> Result<&R::Ref, PeerViolation> {
-        self.answers
-            .get(pos.0)
-            .ok_or(PeerViolation::NoSuchAnswer(pos))
+        self.answers.get(pos.0).ok_or(PeerViolation::NoSuchAnswer(pos))
     }
 
     /// The peer will not name this answer again.
     pub(crate) fn release_answer(&mut self, pos: AnswerPos) -> Result<R::Ref, PeerViolation> {
-        self.answers
-            .remove(pos.0)
-            .ok_or(PeerViolation::NoSuchAnswer(pos))
+        self.answers.remove(pos.0).ok_or(PeerViolation::NoSuchAnswer(pos))
     }
 
     // All of them.
@@ -368,11 +337,7 @@ impl<R: Runtime> Tables<R> {
     /// Dropping them may run their owner's code.
     pub(crate) fn clear(&mut self) -> (Vec<Exported<R>>, Vec<R::Ref>) {
         let ended = std::mem::replace(self, Self::new(self.limits));
-        let exports = ended
-            .exports
-            .into_iter()
-            .map(|(_, export)| export.what)
-            .collect();
+        let exports = ended.exports.into_iter().map(|(_, export)| export.what).collect();
         (exports, ended.answers.into_values().collect())
     }
 
@@ -397,13 +362,7 @@ impl<R: Runtime> Tables<R> {
         if references != self.by_key.len() {
             return Err("a key leads to no export".into());
         }
-        if !matches!(
-            self.exports.get(0),
-            Some(Export {
-                what: Exported::Bootstrap,
-                ..
-            })
-        ) {
+        if !matches!(self.exports.get(0), Some(Export { what: Exported::Bootstrap, .. })) {
             return Err("export 0 is not the bootstrap object".into());
         }
         if let Some((pos, _)) = self.imports.iter().find(|(_, import)| import.received == 0) {
@@ -426,14 +385,8 @@ impl<R: Runtime> Tables<R> {
             lines.push(format!("export {pos}: {what}, sent {}", export.sent));
         }
         for (pos, import) in self.imports.iter() {
-            let Import {
-                received,
-                generation,
-                ..
-            } = import;
-            lines.push(format!(
-                "import {pos}: received {received}, generation {generation}"
-            ));
+            let Import { received, generation, .. } = import;
+            lines.push(format!("import {pos}: received {received}, generation {generation}"));
         }
         for (slot, ()) in &self.questions {
             lines.push(format!("question {}", slot + 1));
@@ -450,14 +403,7 @@ impl<R: Runtime> Tables<R> {
 }
 
 fn check_room(name: &'static str, len: usize, limit: usize) -> Result<(), LimitExceeded> {
-    if len < limit {
-        Ok(())
-    } else {
-        Err(LimitExceeded {
-            name,
-            limit: limit as u64,
-        })
-    }
+    if len < limit { Ok(()) } else { Err(LimitExceeded { name, limit: limit as u64 }) }
 }
 
 /// A position as an index; one that is too large leads nowhere.

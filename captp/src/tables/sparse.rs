@@ -14,11 +14,7 @@ pub(crate) struct Sparse<T> {
 
 impl<T> Default for Sparse<T> {
     fn default() -> Self {
-        Self {
-            dense: Vec::new(),
-            rest: HashMap::new(),
-            len: 0,
-        }
+        Self { dense: Vec::new(), rest: HashMap::new(), len: 0 }
     }
 }
 
@@ -33,10 +29,7 @@ impl<T> Sparse<T> {
     }
 
     pub(crate) fn get(&self, pos: u64) -> Option<&T> {
-        match usize::try_from(pos)
-            .ok()
-            .and_then(|index| self.dense.get(index))
-        {
+        match usize::try_from(pos).ok().and_then(|index| self.dense.get(index)) {
             Some(Some(entry)) => Some(entry),
             _ if self.rest.is_empty() => None,
             _ => self.rest.get(&pos),
@@ -44,10 +37,7 @@ impl<T> Sparse<T> {
     }
 
     pub(crate) fn get_mut(&mut self, pos: u64) -> Option<&mut T> {
-        match usize::try_from(pos)
-            .ok()
-            .and_then(|index| self.dense.get_mut(index))
-        {
+        match usize::try_from(pos).ok().and_then(|index| self.dense.get_mut(index)) {
             Some(Some(entry)) => Some(entry),
             _ if self.rest.is_empty() => None,
             _ => self.rest.get_mut(&pos),
@@ -70,9 +60,7 @@ impl<T> Sparse<T> {
     }
 
     pub(crate) fn remove(&mut self, pos: u64) -> Option<T> {
-        let dense = usize::try_from(pos)
-            .ok()
-            .and_then(|index| self.dense.get_mut(index)?.take());
+        let dense = usize::try_from(pos).ok().and_then(|index| self.dense.get_mut(index)?.take());
         let entry = match dense {
             Some(entry) => {
                 while matches!(self.dense.last(), Some(None)) {
@@ -88,18 +76,13 @@ impl<T> Sparse<T> {
 
     /// Every entry with its position, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        let dense = (0..)
-            .zip(&self.dense)
-            .filter_map(|(pos, entry)| Some((pos, entry.as_ref()?)));
+        let dense = (0..).zip(&self.dense).filter_map(|(pos, entry)| Some((pos, entry.as_ref()?)));
         dense.chain(self.rest.iter().map(|(pos, entry)| (*pos, entry)))
     }
 
     /// Every entry, in no particular order.
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
-        self.dense
-            .into_iter()
-            .flatten()
-            .chain(self.rest.into_values())
+        self.dense.into_iter().flatten().chain(self.rest.into_values())
     }
 }
 

@@ -21,12 +21,7 @@ pub(crate) enum Thing {
     /// Something of ours.
     Local { id: usize, promise: bool },
     /// Something of the peer's.
-    Import {
-        pos: ImportPos,
-        generation: u32,
-        promise: bool,
-        released: Released,
-    },
+    Import { pos: ImportPos, generation: u32, promise: bool, released: Released },
 }
 
 type Released = Arc<Mutex<Vec<(RemotePos, u32)>>>;
@@ -39,17 +34,8 @@ impl PartialEq for Thing {
 
 impl Drop for Thing {
     fn drop(&mut self) {
-        if let Self::Import {
-            pos,
-            generation,
-            released,
-            ..
-        } = self
-        {
-            released
-                .lock()
-                .unwrap()
-                .push((RemotePos::Import(*pos), *generation));
+        if let Self::Import { pos, generation, released, .. } = self {
+            released.lock().unwrap().push((RemotePos::Import(*pos), *generation));
         }
     }
 }
@@ -67,20 +53,12 @@ pub(crate) struct TestRuntime {
 impl TestRuntime {
     pub(crate) fn local(&mut self, promise: bool) -> Ref {
         self.next += 1;
-        Arc::new(Thing::Local {
-            id: self.next,
-            promise,
-        })
+        Arc::new(Thing::Local { id: self.next, promise })
     }
 
     fn import(&self, pos: ImportPos, generation: u32, promise: bool) -> Ref {
         let released = Arc::clone(&self.released);
-        Arc::new(Thing::Import {
-            pos,
-            generation,
-            promise,
-            released,
-        })
+        Arc::new(Thing::Import { pos, generation, promise, released })
     }
 }
 
@@ -112,16 +90,12 @@ impl Runtime for TestRuntime {
 
     fn identify<'r>(&mut self, reference: &'r Ref) -> Identity<'r, Ref> {
         match &**reference {
-            Thing::Local { promise, .. } => Identity::Local {
-                key: Arc::as_ptr(reference) as usize,
-                promise: *promise,
-            },
+            Thing::Local { promise, .. } => {
+                Identity::Local { key: Arc::as_ptr(reference) as usize, promise: *promise }
+            }
             Thing::Import { pos, .. } => {
                 let key = Arc::as_ptr(reference) as usize;
-                Identity::Remote {
-                    pos: RemotePos::Import(*pos),
-                    key,
-                }
+                Identity::Remote { pos: RemotePos::Import(*pos), key }
             }
         }
     }
@@ -181,22 +155,12 @@ impl Side {
     /// The next event, which must be a message.
     pub(crate) fn message(
         &mut self,
-    ) -> (
-        Option<Ref>,
-        Vec<Value>,
-        Option<captp::Question<TestRuntime>>,
-    ) {
+    ) -> (Option<Ref>, Vec<Value>, Option<captp::Question<TestRuntime>>) {
         match self.next() {
-            Event::Deliver {
-                to: Recipient::Bootstrap,
-                args,
-                question,
-            } => (None, args, question),
-            Event::Deliver {
-                to: Recipient::Reference(to),
-                args,
-                question,
-            } => (Some(to), args, question),
+            Event::Deliver { to: Recipient::Bootstrap, args, question } => (None, args, question),
+            Event::Deliver { to: Recipient::Reference(to), args, question } => {
+                (Some(to), args, question)
+            }
             other => panic!("expected a message, got {}", name(&other)),
         }
     }
@@ -258,10 +222,7 @@ impl Pair {
     }
 
     pub(crate) fn with(a: SessionConfig, b: SessionConfig) -> Self {
-        let mut pair = Self {
-            a: Side::new(a),
-            b: Side::new(b),
-        };
+        let mut pair = Self { a: Side::new(a), b: Side::new(b) };
         pair.pump();
         for side in [&mut pair.a, &mut pair.b] {
             assert!(matches!(side.next(), Event::Started(_)));
@@ -285,20 +246,13 @@ impl Pair {
     pub(crate) fn introduce(&mut self) -> (Ref, Ref) {
         let ours = self.b.runtime.local(false);
         let args = [Value::symbol("fetch")];
-        let asked = self
-            .a
-            .deliver(BOOTSTRAP, &args, Some(Resolver(0)))
-            .unwrap()
-            .unwrap();
+        let asked = self.a.deliver(BOOTSTRAP, &args, Some(Resolver(0))).unwrap().unwrap();
         self.pump();
         let (_, _, question) = self.b.message();
-        self.b
-            .answer(question.unwrap(), Ok(Value::Ref(ours.clone())));
+        self.b.answer(question.unwrap(), Ok(Value::Ref(ours.clone())));
         self.pump();
         let (_, outcome) = self.a.settled();
-        let Ok(Value::Ref(theirs)) = outcome else {
-            panic!("expected a reference")
-        };
+        let Ok(Value::Ref(theirs)) = outcome else { panic!("expected a reference") };
         self.a.session.release(RemotePos::Answer(asked), 0);
         self.pump();
         self.a.events.clear();
@@ -333,9 +287,7 @@ impl Side {
         outcome: Result<Value, Value>,
     ) {
         if let Some(listener) = question.listener {
-            let Thing::Import { pos, .. } = *listener else {
-                panic!("a listener of the peer's")
-            };
+            let Thing::Import { pos, .. } = *listener else { panic!("a listener of the peer's") };
             let args = match outcome {
                 Ok(value) => [Value::symbol("fulfill"), value],
                 Err(value) => [Value::symbol("break"), value],

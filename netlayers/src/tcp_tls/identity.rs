@@ -103,10 +103,8 @@ impl Identity {
         }
         let text = generate_pem()?;
         write_once(directory, &path, text.as_bytes())?;
-        Self::load(&path)?.ok_or_else(|| IdentityError::Io {
-            path,
-            source: io::ErrorKind::NotFound.into(),
-        })
+        Self::load(&path)?
+            .ok_or_else(|| IdentityError::Io { path, source: io::ErrorKind::NotFound.into() })
     }
 
     /// An identity from the PEM text of a certificate and a private key, in any order.
@@ -136,14 +134,8 @@ impl Identity {
     }
 
     fn load(path: &Path) -> Result<Option<Self>, IdentityError> {
-        let failed = |source| IdentityError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let corrupt = |reason: String| IdentityError::Corrupt {
-            path: path.to_owned(),
-            reason,
-        };
+        let failed = |source| IdentityError::Io { path: path.to_owned(), source };
+        let corrupt = |reason: String| IdentityError::Corrupt { path: path.to_owned(), reason };
         // Looked at before opening, for opening a pipe would wait for its writer.
         match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -162,15 +154,10 @@ impl Identity {
         let file = File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(IdentityError::FileMode {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(IdentityError::FileMode { path: path.to_owned(), mode });
         }
         let mut text = Zeroizing::new(Vec::new());
-        file.take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut text)
-            .map_err(failed)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(corrupt(format!("it has more than {MAX_FILE_BYTES} bytes")));
         }
@@ -191,20 +178,11 @@ fn parse(text: &[u8]) -> Result<Identity, String> {
     let key = PrivateKeyDer::from_pem_slice(text)
         .map_err(|error| format!("no private key can be read from it ({error})"))?;
     // Checks that the key is of a kind we can use and belongs to the certificate.
-    CertifiedKey::from_der(
-        vec![certificate.clone()],
-        key.clone_key(),
-        &verify::provider(),
-    )
-    .map_err(|error| format!("its key and certificate don't fit together ({error})"))?;
+    CertifiedKey::from_der(vec![certificate.clone()], key.clone_key(), &verify::provider())
+        .map_err(|error| format!("its key and certificate don't fit together ({error})"))?;
     let pem = designator::pem(&certificate);
     let designator = designator::of_pem(&pem);
-    Ok(Identity {
-        certificate,
-        pem,
-        key,
-        designator,
-    })
+    Ok(Identity { certificate, pem, key, designator })
 }
 
 /// A fresh key and certificate. Goblins has GnuTLS check the certificate: it must be no
@@ -228,21 +206,11 @@ fn generate_pem() -> Result<Zeroizing<String>, IdentityError> {
 }
 
 fn make_private_directory(path: &Path) -> Result<(), IdentityError> {
-    let failed = |source| IdentityError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed)?;
+    let failed = |source| IdentityError::Io { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let mode = path.metadata().map_err(failed)?.permissions().mode() & 0o7777;
     if mode & 0o022 != 0 {
-        return Err(IdentityError::DirectoryMode {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(IdentityError::DirectoryMode { path: path.to_owned(), mode });
     }
     Ok(())
 }
@@ -260,18 +228,11 @@ fn write_once(directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), Identit
     let _gone_or_harmless = std::fs::remove_file(&draft);
     outcome
         .and_then(|()| File::open(directory)?.sync_all())
-        .map_err(|source| IdentityError::Io {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| IdentityError::Io { path: path.to_owned(), source })
 }
 
 fn write_draft(draft: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -77,28 +77,19 @@ impl TcpTls {
             .with_hint("port", bound.port.to_string());
         let identity = Arc::new(identity);
         let settings = options.settings;
-        let listen = TcpListen {
-            listener: bound.listener,
-            settings: settings.clone(),
-        };
+        let listen = TcpListen { listener: bound.listener, settings: settings.clone() };
         let tls = TlsAcceptor::from(Arc::new(server));
         let shown = Arc::clone(&identity);
         let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
             welcome(tls.clone(), Arc::clone(&shown), stream, address)
         });
-        Ok(Self {
-            location,
-            identity,
-            settings,
-            acceptor,
-        })
+        Ok(Self { location, identity, settings, acceptor })
     }
 
     async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
         tcp::expect_transport(to, TRANSPORT)?;
-        let expected = designator::parse(&to.designator).ok_or(BadLocator::BadDesignator {
-            wanted: "the base32 or base16 of 32 bytes",
-        })?;
+        let expected = designator::parse(&to.designator)
+            .ok_or(BadLocator::BadDesignator { wanted: "the base32 or base16 of 32 bytes" })?;
         let (host, port) = tcp::target(to, Some(DEFAULT_PORT))?;
         let stream = tcp::dial(&host, port, &self.settings).await?;
         let patience = self.settings.handshake_timeout;
@@ -116,10 +107,7 @@ impl TcpTls {
         expected: [u8; 32],
         address: String,
     ) -> Result<Channel, ConnectError> {
-        let failed = |source| ConnectError::Handshake {
-            address: address.clone(),
-            source,
-        };
+        let failed = |source| ConnectError::Handshake { address: address.clone(), source };
         let mismatch = |found| ConnectError::IdentityMismatch {
             address: address.clone(),
             expected: designator::show(&expected),
@@ -137,10 +125,7 @@ impl TcpTls {
             .map_err(|error| failed(io::Error::other(error)))?;
         // An address is no name, so no name is sent.
         let name = ServerName::IpAddress(stream.peer_addr().map_err(failed)?.ip().into());
-        match TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-        {
+        match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
             Ok(tls) => Ok(Channel::new(tls, Direction::Dialled, address)
                 .with_proven(Some(designator::show(&expected)))),
             Err(error) => Err(match (verifier.swapped(), tls_error(&error)) {
@@ -186,9 +171,7 @@ async fn welcome(
     preamble::write(&mut stream, identity.certificate_pem()).await?;
     let stream = tls.accept(stream).await?;
     let shown = stream.get_ref().1.peer_certificates();
-    let proven = shown
-        .and_then(<[_]>::first)
-        .map(|der| designator::of_der(der));
+    let proven = shown.and_then(<[_]>::first).map(|der| designator::of_der(der));
     Ok(Channel::new(stream, Direction::Accepted, address).with_proven(proven))
 }
 

@@ -28,9 +28,7 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Ve
     let length = u32::from_le_bytes(length).min(u32::from_be_bytes(length));
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length == 0 || length > MAX_CERTIFICATE_BYTES {
-        return Err(invalid(
-            "what was sent first is not the length of a certificate",
-        ));
+        return Err(invalid("what was sent first is not the length of a certificate"));
     }
     let mut text = vec![0; length];
     stream.read_exact(&mut text).await?;
@@ -59,10 +57,7 @@ mod tests {
         let mut wire = wire.as_slice();
         assert_eq!(read(&mut wire).await.unwrap(), b"pem");
         assert_eq!(wire, [22]);
-        assert_eq!(
-            read(&mut b"\0\0\0\x03pem".as_slice()).await.unwrap(),
-            b"pem"
-        );
+        assert_eq!(read(&mut b"\0\0\0\x03pem".as_slice()).await.unwrap(), b"pem");
     }
 
     #[tokio::test]

@@ -33,10 +33,7 @@ pub(super) struct ExactServer {
 
 impl ExactServer {
     pub(super) const fn new(certificate: CertificateDer<'static>) -> Self {
-        Self {
-            certificate,
-            swapped: OnceLock::new(),
-        }
+        Self { certificate, swapped: OnceLock::new() }
     }
 
     /// The designator of the certificate that was shown instead, if one was.

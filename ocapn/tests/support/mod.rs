@@ -13,10 +13,7 @@ pub(crate) struct Counter(pub(crate) i64);
 
 impl Behaviour for Counter {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        match (
-            args.first().and_then(Value::as_symbol),
-            args.get(1).and_then(Value::as_int),
-        ) {
+        match (args.first().and_then(Value::as_symbol), args.get(1).and_then(Value::as_int)) {
             (Some("increment"), Some(by)) => Ok(Reply::become_with(Self(self.0 + by), self.0 + by)),
             (Some("value"), None) => Ok(Reply::value(self.0)),
             _ => Err("a counter understands increment and value".into()),
@@ -59,27 +56,19 @@ impl Drop for Dropped {
 
 pub(crate) async fn tcp_tls_node() -> Node {
     let identity = tcp_tls::Identity::generate().unwrap();
-    let netlayer = TcpTls::bind("127.0.0.1:0", identity, TcpOptions::default())
-        .await
-        .unwrap();
+    let netlayer = TcpTls::bind("127.0.0.1:0", identity, TcpOptions::default()).await.unwrap();
     Node::builder().netlayer(netlayer).start()
 }
 
 pub(crate) async fn testing_node() -> Node {
-    let netlayer = TcpTestingOnly::bind("127.0.0.1:0", TcpOptions::default())
-        .await
-        .unwrap();
+    let netlayer = TcpTestingOnly::bind("127.0.0.1:0", TcpOptions::default()).await.unwrap();
     Node::builder().netlayer(netlayer).start()
 }
 
 /// Two nodes in one process.
 pub(crate) fn loopback_nodes() -> (Node, Node) {
     let network = LoopbackNetwork::new();
-    let node = |name: &str| {
-        Node::builder()
-            .netlayer(network.netlayer(name).unwrap())
-            .start()
-    };
+    let node = |name: &str| Node::builder().netlayer(network.netlayer(name).unwrap()).start();
     (node("alice"), node("bob"))
 }
 
@@ -87,11 +76,7 @@ pub(crate) fn loopback_nodes() -> (Node, Node) {
 /// in their own time.
 pub(crate) async fn until(node: &Node, condition: impl Fn(ocapn::TableCounts) -> bool) {
     let settled = async {
-        while !node
-            .sessions()
-            .iter()
-            .all(|session| condition(session.tables))
-        {
+        while !node.sessions().iter().all(|session| condition(session.tables)) {
             tokio::task::yield_now().await;
         }
     };
