@@ -68,7 +68,17 @@ impl Dialect {
         settled: true,
     };
 
-    /// What all of the above accept; gives way to one of them when the peer is heard.
+    /// The conformance suite once `op:deliver-only` is folded into `op:deliver`
+    /// (5bfcde9). It can't be told from [`Dialect::ONE`] by what it says, but knows
+    /// only the singular GC labels: for listeners that expect it.
+    pub const SUITE_FOLDED: Self = Self {
+        fire_and_forget: FireAndForget::NoResolver,
+        gc: Gc::Singular,
+        listen_wants_partial: true,
+        settled: true,
+    };
+
+    /// What all of the above accept; gives way to the first or the second when the peer is heard.
     pub const UNHEARD: Self = Self {
         fire_and_forget: FireAndForget::IdleResolver,
         gc: Gc::Held,

@@ -1,1 +1,7 @@
-//! Conformance objects, suites and live peers for OCapN implementations.
+//! Conformance of OCapN implementations: the public suite's well-known objects, and
+//! checks of any peer that serves them.
+
+pub mod checks;
+pub mod listen;
+pub mod objects;
+pub mod scripted;
