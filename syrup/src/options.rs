@@ -12,7 +12,9 @@ pub struct Options {
 /// What to accept beyond canonical Syrup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Leading zeros, a negative zero, and dictionaries and sets in any order.
+    /// Leading zeros, a negative zero, and dictionaries and sets in any order. A key
+    /// or member that occurs twice is refused all the same: implementations disagree
+    /// on which of the two counts, and that is a way to smuggle.
     #[default]
     Tolerant,
     /// Nothing: whatever is accepted is what an encoder would write.
