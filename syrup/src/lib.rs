@@ -14,9 +14,12 @@ mod encode;
 mod error;
 mod options;
 mod scan;
+pub mod text;
+mod value;
 
 pub use decode::{BigDigits, Decoder, Token};
 pub use encode::{DuplicateKey, Encoder};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use options::{Limits, Mode, Options};
 pub use scan::Scanner;
+pub use value::{Dict, MAX_TREE_DEPTH, Record, Set, Value, ValueRef};
