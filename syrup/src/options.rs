@@ -32,12 +32,17 @@ pub struct Limits {
     pub int_digits: usize,
 }
 
+impl Limits {
+    /// The limits that hold unless others are set.
+    pub const DEFAULT: Self = Self {
+        depth: 128,
+        size: 64 << 20,
+        int_digits: 4096,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            depth: 128,
-            size: 64 << 20,
-            int_digits: 4096,
-        }
+        Self::DEFAULT
     }
 }
