@@ -118,16 +118,16 @@ the method; an object that takes plain arguments is called with those alone.
 
 Arguments:
   42  -7  3.14          numbers              [1 2 3]          a list
-  true  false           booleans             {name: \"db\"}     a struct
+  true  false           booleans             '{\"name\": 1}'   a struct
   '\"hi\"'                a string             '#{1 2}'         a set
   increment  \"'true\"    symbols              '<point 1 2>'    a record
-  '#x\"00ff\"'            bytes                '<void>' '<null>'  nothing, null
+  0x00ff  'b\"hi\"'     bytes                '<void>' '<null>'  nothing, null
   @counter.cap          the object of that file
 
 A URI on the command line is seen by everybody on this machine: prefer --file or -.
 
-Results are written the same way, nothing as nothing at all; references show as <object>
-or <promise>. With --json a result is {\"fulfilled\": VALUE}, a broken call
+Results are written the same way, nothing as nothing at all; references show as <'object>
+or <'promise>. With --json a result is {\"fulfilled\": VALUE}, a broken call
 {\"broken\": \"why\"}, any other failure {\"error\": \"why\"}.
 Nothing is null, and what JSON has no word for is an object with one key:
 {\"@symbol\": s}, {\"@int\": digits} beyond 64 bits, {\"@bytes\": base64}, {\"@float\": s},

@@ -32,7 +32,7 @@ fn every_exit_code() {
         (0, "call @c.cap increment", ""),
         (1, "call @c.cap increment no", "n is an integer, and not a symbol"),
         (1, "call @c.cap", "expects a method"),
-        (2, "call @c.cap increment [", "argument 2: at byte 1"),
+        (2, "call @c.cap increment [", "argument 2: no ']' closes this at byte 0"),
         (2, "call @missing.cap value", "missing.cap"),
         (3, "call @unknown.cap value", "no such object"),
         (5, "call @gone.cap value", "can't be reached"),

@@ -18,6 +18,7 @@ pub use captp::{
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use shared::DialError;
+pub use syrup::text;
 pub use vat_runtime::{
     Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
 };

@@ -99,9 +99,9 @@ mod tests {
     #[test]
     fn only_tcp_tls_is_counted_and_columns_line_up() {
         let sessions = values(
-            "{transport: \"tcp-tls\" messages-in: 1 messages-out: 2 bytes-in: 30 bytes-out: 4}
-             {transport: \"tcp-tls\" messages-in: 10 messages-out: 20 bytes-in: 300 bytes-out: 40}
-             {transport: \"unix\" messages-in: 999 messages-out: 999 bytes-in: 9 bytes-out: 9}",
+            r#"{"transport": "tcp-tls", "messages-in": 1, "messages-out": 2, "bytes-in": 30, "bytes-out": 4}
+             {"transport": "tcp-tls", "messages-in": 10, "messages-out": 20, "bytes-in": 300, "bytes-out": 40}
+             {"transport": "unix", "messages-in": 999, "messages-out": 999, "bytes-in": 9, "bytes-out": 9}"#,
         );
         let row = Row {
             machine: "app-machine",

@@ -63,8 +63,8 @@ fn node(network: &LoopbackNetwork, name: &str) -> Node {
 async fn a_machine_is_pending_then_active() {
     let world = World::new();
     assert_eq!(world.boss("list-machines").await, "[]");
-    assert_eq!(world.boss("create-machine \"db\"").await, "<object>");
-    assert_eq!(world.boss("list-machines").await, "[{name: \"db\" state: pending}]");
+    assert_eq!(world.boss("create-machine \"db\"").await, "<'object>");
+    assert_eq!(world.boss("list-machines").await, "[{\"name\": \"db\", \"state\": 'pending}]");
     let server = world.boss.send(values("get-machine \"db\""));
     let list = server.send(values("list-bindings")).await;
     assert_eq!(
@@ -74,10 +74,10 @@ async fn a_machine_is_pending_then_active() {
     let machine = world.machine("db").await;
     assert_eq!(
         world.boss("list-machines").await,
-        "[{name: \"db\" state: active identity: \"db\"}]"
+        "[{\"name\": \"db\", \"state\": 'active, \"identity\": \"db\"}]"
     );
     assert_eq!(shown(server.send(values("list-bindings")).await), "[]");
-    assert_eq!(shown(server.send(values("register-binding \"x\" 5")).await), "<void>");
+    assert_eq!(shown(server.send(values("register-binding \"x\" 5")).await), "<'void>");
     assert_eq!(shown(machine.hob.send(values("get-binding \"x\"")).await), "5");
     assert_eq!(shown(server.send(values("get-binding x")).await), "5");
     assert_eq!(shown(server.send(values("list-bindings")).await), "[\"x\"]");
@@ -100,7 +100,7 @@ async fn an_enrolment_is_good_for_one_registration_and_nothing_else() {
     let vat = machine.vat("hob");
     let client = vat.spawn(HobClient::default());
     let register = || facet.send(vec![Value::symbol("register"), (&client).into()]);
-    assert_eq!(shown(register().await), "<void>");
+    assert_eq!(shown(register().await), "<'void>");
     assert_eq!(shown(register().await), "broken: this enrolment of db has been used");
     let server = world.boss.send(values("get-machine \"db\""));
     let again = server.send(vec![Value::symbol("register"), (&client).into()]);
@@ -129,7 +129,7 @@ async fn a_binding_goes_from_one_machine_to_another_before_it_is_known() {
     let kv = db.vat.run(|turn| Kind::Kv.spawn(turn, None)).await.unwrap();
     let bind = |kv: &Ref| vec![Value::symbol("register-binding"), "db".into(), kv.into()];
     db.hob.send(bind(&kv)).await.unwrap();
-    assert_eq!(world.boss("bind \"app\" \"db\" \"db\"").await, "<void>");
+    assert_eq!(world.boss("bind \"app\" \"db\" \"db\"").await, "<'void>");
     let guestbook = app.vat.spawn(Guestbook::new(app.hob.clone()));
     let answer = guestbook.send(values("sign \"hello\"")).await;
     assert_eq!(shown(answer), "\"hello\"");
@@ -138,7 +138,7 @@ async fn a_binding_goes_from_one_machine_to_another_before_it_is_known() {
     assert_eq!(shown(kv.send(values("get \"last-entry\"")).await), "\"hello\"");
     assert!(world.boss("bind \"app\" \"db\" \"web\"").await.contains("no machine"));
     // What is not bound is found out by whoever uses it.
-    assert_eq!(world.boss("bind \"app\" \"db\" \"db\" \"cache\"").await, "<void>");
+    assert_eq!(world.boss("bind \"app\" \"db\" \"db\" \"cache\"").await, "<'void>");
     let answer = shown(guestbook.send(values("sign \"hello\"")).await);
     assert_eq!(answer, "broken: hob-client get-binding: nothing is bound as \"cache\"");
 }

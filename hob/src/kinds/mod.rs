@@ -109,7 +109,7 @@ mod tests {
                     ("value", "9223372036854775803"),
                 ][..],
             ),
-            (Kind::Echo, &[("1 \"two\" three", "[1 \"two\" three]"), ("", "[]")]),
+            (Kind::Echo, &[("1 \"two\" three", "[1 \"two\" 'three]"), ("", "[]")]),
             (
                 Kind::Greeter,
                 &[
@@ -122,9 +122,9 @@ mod tests {
                 Kind::Kv,
                 &[
                     ("get a", "broken: kv get: there is nothing under \"a\""),
-                    ("set a 1", "<void>"),
-                    ("set \"b\" [2]", "<void>"),
-                    ("set a 3", "<void>"),
+                    ("set a 1", "<'void>"),
+                    ("set \"b\" [2]", "<'void>"),
+                    ("set a 3", "<'void>"),
                     ("get \"a\"", "3"),
                     ("keys", "[\"a\" \"b\"]"),
                     ("list", "[\"a\" \"b\"]"),
@@ -138,9 +138,9 @@ mod tests {
             (
                 Kind::Cell,
                 &[
-                    ("get", "<void>"),
-                    ("set {a: 1}", "<void>"),
-                    ("get", "{a: 1}"),
+                    ("get", "<'void>"),
+                    ("set {\"a\": 1}", "<'void>"),
+                    ("get", "{\"a\": 1}"),
                     ("get 1", "broken: cell get: one argument too many"),
                 ],
             ),

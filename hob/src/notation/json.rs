@@ -5,7 +5,7 @@
 //! else is an object with one key that begins with `@`:
 //!
 //! `{"@symbol": "name"}` · `{"@int": "12345678901234567890"}` ·
-//! `{"@float": "+inf.0"}` · `{"@bytes": "base64"}` · `{"@set": […]}` ·
+//! `{"@float": "+inf"}` · `{"@bytes": "base64"}` · `{"@set": […]}` ·
 //! `{"@map": [[key, value], …]}` · `{"@tagged": ["tag", value]}` ·
 //! `{"@record": [label, field, …]}` · `{"@error": ["message", field, …]}` ·
 //! `{"@ref": "object"}` or `"promise"` · `{"@sturdyref": "ocapn://…"}`
@@ -79,11 +79,11 @@ mod tests {
         for (text, json) in [
             ("<void>", "null"),
             ("[true 5 -2.5 \"x\"]", "[true,5,-2.5,\"x\"]"),
-            ("{a: 1 \"@b\": 2}", "{\"a\":1,\"@@b\":2}"),
+            ("{\"a\": 1, \"@b\": 2}", "{\"a\":1,\"@@b\":2}"),
             ("name", "{\"@symbol\":\"name\"}"),
             ("98765432109876543210", "{\"@int\":\"98765432109876543210\"}"),
-            ("+nan.0", "{\"@float\":\"+nan.0\"}"),
-            ("#x\"00ff\"", "{\"@bytes\":\"AP8=\"}"),
+            ("+nan", "{\"@float\":\"+nan\"}"),
+            ("0x00ff", "{\"@bytes\":\"AP8=\"}"),
             ("#{1}", "{\"@set\":[1]}"),
             ("{1: 2}", "{\"@map\":[[1,2]]}"),
             ("<desc:tagged t 1>", "{\"@tagged\":[\"t\",1]}"),
