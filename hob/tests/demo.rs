@@ -86,6 +86,15 @@ fn the_story() {
 }
 
 #[test]
+fn a_long_tmpdir_is_no_obstacle() {
+    let place = Place::new();
+    let long = place.path(&"long".repeat(25));
+    std::fs::create_dir(&long).unwrap();
+    let demo = hob().env("TMPDIR", &long).arg("demo").output().unwrap();
+    assert_story(&Done::from(demo).with(0));
+}
+
+#[test]
 fn a_step_that_takes_too_long_is_named() {
     let place = Place::new();
     let done = play(&place, "demo --timeout 1ms").with(5);
