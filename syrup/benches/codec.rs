@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use syrup::{Decoder, Encoder};
+use syrup::{Decoder, Encoder, Options, Scanner, Value, ValueRef};
 
 /// `op:deliver` of a method with two texts and three numbers: 98 bytes.
 fn deliver(out: &mut Encoder<'_>) {
@@ -82,6 +82,23 @@ fn message(c: &mut Criterion, name: &str, encode: &dyn Fn(&mut Encoder<'_>)) {
         });
     });
     group.bench_function("decode tokens", |b| b.iter(|| tokens(black_box(&bytes))));
+    group.bench_function("decode borrowed", |b| {
+        b.iter(|| ValueRef::decode(black_box(&bytes)).expect("what was just encoded"));
+    });
+    group.bench_function("decode owned", |b| {
+        b.iter(|| Value::decode(black_box(&bytes)).expect("what was just encoded"));
+    });
+    let value = Value::decode(&bytes).expect("what was just encoded");
+    group.bench_function("encode owned", |b| {
+        b.iter(|| {
+            buffer.clear();
+            black_box(&value).encode(&mut Encoder::new(&mut buffer));
+            buffer.len()
+        });
+    });
+    group.bench_function("scan", |b| {
+        b.iter(|| Scanner::new(&Options::default()).scan(black_box(&bytes)));
+    });
     group.finish();
 }
 

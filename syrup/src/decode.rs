@@ -245,12 +245,20 @@ impl<'a> Decoder<'a> {
     }
 
     /// The input ended within a value; the offset is where.
+    #[cold]
     fn incomplete(&self) -> DecodeError {
+        if self.input.len() > self.bound {
+            // No more input can make a value of the right size of it.
+            return self.error(DecodeErrorKind::SizeLimit(self.options.limits.size));
+        }
         DecodeError::new(self.input.len(), DecodeErrorKind::Incomplete)
     }
 
     /// The bytes after a one-byte mark.
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        if self.position + N >= self.bound {
+            return Err(self.error(DecodeErrorKind::SizeLimit(self.options.limits.size)));
+        }
         let bytes = self.input.get(self.position + 1..self.position + 1 + N);
         let array = bytes.and_then(|bytes| bytes.try_into().ok());
         let array = array.ok_or_else(|| self.incomplete())?;

@@ -80,6 +80,11 @@ fn size_is_limited() {
         assert_eq!(skip(crosses, &options), Err(over(decoder_at)));
         assert_eq!(Scanner::new(&options).scan(crosses), Err(over(scanner_at)));
     }
+    // Found by fuzzing: the decoder asked for more of a value that was too long already.
+    for (hopeless, offset) in [(b"[tttttttt".as_slice(), 9), (b"[D", 1), (b"[tttF", 4)] {
+        assert_eq!(skip(hopeless, &options), Err(over(offset)));
+        assert!(Scanner::new(&options).scan(hopeless).is_err());
+    }
     // Each value has the whole size to itself.
     let mut decoder = Decoder::with_options(b"6:abcdef6:abcdef[[[[]]]]", &options);
     for _ in 0..3 {
