@@ -6,63 +6,19 @@ use crate::scripted::{Halt, Scripted, Target, Term};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("deliver", "answers a question at its resolver", deliver),
-    check!(
-        "deliver-no-answer-pos",
-        "answers a question without an answer position",
-        no_answer_pos
-    ),
-    check!(
-        "deliver-only",
-        "takes a message that wants no answer",
-        fire_and_forget
-    ),
-    check!(
-        "deliver-quietly",
-        "keeps an answer that nobody is to be told",
-        quietly
-    ),
-    check!(
-        "position-zero",
-        "takes a resolver at our position 0",
-        position_zero
-    ),
-    check!(
-        "greeter",
-        "greets us with Hello, and asks for the answer",
-        greeter
-    ),
-    check!(
-        "greet-promise",
-        "greets a promise of ours before it is settled",
-        greet_promise
-    ),
-    check!(
-        "pipelining",
-        "builds and drives a car that is only promised",
-        pipelining
-    ),
-    check!(
-        "pipelined-break",
-        "breaks what is asked of a broken promise",
-        pipelined_break
-    ),
-    check!(
-        "pipelined-50",
-        "builds and drives fifty cars in one breath",
-        pipelined_fifty
-    ),
+    check!("deliver-no-answer-pos", "answers a question without an answer position", no_answer_pos),
+    check!("deliver-only", "takes a message that wants no answer", fire_and_forget),
+    check!("deliver-quietly", "keeps an answer that nobody is to be told", quietly),
+    check!("position-zero", "takes a resolver at our position 0", position_zero),
+    check!("greeter", "greets us with Hello, and asks for the answer", greeter),
+    check!("greet-promise", "greets a promise of ours before it is settled", greet_promise),
+    check!("pipelining", "builds and drives a car that is only promised", pipelining),
+    check!("pipelined-break", "breaks what is asked of a broken promise", pipelined_break),
+    check!("pipelined-50", "builds and drives fifty cars in one breath", pipelined_fifty),
     check!("caller", "passes our answer on", caller),
     check!("caller-break", "passes our refusal on", caller_break),
-    check!(
-        "mailbox-order",
-        "keeps letters in the order they were sent",
-        mailbox_order
-    ),
-    check!(
-        "mailbox-order-pipelined",
-        "keeps the order of letters to a promise",
-        mailbox_pipelined
-    ),
+    check!("mailbox-order", "keeps letters in the order they were sent", mailbox_order),
+    check!("mailbox-order-pipelined", "keeps the order of letters to a promise", mailbox_pipelined),
 ];
 
 const VROOM: &str = "Vroom! I am a red zoomracer car!";
@@ -73,12 +29,7 @@ fn order() -> [Term; 1] {
 
 async fn deliver(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, echo) = subject.fetch(WellKnown::Echo).await?;
-    let args = [
-        Term::text("foo"),
-        Term::int(1),
-        Term::Bool(false),
-        Term::bytes(*b"bar"),
-    ];
+    let args = [Term::text("foo"), Term::int(1), Term::Bool(false), Term::bytes(*b"bar")];
     let settled = peer.call(echo, args.clone()).await?;
     fulfilled(&settled, &Term::list(args))
 }
@@ -99,10 +50,7 @@ async fn no_answer_pos(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, echo) = subject.fetch(WellKnown::Echo).await?;
     let resolver = peer.export();
     ask_resolver(&mut peer, echo, [Term::int(7)], resolver).await?;
-    fulfilled(
-        &peer.settlement(resolver).await?,
-        &Term::list([Term::int(7)]),
-    )
+    fulfilled(&peer.settlement(resolver).await?, &Term::list([Term::int(7)]))
 }
 
 async fn position_zero(subject: &Subject) -> Result<(), Halt> {
@@ -114,8 +62,7 @@ async fn position_zero(subject: &Subject) -> Result<(), Halt> {
 async fn fire_and_forget(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, greeter) = subject.fetch(WellKnown::Greeter).await?;
     let stranger = peer.export();
-    peer.tell(greeter, [Term::descriptor("desc:import-object", stranger)])
-        .await?;
+    peer.tell(greeter, [Term::descriptor("desc:import-object", stranger)]).await?;
     hello(&mut peer, stranger).await
 }
 
@@ -136,17 +83,14 @@ async fn quietly(subject: &Subject) -> Result<(), Halt> {
 async fn greeter(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, greeter) = subject.fetch(WellKnown::Greeter).await?;
     let stranger = peer.export();
-    let asked = peer
-        .ask(greeter, [Term::descriptor("desc:import-object", stranger)])
-        .await?;
+    let asked = peer.ask(greeter, [Term::descriptor("desc:import-object", stranger)]).await?;
     let greeting = peer.message_to(stranger).await?;
     ensure(greeting.args == [Term::text("Hello")], || {
         format!("greeted with {}", Term::list(greeting.args.clone()))
     })?;
-    ensure(
-        greeting.answer.is_some() && greeting.resolver.is_some(),
-        || "the greeting does not ask for an answer".to_owned(),
-    )?;
+    ensure(greeting.answer.is_some() && greeting.resolver.is_some(), || {
+        "the greeting does not ask for an answer".to_owned()
+    })?;
     let settled = peer.settlement(asked.resolver).await?;
     ensure(settled.is_ok(), || "greeting us broke".to_owned())
 }
@@ -154,8 +98,7 @@ async fn greeter(subject: &Subject) -> Result<(), Halt> {
 async fn greet_promise(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, greeter) = subject.fetch(WellKnown::Greeter).await?;
     let promise = peer.export();
-    peer.tell(greeter, [Term::descriptor("desc:import-promise", promise)])
-        .await?;
+    peer.tell(greeter, [Term::descriptor("desc:import-promise", promise)]).await?;
     hello(&mut peer, promise).await
 }
 
@@ -171,15 +114,11 @@ async fn pipelined_break(subject: &Subject) -> Result<(), Halt> {
     let mut peer = subject.greet().await?;
     let builder = peer.ask_for(WellKnown::CarFactoryBuilder.swiss()).await?;
     let factory = peer.ask(builder.answer, []).await?;
-    let car = peer
-        .ask(factory.answer, [Term::list([1, 2, 3].map(Term::int))])
-        .await?;
+    let car = peer.ask(factory.answer, [Term::list([1, 2, 3].map(Term::int))]).await?;
     let sound = peer.ask(car.answer, []).await?;
     broken(&peer.settlement(sound.resolver).await?)?;
     broken(&peer.settlement(car.resolver).await?)?;
-    ensure(peer.settlement(factory.resolver).await?.is_ok(), || {
-        "the factory broke".to_owned()
-    })
+    ensure(peer.settlement(factory.resolver).await?.is_ok(), || "the factory broke".to_owned())
 }
 
 async fn pipelined_fifty(subject: &Subject) -> Result<(), Halt> {
@@ -201,11 +140,7 @@ async fn pipelined_fifty(subject: &Subject) -> Result<(), Halt> {
 async fn through_caller(subject: &Subject, verb: &str) -> Result<Result<Term, Term>, Halt> {
     let (mut peer, caller) = subject.fetch(WellKnown::Caller).await?;
     let callee = peer.export();
-    let args = [
-        Term::descriptor("desc:import-object", callee),
-        Term::int(1),
-        Term::int(2),
-    ];
+    let args = [Term::descriptor("desc:import-object", callee), Term::int(1), Term::int(2)];
     let asked = peer.ask(caller, args).await?;
     let call = peer.message_to(callee).await?;
     ensure(call.args == [Term::int(1), Term::int(2)], || {
@@ -214,8 +149,7 @@ async fn through_caller(subject: &Subject, verb: &str) -> Result<Result<Term, Te
     let Some(resolver) = call.resolver else {
         return Err(Halt::Unexpected("the call asks for no answer".to_owned()));
     };
-    peer.tell(resolver, [Term::symbol(verb), Term::int(3)])
-        .await?;
+    peer.tell(resolver, [Term::symbol(verb), Term::int(3)]).await?;
     peer.settlement(asked.resolver).await
 }
 
@@ -241,9 +175,7 @@ fn in_order(run: &str, kept: Result<Term, Term>, count: i64) -> Result<(), Halt>
         .filter(|kept| kept.as_list().and_then(<[Term]>::first) == Some(&Term::text(run)))
         .cloned()
         .collect();
-    let sent: Vec<_> = (0..count)
-        .map(|number| Term::list(letter(run, number)))
-        .collect();
+    let sent: Vec<_> = (0..count).map(|number| Term::list(letter(run, number))).collect();
     ensure(ours == sent, || format!("kept {}", Term::List(ours)))
 }
 

@@ -55,11 +55,7 @@ pub struct Outcome {
 /// Makes a check of a name, what it is about and an async function.
 macro_rules! check {
     ($name:literal, $about:literal, $run:path) => {
-        $crate::checks::Check {
-            name: $name,
-            about: $about,
-            run: |subject| Box::pin($run(subject)),
-        }
+        $crate::checks::Check { name: $name, about: $about, run: |subject| Box::pin($run(subject)) }
     };
 }
 use check;
@@ -85,11 +81,7 @@ impl Check {
     pub async fn run(&self, subject: &Subject) -> Outcome {
         let began = Instant::now();
         let failure = (self.run)(subject).await.err();
-        Outcome {
-            name: self.name,
-            failure,
-            took: began.elapsed(),
-        }
+        Outcome { name: self.name, failure, took: began.elapsed() }
     }
 }
 
@@ -128,10 +120,7 @@ impl Subject {
             }
             other => return Err(failed(format!("transport {other} is not known here"))),
         };
-        Ok(Ours {
-            netlayer,
-            _directory: directory,
-        })
+        Ok(Ours { netlayer, _directory: directory })
     }
 
     /// A connection, on which nothing has been said.
@@ -157,11 +146,7 @@ impl Subject {
 
 /// Fails a check unless that holds.
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Halt> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Halt::Unexpected(otherwise()))
-    }
+    if holds { Ok(()) } else { Err(Halt::Unexpected(otherwise())) }
 }
 
 /// Fails a check unless a promise was fulfilled with that value.

@@ -5,29 +5,13 @@ use crate::objects::WellKnown;
 use crate::scripted::{Halt, Scripted, Target, Term};
 
 pub(super) const CHECKS: &[Check] = &[
-    check!(
-        "listen-fulfill",
-        "tells a listener when its promise is fulfilled",
-        fulfil
-    ),
-    check!(
-        "listen-break",
-        "tells a listener when its promise breaks, and with what",
-        breaks
-    ),
-    check!(
-        "listen-settled",
-        "tells a listener of a promise settled before",
-        settled
-    ),
+    check!("listen-fulfill", "tells a listener when its promise is fulfilled", fulfil),
+    check!("listen-break", "tells a listener when its promise breaks, and with what", breaks),
+    check!("listen-settled", "tells a listener of a promise settled before", settled),
     check!("listen-twice", "tells every listener", twice),
     check!("listen-answer", "tells a listener of an answer", answer),
     check!("settle-once", "a promise settles once", once),
-    check!(
-        "promise-to-object",
-        "passes on messages to a promise once it is settled",
-        to_object
-    ),
+    check!("promise-to-object", "passes on messages to a promise once it is settled", to_object),
 ];
 
 /// A promise of the peer's and its resolver.
@@ -42,9 +26,7 @@ async fn pair(subject: &Subject) -> Result<(Scripted, Target, Target), Halt> {
         return Ok((peer, Target::Export(promise), Target::Export(resolver)));
     }
     let (Ok(made) | Err(made)) = made;
-    Err(Halt::Unexpected(format!(
-        "expected a promise and its resolver, got {made}"
-    )))
+    Err(Halt::Unexpected(format!("expected a promise and its resolver, got {made}")))
 }
 
 fn fulfil_with(value: Term) -> [Term; 2] {
@@ -63,8 +45,7 @@ async fn breaks(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, promise, resolver) = pair(subject).await?;
     let listener = peer.listen(promise).await?;
     let reason = Term::symbol("oh-no");
-    peer.tell(resolver, [Term::symbol("break"), reason.clone()])
-        .await?;
+    peer.tell(resolver, [Term::symbol("break"), reason.clone()]).await?;
     let settled = peer.settlement(listener).await?;
     ensure(settled == Err(reason), || format!("settled as {settled:?}"))
 }
@@ -90,10 +71,7 @@ async fn answer(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, echo) = subject.fetch(WellKnown::Echo).await?;
     let answer = peer.ask_quietly(echo, [Term::int(1)]).await?;
     let listener = peer.listen(answer).await?;
-    fulfilled(
-        &peer.settlement(listener).await?,
-        &Term::list([Term::int(1)]),
-    )
+    fulfilled(&peer.settlement(listener).await?, &Term::list([Term::int(1)]))
 }
 
 async fn once(subject: &Subject) -> Result<(), Halt> {
@@ -110,10 +88,6 @@ async fn to_object(subject: &Subject) -> Result<(), Halt> {
         return Ok(());
     };
     let early = peer.ask(promise, [Term::int(1)]).await?;
-    peer.tell(resolver, fulfil_with(Term::descriptor("desc:export", echo)))
-        .await?;
-    fulfilled(
-        &peer.settlement(early.resolver).await?,
-        &Term::list([Term::int(1)]),
-    )
+    peer.tell(resolver, fulfil_with(Term::descriptor("desc:export", echo))).await?;
+    fulfilled(&peer.settlement(early.resolver).await?, &Term::list([Term::int(1)]))
 }

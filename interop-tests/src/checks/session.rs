@@ -10,26 +10,10 @@ pub(super) const CHECKS: &[Check] = &[
         "greets with version 1.0, under the name it was dialled by, signed",
         start_session
     ),
-    check!(
-        "start-session-in-pieces",
-        "reads a greeting that comes byte by byte",
-        in_pieces
-    ),
-    check!(
-        "start-session-and-more",
-        "reads a greeting and a message that come together",
-        and_more
-    ),
-    check!(
-        "bad-version",
-        "aborts a session of another version",
-        bad_version
-    ),
-    check!(
-        "bad-signature",
-        "aborts a session whose location is not signed for",
-        bad_signature
-    ),
+    check!("start-session-in-pieces", "reads a greeting that comes byte by byte", in_pieces),
+    check!("start-session-and-more", "reads a greeting and a message that come together", and_more),
+    check!("bad-version", "aborts a session of another version", bad_version),
+    check!("bad-signature", "aborts a session whose location is not signed for", bad_signature),
     check!(
         "bad-location",
         "aborts a session whose signature is for another location",
@@ -41,11 +25,7 @@ pub(super) const CHECKS: &[Check] = &[
         abort_before
     ),
     check!("abort", "ends the connection when told op:abort", abort),
-    check!(
-        "hang-up",
-        "ends the connection when the other side does",
-        hang_up
-    ),
+    check!("hang-up", "ends the connection when the other side does", hang_up),
     check!(
         "garbage-elsewhere",
         "goes on answering while another session sends garbage",
@@ -56,14 +36,11 @@ pub(super) const CHECKS: &[Check] = &[
 async fn start_session(subject: &Subject) -> Result<(), Halt> {
     let mut peer = subject.connect().await?;
     let greeting = peer.greet().await?;
-    ensure(greeting.version == Greeting::VERSION, || {
-        format!("version {:?}", greeting.version)
-    })?;
+    ensure(greeting.version == Greeting::VERSION, || format!("version {:?}", greeting.version))?;
     let wanted = (&subject.peer.transport, &subject.peer.designator);
-    ensure(
-        wanted == (&greeting.transport, &greeting.designator),
-        || format!("says it is {}.{}", greeting.designator, greeting.transport),
-    )
+    ensure(wanted == (&greeting.transport, &greeting.designator), || {
+        format!("says it is {}.{}", greeting.designator, greeting.transport)
+    })
 }
 
 async fn in_pieces(subject: &Subject) -> Result<(), Halt> {
@@ -109,19 +86,13 @@ async fn bad_version(subject: &Subject) -> Result<(), Halt> {
 }
 
 async fn bad_signature(subject: &Subject) -> Result<(), Halt> {
-    refused(subject, |greeting| {
-        greeting.signed = Term::text("nothing of the kind")
-    })
-    .await
+    refused(subject, |greeting| greeting.signed = Term::text("nothing of the kind")).await
 }
 
 async fn bad_location(subject: &Subject) -> Result<(), Halt> {
     refused(subject, |greeting| {
-        let fields = [
-            Term::symbol("tcp-testing-only"),
-            Term::text("somebody-else"),
-            Term::Bool(false),
-        ];
+        let fields =
+            [Term::symbol("tcp-testing-only"), Term::text("somebody-else"), Term::Bool(false)];
         greeting.location = Term::record("ocapn-peer", fields);
     })
     .await
@@ -129,8 +100,7 @@ async fn bad_location(subject: &Subject) -> Result<(), Halt> {
 
 async fn abort_before(subject: &Subject) -> Result<(), Halt> {
     let mut peer = subject.connect().await?;
-    peer.say(&Term::record("op:abort", [Term::text("changed my mind")]))
-        .await?;
+    peer.say(&Term::record("op:abort", [Term::text("changed my mind")])).await?;
     // It may be too late to be heard, and need not succeed.
     let _unheard = peer.say(&peer.greeting().term()).await;
     peer.ended().await
@@ -138,8 +108,7 @@ async fn abort_before(subject: &Subject) -> Result<(), Halt> {
 
 async fn abort(subject: &Subject) -> Result<(), Halt> {
     let mut peer = subject.greet().await?;
-    peer.say(&Term::record("op:abort", [Term::text("that is all")]))
-        .await?;
+    peer.say(&Term::record("op:abort", [Term::text("that is all")])).await?;
     peer.ended().await
 }
 

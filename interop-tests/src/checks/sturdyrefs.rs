@@ -6,16 +6,8 @@ use crate::scripted::{Halt, Scripted, Term};
 
 pub(super) const CHECKS: &[Check] = &[
     check!("enliven-self", "enlivens a sturdyref of its own", itself),
-    check!(
-        "enliven-unknown",
-        "breaks on one of its own that it does not know",
-        unknown
-    ),
-    check!(
-        "enliven-us",
-        "dials us, greets, fetches and passes messages on",
-        us
-    ),
+    check!("enliven-unknown", "breaks on one of its own that it does not know", unknown),
+    check!("enliven-us", "dials us, greets, fetches and passes messages on", us),
 ];
 
 fn sturdyref(peer: &ocapn::PeerLocator, swiss: &[u8]) -> Term {
@@ -24,23 +16,14 @@ fn sturdyref(peer: &ocapn::PeerLocator, swiss: &[u8]) -> Term {
 
 async fn itself(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, enlivener) = subject.fetch(WellKnown::SturdyrefEnlivener).await?;
-    let echo = peer
-        .ask(
-            enlivener,
-            [sturdyref(&subject.peer, WellKnown::Echo.swiss())],
-        )
-        .await?;
+    let echo = peer.ask(enlivener, [sturdyref(&subject.peer, WellKnown::Echo.swiss())]).await?;
     let settled = peer.call(echo.answer, [Term::symbol("self")]).await?;
     fulfilled(&settled, &Term::list([Term::symbol("self")]))
 }
 
 async fn unknown(subject: &Subject) -> Result<(), Halt> {
     let (mut peer, enlivener) = subject.fetch(WellKnown::SturdyrefEnlivener).await?;
-    broken(
-        &peer
-            .call(enlivener, [sturdyref(&subject.peer, b"no such object")])
-            .await?,
-    )
+    broken(&peer.call(enlivener, [sturdyref(&subject.peer, b"no such object")]).await?)
 }
 
 /// The peer has a session with us by which we call it; it dials another place of
@@ -56,17 +39,13 @@ async fn us(subject: &Subject) -> Result<(), Halt> {
     dialled.greet().await?;
     let fetch = dialled.message_to(0).await?;
     let wanted = [Term::symbol("fetch"), Term::bytes(SWISS)];
-    ensure(fetch.args == wanted, || {
-        format!("asked us for {}", Term::list(fetch.args.clone()))
-    })?;
+    ensure(fetch.args == wanted, || format!("asked us for {}", Term::list(fetch.args.clone())))?;
     let Some(resolver) = fetch.resolver else {
         return Err(Halt::Unexpected("the fetch asks for no answer".to_owned()));
     };
     let object = dialled.export();
     let reference = Term::descriptor("desc:import-object", object);
-    dialled
-        .tell(resolver, [Term::symbol("fulfill"), reference])
-        .await?;
+    dialled.tell(resolver, [Term::symbol("fulfill"), reference]).await?;
 
     // The message may overtake our answer, and then comes to the peer's promise of it.
     peer.tell(asked.answer, [Term::text("hello there")]).await?;

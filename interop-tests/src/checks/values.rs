@@ -7,70 +7,26 @@ use crate::objects::WellKnown;
 use crate::scripted::{Halt, Target, Term};
 
 pub(super) const CHECKS: &[Check] = &[
-    check!(
-        "fetch",
-        "gives the well-known objects by their swiss numbers",
-        fetch
-    ),
-    check!(
-        "fetch-unknown",
-        "breaks on a swiss number that it does not know",
-        fetch_unknown
-    ),
+    check!("fetch", "gives the well-known objects by their swiss numbers", fetch),
+    check!("fetch-unknown", "breaks on a swiss number that it does not know", fetch_unknown),
     check!("echo-nothing", "an empty list of arguments", nothing),
     check!("echo-booleans", "true and false", booleans),
-    check!(
-        "echo-integers",
-        "integers up to 64 bits and at their edges",
-        integers
-    ),
-    check!(
-        "echo-big-integers",
-        "integers of hundreds of digits",
-        big_integers
-    ),
+    check!("echo-integers", "integers up to 64 bits and at their edges", integers),
+    check!("echo-big-integers", "integers of hundreds of digits", big_integers),
     check!("echo-floats", "doubles, infinities among them", floats),
-    check!(
-        "echo-strings",
-        "strings: empty, long, beyond the first plane",
-        strings
-    ),
-    check!(
-        "echo-symbols",
-        "symbols, with a space, and named like methods",
-        symbols
-    ),
-    check!(
-        "echo-bytes",
-        "byte arrays: empty, any byte, 70,000 of them",
-        bytes
-    ),
+    check!("echo-strings", "strings: empty, long, beyond the first plane", strings),
+    check!("echo-symbols", "symbols, with a space, and named like methods", symbols),
+    check!("echo-bytes", "byte arrays: empty, any byte, 70,000 of them", bytes),
     check!("echo-lists", "lists: empty, mixed, nested", lists),
-    check!(
-        "echo-structs",
-        "structs, with keys of different lengths",
-        structs
-    ),
+    check!("echo-structs", "structs, with keys of different lengths", structs),
     check!("echo-tagged", "a tagged value (desc:tagged)", tagged),
     check!("echo-undefined", "the void record", undefined),
     check!("echo-sturdyref", "a sturdyref, which is data", sturdyref),
     check!("echo-many", "forty arguments of one message", many),
     check!("echo-object", "our object comes back as ours", object),
-    check!(
-        "echo-object-twice",
-        "twice in one message, and again later",
-        object_twice
-    ),
-    check!(
-        "echo-itself",
-        "its own object comes back under the position it has",
-        itself
-    ),
-    check!(
-        "echo-promise",
-        "our promise comes back, or what it was fulfilled with",
-        promise
-    ),
+    check!("echo-object-twice", "twice in one message, and again later", object_twice),
+    check!("echo-itself", "its own object comes back under the position it has", itself),
+    check!("echo-promise", "our promise comes back, or what it was fulfilled with", promise),
 ];
 
 async fn fetch(subject: &Subject) -> Result<(), Halt> {
@@ -79,9 +35,7 @@ async fn fetch(subject: &Subject) -> Result<(), Halt> {
         let Target::Export(pos) = peer.fetch(object.swiss()).await? else {
             continue;
         };
-        ensure(pos > 0, || {
-            format!("{} is at position {pos}", object.name())
-        })?;
+        ensure(pos > 0, || format!("{} is at position {pos}", object.name()))?;
     }
     Ok(())
 }
@@ -122,41 +76,19 @@ async fn big_integers(subject: &Subject) -> Result<(), Halt> {
 }
 
 async fn floats(subject: &Subject) -> Result<(), Halt> {
-    let floats = [
-        0.0,
-        1.5,
-        -1.5,
-        std::f64::consts::PI,
-        1e300,
-        5e-324,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-    ];
+    let floats =
+        [0.0, 1.5, -1.5, std::f64::consts::PI, 1e300, 5e-324, f64::INFINITY, f64::NEG_INFINITY];
     same(subject, floats.map(Term::Float)).await
 }
 
 async fn strings(subject: &Subject) -> Result<(), Halt> {
     let long = "x".repeat(20_000);
-    same(
-        subject,
-        [
-            "",
-            "hello",
-            "h\u{e9}llo \u{4e16}\u{754c}",
-            "\u{1f600}",
-            &long,
-        ]
-        .map(Term::text),
-    )
-    .await
+    same(subject, ["", "hello", "h\u{e9}llo \u{4e16}\u{754c}", "\u{1f600}", &long].map(Term::text))
+        .await
 }
 
 async fn symbols(subject: &Subject) -> Result<(), Halt> {
-    same(
-        subject,
-        ["a", "fetch", "fulfill", "with space", "\u{4e16}"].map(Term::symbol),
-    )
-    .await
+    same(subject, ["a", "fetch", "fulfill", "with space", "\u{4e16}"].map(Term::symbol)).await
 }
 
 async fn bytes(subject: &Subject) -> Result<(), Halt> {
@@ -165,15 +97,9 @@ async fn bytes(subject: &Subject) -> Result<(), Halt> {
 }
 
 async fn lists(subject: &Subject) -> Result<(), Halt> {
-    let mixed = Term::list([
-        Term::text("a"),
-        Term::symbol("b"),
-        Term::Bool(true),
-        Term::Float(1.5),
-    ]);
-    let nested = (0..30).fold(Term::int(0), |inner, depth| {
-        Term::list([Term::int(depth), inner])
-    });
+    let mixed =
+        Term::list([Term::text("a"), Term::symbol("b"), Term::Bool(true), Term::Float(1.5)]);
+    let nested = (0..30).fold(Term::int(0), |inner, depth| Term::list([Term::int(depth), inner]));
     same(subject, [Term::list([]), mixed, nested]).await
 }
 
@@ -189,10 +115,7 @@ async fn structs(subject: &Subject) -> Result<(), Halt> {
 }
 
 async fn tagged(subject: &Subject) -> Result<(), Halt> {
-    let fields = [
-        Term::symbol("colour"),
-        Term::list([Term::int(1), Term::int(2)]),
-    ];
+    let fields = [Term::symbol("colour"), Term::list([Term::int(1), Term::int(2)])];
     same(subject, [Term::record("desc:tagged", fields)]).await
 }
 
@@ -201,10 +124,7 @@ async fn undefined(subject: &Subject) -> Result<(), Halt> {
 }
 
 async fn sturdyref(subject: &Subject) -> Result<(), Halt> {
-    let fields = [
-        Term::from(&subject.peer),
-        Term::bytes(*b"whatever it names"),
-    ];
+    let fields = [Term::from(&subject.peer), Term::bytes(*b"whatever it names")];
     same(subject, [Term::record("ocapn-sturdyref", fields)]).await
 }
 
@@ -233,10 +153,7 @@ async fn object_twice(subject: &Subject) -> Result<(), Halt> {
     for _ in 0..3 {
         let args = [ours(one), Term::list([ours(one), ours(two)])];
         let settled = peer.call(echo, args).await?;
-        fulfilled(
-            &settled,
-            &Term::list([back(one), Term::list([back(one), back(two)])]),
-        )?;
+        fulfilled(&settled, &Term::list([back(one), Term::list([back(one), back(two)])]))?;
     }
     Ok(())
 }

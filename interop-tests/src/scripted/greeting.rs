@@ -121,9 +121,7 @@ fn read_key(term: &Term) -> Option<VerifyingKey> {
     let shape = ecc.is_symbol("ecc")
         && named(curve, "curve")?.is_symbol("Ed25519")
         && named(flags, "flags")?.is_symbol("eddsa");
-    VerifyingKey::from_bytes(&bytes32(named(q, "q")?)?)
-        .ok()
-        .filter(|_| shape)
+    VerifyingKey::from_bytes(&bytes32(named(q, "q")?)?).ok().filter(|_| shape)
 }
 
 fn read_signature(term: &Term) -> Option<Signature> {
@@ -131,7 +129,5 @@ fn read_signature(term: &Term) -> Option<Signature> {
         return None;
     };
     let (r, s) = (bytes32(named(r, "r")?)?, bytes32(named(s, "s")?)?);
-    eddsa
-        .is_symbol("eddsa")
-        .then(|| Signature::from_components(r, s))
+    eddsa.is_symbol("eddsa").then(|| Signature::from_components(r, s))
 }

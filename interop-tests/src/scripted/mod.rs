@@ -159,10 +159,7 @@ impl Scripted {
         };
         match tokio::time::timeout(self.patience, said).await {
             Ok(said) => Ok(said?),
-            Err(_) => Err(Halt::Silence(
-                self.patience,
-                "the peer to take what is sent",
-            )),
+            Err(_) => Err(Halt::Silence(self.patience, "the peer to take what is sent")),
         }
     }
 
@@ -225,11 +222,7 @@ impl Scripted {
     /// As [`Scripted::say_bytes`].
     pub async fn tell(&mut self, to: Target, args: impl Into<Vec<Term>>) -> Result<(), Halt> {
         let no = || Term::Bool(false);
-        self.say(&Term::record(
-            "op:deliver",
-            [to.into(), Term::list(args), no(), no()],
-        ))
-        .await
+        self.say(&Term::record("op:deliver", [to.into(), Term::list(args), no(), no()])).await
     }
 
     /// Asks a question, without waiting for the answer.
@@ -243,10 +236,7 @@ impl Scripted {
         let resolve_me = Term::descriptor("desc:import-object", resolver);
         let fields = [to.into(), Term::list(args), Term::int(answer), resolve_me];
         self.say(&Term::record("op:deliver", fields)).await?;
-        Ok(Question {
-            answer: Target::Answer(answer),
-            resolver,
-        })
+        Ok(Question { answer: Target::Answer(answer), resolver })
     }
 
     /// Asks a question whose answer nobody is to be told, and gives where it is.
@@ -261,12 +251,7 @@ impl Scripted {
     ) -> Result<Target, Halt> {
         let answer = self.next_answer;
         self.next_answer += 1;
-        let fields = [
-            to.into(),
-            Term::list(args),
-            Term::int(answer),
-            Term::Bool(false),
-        ];
+        let fields = [to.into(), Term::list(args), Term::int(answer), Term::Bool(false)];
         self.say(&Term::record("op:deliver", fields)).await?;
         Ok(Target::Answer(answer))
     }
@@ -301,11 +286,7 @@ impl Scripted {
     ///
     /// As [`Scripted::say_bytes`].
     pub async fn ask_for(&mut self, swiss: &[u8]) -> Result<Question, Halt> {
-        self.ask(
-            Target::Export(0),
-            [Term::symbol("fetch"), Term::bytes(swiss)],
-        )
-        .await
+        self.ask(Target::Export(0), [Term::symbol("fetch"), Term::bytes(swiss)]).await
     }
 
     /// Fetches an object.
@@ -360,11 +341,8 @@ impl Scripted {
             Term::List(items) => items.iter().filter_map(Term::as_u64).collect(),
             single => single.as_u64().into_iter().collect::<Vec<_>>(),
         };
-        let either = |plural, singular| {
-            message
-                .fields_of(plural)
-                .or_else(|| message.fields_of(singular))
-        };
+        let either =
+            |plural, singular| message.fields_of(plural).or_else(|| message.fields_of(singular));
         if let Some([positions, deltas]) = either("op:gc-exports", "op:gc-export") {
             for (pos, delta) in one_or_list(positions).into_iter().zip(one_or_list(deltas)) {
                 *self.released.entry(pos).or_default() += delta;
@@ -380,8 +358,7 @@ impl Scripted {
     ///
     /// If it does not come in time, or the session ends.
     pub async fn hear(&mut self, op: &'static str) -> Result<Term, Halt> {
-        self.hear_that(op, |message| message.fields_of(op).map(|_| message.clone()))
-            .await
+        self.hear_that(op, |message| message.fields_of(op).map(|_| message.clone())).await
     }
 
     /// What the first message that `pick` picks comes to; others are kept for later.
@@ -390,10 +367,7 @@ impl Scripted {
         wanted: &'static str,
         pick: impl Fn(&Term) -> Option<T>,
     ) -> Result<T, Halt> {
-        let kept = self
-            .heard
-            .iter()
-            .position(|message| pick(message).is_some());
+        let kept = self.heard.iter().position(|message| pick(message).is_some());
         if let Some(message) = kept.and_then(|at| self.heard.remove(at))
             && let Some(picked) = pick(&message)
         {
@@ -428,10 +402,8 @@ impl Scripted {
         pos: u64,
         answer: Option<u64>,
     ) -> Result<Delivery, Halt> {
-        self.hear_that("a message to something of ours", |message| {
-            delivery(message, pos, answer)
-        })
-        .await
+        self.hear_that("a message to something of ours", |message| delivery(message, pos, answer))
+            .await
     }
 
     /// How what a resolver of ours stands for settles. Promises on the way are
@@ -536,9 +508,7 @@ fn delivery(message: &Term, pos: u64, promised: Option<u64>) -> Option<Delivery>
         return None;
     }
     let resolver = question.get(1).and_then(|resolver| {
-        resolver
-            .pos_of("desc:import-object")
-            .or_else(|| resolver.pos_of("desc:import-promise"))
+        resolver.pos_of("desc:import-object").or_else(|| resolver.pos_of("desc:import-promise"))
     });
     Some(Delivery {
         args: args.as_list()?.to_vec(),

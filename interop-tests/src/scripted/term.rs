@@ -129,9 +129,7 @@ impl Term {
                 out.end_list();
             }
             Self::Dict(entries) => {
-                let encoded = entries
-                    .iter()
-                    .map(|(key, value)| (key.encode(), value.encode()));
+                let encoded = entries.iter().map(|(key, value)| (key.encode(), value.encode()));
                 let mut encoded: Vec<_> = encoded.collect();
                 encoded.sort();
                 out.begin_dict();

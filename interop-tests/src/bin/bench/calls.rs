@@ -49,9 +49,7 @@ pub(crate) async fn serve(transport: Transport, stack: Stack, directory: &Path) 
                 let node = Node::builder().netlayer_boxed(netlayer).start();
                 let vat = node.vat("bench");
                 let echo = vat.spawn(|_: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
-                    Ok(Reply::value(
-                        args.into_iter().next_back().unwrap_or_default(),
-                    ))
+                    Ok(Reply::value(args.into_iter().next_back().unwrap_or_default()))
                 });
                 let sturdyref = node.mint(&echo).expect("a netlayer");
                 announce(&sturdyref.reveal_uri());
@@ -165,9 +163,7 @@ fn message() -> Args {
 async fn bytes_per_call(node: &Node, echo: &Ref) -> usize {
     let traffic = |node: &Node| {
         let sessions = node.sessions();
-        sessions
-            .first()
-            .map_or(0, |s| s.traffic.bytes_in + s.traffic.bytes_out)
+        sessions.first().map_or(0, |s| s.traffic.bytes_in + s.traffic.bytes_out)
     };
     let before = traffic(node);
     sequential(echo, 1000).await;

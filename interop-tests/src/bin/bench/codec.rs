@@ -17,10 +17,7 @@ pub(crate) fn measure(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
     let messages: [(&str, Encode<'_>); 3] = [
         ("op:deliver", Box::new(deliver)),
         ("1,000 structs", Box::new(structs)),
-        (
-            "1 MiB byte array",
-            Box::new(|out| list(out, |out| out.bytes(&blob))),
-        ),
+        ("1 MiB byte array", Box::new(|out| list(out, |out| out.bytes(&blob)))),
     ];
     for (name, encode) in &messages {
         let (encoding, decoding) = (format!("encode {name}"), format!("decode {name}"));

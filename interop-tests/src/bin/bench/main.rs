@@ -80,45 +80,24 @@ impl Transport {
 
 fn main() {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a tokio runtime");
-    if let Some(Role::Serve {
-        transport,
-        stack,
-        directory,
-        core,
-    }) = cli.role
-    {
+    if let Some(Role::Serve { transport, stack, directory, core }) = cli.role {
         pin(core);
         runtime.block_on(calls::serve(transport, stack, &directory));
         return;
     }
     pin(0);
-    let wanted = |name: &str| {
-        cli.only
-            .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
-    };
+    let wanted = |name: &str| cli.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let mut table = Table::new(cli.reps);
     codec::measure(&mut table, &wanted);
     for transport in [Transport::Unix, Transport::TcpTls] {
         if wanted(transport.name()) {
             let server_core = usize::from(cli.split);
-            runtime.block_on(calls::measure(
-                &mut table,
-                transport,
-                cli.calls,
-                server_core,
-            ));
+            runtime.block_on(calls::measure(&mut table, transport, cli.calls, server_core));
         }
     }
-    if cli.json {
-        table.print_json()
-    } else {
-        table.print_markdown()
-    }
+    if cli.json { table.print_json() } else { table.print_markdown() }
 }
 
 /// Runs this process on one core. Where that is not allowed, the figures are merely

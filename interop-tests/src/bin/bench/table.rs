@@ -25,10 +25,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) const fn new(reps: usize) -> Self {
-        Self {
-            reps,
-            rows: Vec::new(),
-        }
+        Self { reps, rows: Vec::new() }
     }
 
     pub(crate) const fn reps(&self) -> usize {
@@ -43,13 +40,7 @@ impl Table {
             row
         } else {
             let (ours, floor) = (Vec::new(), Vec::new());
-            self.rows.push(Row {
-                name: name.to_owned(),
-                unit,
-                bytes,
-                ours,
-                floor,
-            });
+            self.rows.push(Row { name: name.to_owned(), unit, bytes, ours, floor });
             self.rows.last_mut().expect("the row just added")
         };
         row.ours.push(ours);
@@ -61,12 +52,7 @@ impl Table {
         println!("|---|---|---|---|---|---|");
         for row in &self.rows {
             let (ours, floor) = (median(&row.ours), median(&row.floor));
-            let ratios: Vec<f64> = row
-                .ours
-                .iter()
-                .zip(&row.floor)
-                .map(|(o, f)| o / f)
-                .collect();
+            let ratios: Vec<f64> = row.ours.iter().zip(&row.floor).map(|(o, f)| o / f).collect();
             let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
             let most = ratios.iter().copied().fold(0.0, f64::max);
             println!(
@@ -105,11 +91,7 @@ impl Unit {
                 format!("{figure:.0} ns, {:.0} MB/s", bytes as f64 / figure * 1000.0)
             }
             Self::Nanoseconds => {
-                format!(
-                    "{:.1} us, {:.0} MB/s",
-                    figure / 1000.0,
-                    bytes as f64 / figure * 1000.0
-                )
+                format!("{:.1} us, {:.0} MB/s", figure / 1000.0, bytes as f64 / figure * 1000.0)
             }
             Self::PerSecond => format!("{:.0}/s ({:.2} us)", figure, 1e6 / figure),
         }

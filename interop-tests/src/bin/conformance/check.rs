@@ -76,10 +76,7 @@ impl Check {
             }
             outcomes.push(outcome);
         }
-        let failed = outcomes
-            .iter()
-            .filter(|outcome| outcome.failure.is_some())
-            .count();
+        let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
         let passed = outcomes.len() - failed;
         if self.json {
             let checks: Vec<_> = outcomes.iter().map(in_json).collect();
