@@ -197,7 +197,8 @@ async fn sturdyrefs(node: &Node, goblins: &Goblins) {
     let echo = goblins.sturdyref("echo").clone();
     let theirs = enlivener.send(vec![echo.into()]).send(vec!["self".into()]);
     assert_eq!(theirs.await, Ok(Value::List(vec!["self".into()])));
-    let ours = node.vat("us").spawn(|_turn: &mut ocapn::Turn<'_>, args: ocapn::Args| {
+    let vat = node.vat("us");
+    let ours = vat.spawn(|_turn: &mut ocapn::Turn<'_>, args: ocapn::Args| {
         Ok(ocapn::Reply::value(Value::List(args)))
     });
     let ours = node.mint(&ours).unwrap();
