@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         self.expect(name, |token| matches!(token, Token::Symbol(found) if *found == name))
     }
 
-    fn bytes32(&mut self) -> Result<[u8; 32], WireError> {
+    pub(crate) fn bytes32(&mut self) -> Result<[u8; 32], WireError> {
         let offset = self.offset();
         match self.token()? {
             Token::Bytes(bytes) => {

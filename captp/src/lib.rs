@@ -15,6 +15,8 @@
 mod crypto;
 mod dialect;
 mod error;
+mod gifts;
+mod handoff;
 mod limits;
 pub mod locator;
 mod outbox;
@@ -29,11 +31,13 @@ mod wire;
 pub use crypto::{PublicId, PublicKey, SessionId, SessionKey, Signature, SwissDigest};
 pub use dialect::Dialect;
 pub use error::{ApiMisuse, LimitExceeded, PeerViolation, SessionEnd};
+pub use gifts::{Gifts, WithdrawError, Withdrawal};
+pub use handoff::{GiftId, HandoffGive, HandoffReceive, HandoffRecord, Signed};
 pub use limits::Limits;
 pub use passable::{ErrorValue, Passable, Record, Tagged};
 pub use position::{AnswerPos, ExportPos, ImportPos, RemotePos};
 pub use runtime::{Identity, Runtime};
 pub use session::{
-    Established, Event, Part, Question, Recipient, Session, SessionConfig, Traffic, Unsent,
+    BootstrapCall, Established, Event, Part, Question, Session, SessionConfig, Traffic, Unsent,
 };
 pub use tables::TableCounts;

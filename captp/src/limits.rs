@@ -19,6 +19,9 @@ pub struct Limits {
     pub answers: usize,
     /// Most of our own questions open at a time. Default 100,000.
     pub questions: usize,
+    /// Most gifts that a peer may leave for others at a time, and most withdrawals
+    /// that may wait for one of its gifts. Default 10,000.
+    pub gifts: usize,
     /// Most bytes waiting for the peer to take them. Default 64 MiB.
     pub queued_bytes: usize,
 }
@@ -33,6 +36,7 @@ impl Default for Limits {
             imports: 1_000_000,
             answers: 100_000,
             questions: 100_000,
+            gifts: 10_000,
             queued_bytes: 64 << 20,
         }
     }

@@ -51,6 +51,9 @@ pub enum Passable<R> {
     Sturdyref(Box<Sturdyref>),
     /// A record with a label that we give no meaning to, kept as it came.
     Record(Box<Record<R>>),
+    /// A value encoded before, sent as it is: what is signed must not be encoded
+    /// anew. Never received.
+    Encoded(Bytes),
     /// A capability: an object or a promise, near or far.
     Ref(R),
 }
@@ -180,6 +183,7 @@ impl<R> Passable<R> {
             Self::Error(_) => "error",
             Self::Sturdyref(_) => "sturdyref",
             Self::Record(_) => "record",
+            Self::Encoded(_) => "encoded value",
             Self::Ref(_) => "reference",
         }
     }

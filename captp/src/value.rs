@@ -6,6 +6,7 @@
 use syrup::{Encoder, Token};
 
 use crate::error::{ApiMisuse, PeerViolation, SessionEnd};
+use crate::handoff::{Envelope, HandoffGive, Signed};
 use crate::outbox::Outbox;
 use crate::passable::{ErrorValue, Passable, Record, Tagged};
 use crate::position::{AnswerPos, ExportPos, ImportPos, RemotePos};
@@ -32,6 +33,8 @@ impl From<crate::LimitExceeded> for Fatal {
 pub(crate) struct Incoming<'s, R: Runtime> {
     pub(crate) tables: &'s mut Tables<R>,
     pub(crate) runtime: &'s mut R,
+    /// Gifts that came along with the message, and the promises for them.
+    pub(crate) handoffs: &'s mut Vec<(Signed<HandoffGive>, R::Resolver)>,
 }
 
 type Value<R> = Passable<<R as Runtime>::Ref>;
@@ -133,6 +136,9 @@ impl<R: Runtime> Incoming<'_, R> {
             let fields = self.until(input, &Token::RecordEnd)?;
             return Ok(Passable::Record(Box::new(Record { label, fields })));
         };
+        if label == "desc:sig-envelope" {
+            return Ok(Passable::Ref(self.handoff(input)?));
+        }
         if let Some(reference) = self.descriptor(label, input)? {
             return Ok(Passable::Ref(reference));
         }
@@ -177,6 +183,17 @@ impl<R: Runtime> Incoming<'_, R> {
         };
         input.record_end()?;
         Ok(Some(reference))
+    }
+
+    /// A promise for a third party's object that the peer gives us.
+    fn handoff(&mut self, input: &mut Reader<'_>) -> Result<R::Ref, Fatal> {
+        let offset = input.offset();
+        let Envelope::Give(give) = Envelope::decode(input)? else {
+            return Err(WireError::unexpected(offset, "a handoff-give").into());
+        };
+        let (promise, resolver) = self.runtime.promise();
+        self.handoffs.push((give, resolver));
+        Ok(promise)
     }
 
     fn tagged(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
@@ -266,6 +283,7 @@ impl<R: Runtime> Outgoing<'_, R> {
                 }
                 self.out.encoder().end_record();
             }
+            Passable::Encoded(encoded) => self.out.encoder().raw(encoded),
             Passable::Ref(reference) => self.reference(reference, depth)?,
         }
         Ok(())

@@ -71,6 +71,14 @@ impl<'a> Reader<'a> {
         if is(&self.token()?) { Ok(()) } else { Err(WireError::unexpected(offset, expected)) }
     }
 
+    /// The next value if it is a symbol; it stays unread.
+    pub(crate) fn peek_symbol(&self) -> Option<&'a str> {
+        match Decoder::new(self.source.get(self.offset()..)?).token() {
+            Ok(Token::Symbol(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether the record being read has no more fields.
     pub(crate) fn at_record_end(&self) -> bool {
         self.source.get(self.offset()) == Some(&b'>')

@@ -4,6 +4,7 @@ mod bootstrap;
 mod connection;
 mod entropy;
 mod glue;
+mod handoff;
 mod link;
 mod node;
 mod registry;

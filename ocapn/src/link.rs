@@ -10,16 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
 use captp::{
-    AnswerPos, Established, Event, Part, Passable, Question, Recipient, RemotePos, Session,
-    SessionConfig, SessionEnd, TableCounts, Traffic, Unsent,
+    AnswerPos, Established, Event, GiftId, HandoffGive, HandoffReceive, Part, Passable, PublicId,
+    PublicKey, Question, RemotePos, Session, SessionConfig, SessionEnd, SessionKey, Signed,
+    TableCounts, Traffic, Unsent,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 use vat_runtime::{Args, Fault, Ref, Resolver, Value};
 
-use crate::bootstrap;
 use crate::glue::Glue;
 use crate::shared::Shared;
+use crate::{bootstrap, handoff};
 
 /// A session and what its connection's task needs.
 pub(crate) struct Link {
@@ -34,6 +35,10 @@ pub(crate) struct Link {
     running: AtomicBool,
     task: AtomicWaker,
     peer: OnceLock<Established>,
+    dialled: bool,
+    /// Another session with the same peer has taken this one's place: it ends when
+    /// nothing is under way on it.
+    retired: AtomicBool,
     phase: watch::Sender<Phase>,
     node: Weak<Shared>,
     me: Weak<Self>,
@@ -57,6 +62,7 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 impl Link {
     pub(crate) fn new(config: SessionConfig, node: Weak<Shared>) -> Arc<Self> {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+        let dialled = config.dialled.is_some();
         Arc::new_cyclic(|me| Self {
             key,
             core: Mutex::new(Core {
@@ -68,6 +74,8 @@ impl Link {
             running: AtomicBool::new(false),
             task: AtomicWaker::new(),
             peer: OnceLock::new(),
+            dialled,
+            retired: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Greeting),
             node,
             me: me.clone(),
@@ -111,11 +119,20 @@ impl Link {
     }
 
     /// Moves what is to be sent to `out`. Gives whether releases wait for `idle`.
-    pub(crate) fn collect(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
+    pub(crate) fn collect(self: &Arc<Self>, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
         self.dirty.store(false, Ordering::SeqCst);
-        let mut core = self.core();
-        core.session.poll_transmit(idle, out);
-        core.session.has_output()
+        let (waiting, ended) = {
+            let mut core = self.core();
+            if self.retired.load(Ordering::Relaxed) && core.session.is_unused() {
+                core.session.close("another session has taken the place of this one");
+            }
+            core.session.poll_transmit(idle, out);
+            (core.session.has_output(), core.session.has_events())
+        };
+        if ended {
+            self.with_events(|_| {});
+        }
+        waiting
     }
 
     /// Takes in what was read, and acts on it.
@@ -177,6 +194,22 @@ impl Link {
 
     // For the node.
 
+    /// Whether this side opened the connection.
+    pub(crate) const fn is_dialled(&self) -> bool {
+        self.dialled
+    }
+
+    /// Our side's id in this session.
+    pub(crate) fn our_id(&self) -> PublicId {
+        self.core().session.key().public().id()
+    }
+
+    /// Ends the session as soon as nothing is under way on it.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
     pub(crate) fn key(&self) -> u64 {
         self.key
     }
@@ -210,19 +243,40 @@ impl Link {
         self.core().session.table_counts()
     }
 
-    /// The peer's bootstrap object.
+    /// The word with which something of this session's peer's is given away.
+    pub(crate) fn give(&self, receiver: PublicKey, gift: GiftId) -> Option<Signed<HandoffGive>> {
+        self.core().session.give(receiver, gift)
+    }
+
+    /// The request with which a gift is had from this session's peer.
+    pub(crate) fn withdraw(
+        &self,
+        give: Signed<HandoffGive>,
+        key: &SessionKey,
+    ) -> Option<Signed<HandoffReceive>> {
+        self.core().session.withdraw(give, key)
+    }
+
+    /// The peer's bootstrap object. It is there without having been imported, and in a
+    /// generation that no import has: a peer may export something else at 0.
     pub(crate) fn bootstrap(self: &Arc<Self>) -> Ref {
-        Ref::remote_object(self.clone(), captp::ImportPos(0), 0)
+        Ref::remote_object(self.clone(), captp::ImportPos(0), u32::MAX)
     }
 
     fn act(self: &Arc<Self>, event: Event<Glue>) {
         match event {
             Event::Started(established) => self.started(established),
-            Event::Deliver { to: Recipient::Reference(to), args, question } => {
-                to.deliver(args, question.map(answer));
+            Event::Deliver { to, args, question } => to.deliver(args, question.map(answer)),
+            Event::Bootstrap { call, question } => {
+                if let Some(node) = self.node.upgrade() {
+                    bootstrap::receive(&node, self, call, question.map(answer));
+                }
             }
-            Event::Deliver { to: Recipient::Bootstrap, args, question } => {
-                self.bootstrapped(args, question);
+            Event::Handoff { give, resolver } => {
+                if let Some(node) = self.node.upgrade() {
+                    let key = self.core().session.key();
+                    handoff::accept(&node, *give, key, resolver);
+                }
             }
             Event::Listen { to, listener } => to.when_settled(tell(listener)),
             Event::Extract { from, part, question } => extract(&from, part, answer(question)),
@@ -235,16 +289,6 @@ impl Link {
             // Events are dropped by going out of scope; a kind added to the protocol
             // crate is added here with it.
             _ => {}
-        }
-    }
-
-    fn bootstrapped(&self, args: Args, question: Option<Question<Glue>>) {
-        let Some(node) = self.node.upgrade() else {
-            return;
-        };
-        let outcome = bootstrap::receive(&node, args);
-        if let Some(question) = question {
-            answer(question).resolve(outcome);
         }
     }
 
@@ -269,7 +313,17 @@ impl vat_runtime::Link for Link {
         self.key
     }
 
-    fn deliver(&self, to: RemotePos, args: Args, answer: Option<Resolver>) -> Option<AnswerPos> {
+    fn deliver(
+        &self,
+        to: RemotePos,
+        mut args: Args,
+        answer: Option<Resolver>,
+    ) -> Option<AnswerPos> {
+        if args.iter().any(|value| !value.is_plain_atom())
+            && let Some(node) = self.node.upgrade()
+        {
+            handoff::give_all(&node, self, &mut args);
+        }
         self.send(|core| core.session.deliver(&mut core.glue, to, &args, answer)).flatten()
     }
 

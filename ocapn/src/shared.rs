@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use captp::locator::{PeerId, PeerLocator};
-use captp::{Dialect, Limits, SessionConfig, SessionEnd, SessionKey};
+use captp::{Dialect, Gifts, Limits, SessionConfig, SessionEnd, SessionKey};
 use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::connection;
 use crate::link::{Link, Phase};
 use crate::registry::Registry;
+use vat_runtime::{Ref, Resolver};
 
 /// What a node lets its peers have.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
 pub(crate) struct Shared {
     pub(crate) netlayers: Vec<Arc<dyn Netlayer>>,
     pub(crate) registry: Registry,
+    gifts: Mutex<Gifts<Ref, Resolver>>,
     settings: Settings,
     sessions: Mutex<Sessions>,
     tasks: Mutex<JoinSet<()>>,
@@ -43,6 +45,8 @@ struct Sessions {
     all: HashMap<u64, Arc<Link>>,
     /// The session with each peer that has proven who it is.
     by_peer: HashMap<PeerId, Arc<Link>>,
+    /// Sessions that we dialled and whose peer has not answered yet.
+    greeting: HashMap<PeerId, Arc<Link>>,
     /// Dials under way, each shared by all who want the peer.
     dials: HashMap<PeerId, watch::Receiver<Option<Dialled>>>,
 }
@@ -77,6 +81,7 @@ impl Shared {
         let shared = Arc::new_cyclic(|me| Self {
             netlayers,
             registry: Registry::default(),
+            gifts: Mutex::new(Gifts::new(settings.limits.gifts)),
             settings,
             sessions: Mutex::default(),
             tasks: Mutex::default(),
@@ -100,6 +105,10 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    pub(crate) fn gifts(&self) -> MutexGuard<'_, Gifts<Ref, Resolver>> {
+        self.gifts.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Runs a task for as long as the node does not forget it.
@@ -182,6 +191,7 @@ impl Shared {
         let channel = netlayer.connect(peer).await;
         let channel = channel.map_err(|error| DialError::Connect(Arc::new(error)))?;
         let link = self.open(netlayer, &channel, Some(peer.clone()));
+        self.lock().greeting.insert(peer.id(), Arc::clone(&link));
         let (mut phase, handshake) = (link.phase(), self.settings.handshake);
         self.spawn(connection::run(Arc::clone(&link), channel, handshake));
         let greeted = phase.wait_for(|phase| !matches!(phase, Phase::Greeting)).await;
@@ -191,7 +201,11 @@ impl Shared {
             Err(_) => Some(SessionEnd::Disconnected),
         };
         drop(greeted);
+        let greeting = self.lock().greeting.remove(&peer.id());
+        drop(greeting);
         match end {
+            // It gave way to a session that the peer opened meanwhile.
+            Some(_) if let Some(other) = self.session_with(peer) => Ok(other),
             Some(end) => Err(DialError::Handshake { peer: peer.id(), end }),
             None => Ok(link),
         }
@@ -230,20 +244,59 @@ impl Shared {
     pub(crate) fn session_started(&self, link: &Arc<Link>) {
         let Some(peer) = link.peer() else { return };
         tracing::debug!(link = link.key(), peer = %peer.location.id(), peer.verified, "session");
+        self.gifts().session_started(peer.session_id, peer.peer_key);
         // A claim that nothing proves neither takes nor blocks the place of the peer
         // that it is about.
         if peer.verified {
-            let mut sessions = self.lock();
-            let place = sessions.by_peer.entry(peer.location.id());
-            let place = place.or_insert_with(|| Arc::clone(link));
-            if place.is_ended() {
-                *place = Arc::clone(link);
+            self.take_place(link, peer);
+        }
+    }
+
+    /// Makes a verified session the one with its peer, unless there is another one
+    /// that has to be.
+    ///
+    /// When both sides have dialled, both find out and both come to the same result
+    /// (section "Crossed Hellos" of the CapTP draft): of the two session keys of the
+    /// dialling sides, the connection of the one with the lower id gives way. It is
+    /// retired rather than cut: what is under way on it is finished.
+    fn take_place(&self, link: &Arc<Link>, peer: &captp::Established) {
+        let id = peer.location.id();
+        let mut sessions = self.lock();
+        let place = sessions.by_peer.get(&id).filter(|other| !other.is_ended());
+        let other = place.or_else(|| sessions.greeting.get(&id));
+        let other = other.filter(|other| other.key() != link.key()).cloned();
+        let gives_way = other.as_ref().filter(|other| {
+            link.is_dialled() != other.is_dialled() && {
+                let (outbound, inbound) =
+                    if link.is_dialled() { (link, *other) } else { (*other, link) };
+                let theirs = inbound.peer().map(|peer| peer.peer_key.id());
+                let outbound_loses = theirs.is_some_and(|theirs| outbound.our_id() < theirs);
+                outbound_loses == link.is_dialled()
             }
+        });
+        let before = if gives_way.is_some() {
+            Some(Arc::clone(link))
+        } else {
+            sessions.by_peer.insert(id, Arc::clone(link));
+            // A session that is not crossed with this one has been superseded by it:
+            // the peer would not open another if that were any good.
+            other
+        };
+        drop(sessions);
+        if let Some(before) = before {
+            before.retire();
         }
     }
 
     pub(crate) fn session_ended(&self, link: &Arc<Link>, end: &SessionEnd) {
         tracing::debug!(link = link.key(), %end, "session ended");
+        if let Some(peer) = link.peer() {
+            let (gifts, waiting) = self.gifts().session_ended(&peer.session_id);
+            drop(gifts);
+            for resolver in waiting {
+                resolver.break_with("the session with the gifter has ended");
+            }
+        }
         let mut sessions = self.lock();
         let one = sessions.all.remove(&link.key());
         let two = link.peer().and_then(|peer| {

@@ -67,6 +67,7 @@ impl<R: Runtime> Session<R> {
         let session_id = SessionId::between(our_key.id(), peer_key.id());
         self.state = State::Live;
         let established = Established { location, verified, peer_key, session_id };
+        self.established = Some(established.clone());
         self.events.push_back(Event::Started(established));
         Ok(())
     }

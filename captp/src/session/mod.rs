@@ -10,6 +10,7 @@ mod receive;
 mod send;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use smol_str::SmolStr;
@@ -17,9 +18,10 @@ use syrup::Scanner;
 
 pub use self::handshake::Established;
 pub use self::send::Unsent;
-use crate::crypto::SessionKey;
+use crate::crypto::{PublicKey, SessionKey};
 use crate::dialect::Dialect;
 use crate::error::SessionEnd;
+use crate::handoff::{GiftId, HandoffGive, HandoffReceive, Signed};
 use crate::limits::Limits;
 use crate::locator::PeerLocator;
 use crate::outbox::Outbox;
@@ -35,7 +37,7 @@ pub struct SessionConfig {
     /// Where others reach us on this session's netlayer.
     pub location: PeerLocator,
     /// The session's key pair: fresh, used for nothing else.
-    pub key: SessionKey,
+    pub key: Arc<SessionKey>,
     /// Whom we dialled, or `None` if we were.
     pub dialled: Option<PeerLocator>,
     /// The designator that the netlayer proved the other side to have.
@@ -60,7 +62,7 @@ impl SessionConfig {
     pub fn new(location: PeerLocator, key: SessionKey) -> Self {
         Self {
             location,
-            key,
+            key: Arc::new(key),
             dialled: None,
             proven: None,
             trust_claims: false,
@@ -78,12 +80,27 @@ pub enum Event<R: Runtime> {
     Started(Established),
     /// A message for one of ours.
     Deliver {
-        /// Whom it is for.
-        to: Recipient<R>,
+        /// The object or promise that it is for.
+        to: R::Ref,
         /// What it says.
         args: Vec<Passable<R::Ref>>,
         /// Who wants to know what comes of it, if anybody.
         question: Option<Question<R>>,
+    },
+    /// A message for the bootstrap object.
+    Bootstrap {
+        /// What it asks.
+        call: BootstrapCall<R>,
+        /// Who wants to know what comes of it, if anybody.
+        question: Option<Question<R>>,
+    },
+    /// The peer gives us a third party's object. A message that the promise for it is
+    /// in follows.
+    Handoff {
+        /// The gift.
+        give: Box<Signed<HandoffGive>>,
+        /// What settles the promise.
+        resolver: R::Resolver,
     },
     /// The peer wants to be told when a promise of ours settles: `listener` gets
     /// `fulfill value` or `break reason`.
@@ -119,12 +136,17 @@ pub enum Event<R: Runtime> {
     Ended(SessionEnd),
 }
 
-/// Whom a message is for.
-pub enum Recipient<R: Runtime> {
-    /// The bootstrap object, export 0.
-    Bootstrap,
-    /// An object or promise.
-    Reference(R::Ref),
+/// What the bootstrap object, export 0, is asked (section "Bootstrap Object" of the
+/// CapTP draft).
+pub enum BootstrapCall<R: Runtime> {
+    /// `fetch swiss-num`: the object with that swiss number.
+    Fetch(Bytes),
+    /// `deposit-gift id object`: a gift for somebody else.
+    DepositGift(GiftId, R::Ref),
+    /// `withdraw-gift handoff-receive`: a gift that somebody else left.
+    WithdrawGift(Box<Signed<HandoffReceive>>),
+    /// Anything else.
+    Unknown(Vec<Passable<R::Ref>>),
 }
 
 /// A question of the peer's: a promise that it may already send messages to.
@@ -181,6 +203,11 @@ pub struct Session<R: Runtime> {
     traffic: Traffic,
     /// Scratch: lengths of the whole messages in the read buffer.
     lengths: Vec<usize>,
+    /// Gifts in the message being read.
+    handoffs: Vec<(Signed<HandoffGive>, R::Resolver)>,
+    established: Option<Established>,
+    /// The count of our next withdrawal on this session.
+    next_withdrawal: u64,
 }
 
 impl<R: Runtime> Session<R> {
@@ -198,6 +225,9 @@ impl<R: Runtime> Session<R> {
             events: VecDeque::new(),
             traffic: Traffic::default(),
             lengths: Vec::new(),
+            handoffs: Vec::new(),
+            established: None,
+            next_withdrawal: 0,
             config,
         };
         session.greet();
@@ -329,10 +359,58 @@ impl<R: Runtime> Session<R> {
         }
     }
 
+    /// Gives something of this session's peer's to a third party, whose key in its
+    /// session with us is `receiver_key`. The caller deposits the gift under the same
+    /// id. `None` unless the session is live.
+    #[must_use]
+    pub fn give(&self, receiver_key: PublicKey, gift: GiftId) -> Option<Signed<HandoffGive>> {
+        let peer = self.established.as_ref().filter(|_| self.is_live())?;
+        let give = HandoffGive {
+            receiver_key,
+            exporter: peer.location.clone(),
+            session: peer.session_id,
+            gifter_side: self.config.key.public().id(),
+            gift,
+        };
+        Some(Signed::new(give, &self.config.key))
+    }
+
+    /// Asks this session's peer for a gift. `key` is ours in the session with the
+    /// gifter. `None` unless the session is live.
+    #[must_use]
+    pub fn withdraw(
+        &mut self,
+        give: Signed<HandoffGive>,
+        key: &SessionKey,
+    ) -> Option<Signed<HandoffReceive>> {
+        let peer = self.established.as_ref().filter(|_| matches!(self.state, State::Live))?;
+        let receive = HandoffReceive {
+            session: peer.session_id,
+            receiver_side: self.config.key.public().id(),
+            count: self.next_withdrawal,
+            give,
+        };
+        self.next_withdrawal += 1;
+        Some(Signed::new(receive, key))
+    }
+
+    /// Our key pair in this session.
+    #[must_use]
+    pub fn key(&self) -> Arc<SessionKey> {
+        Arc::clone(&self.config.key)
+    }
+
     /// Whether calls may be made.
     #[must_use]
     pub const fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
+    }
+
+    /// Whether nothing is under way: no reference, question or answer in any table,
+    /// and nothing to be sent.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.outbox.is_empty() && self.tables.counts() == TableCounts::default()
     }
 
     /// Whether the session is over.

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use syrup::Token;
 
-use super::{Event, Part, Question, Recipient, Session, State};
+use super::{BootstrapCall, Event, Part, Question, Session, State};
 use crate::dialect::Heard;
 use crate::error::{PeerViolation, SessionEnd};
+use crate::handoff::{Envelope, GiftId};
 use crate::passable::Passable;
 use crate::position::{AnswerPos, ExportPos};
 use crate::runtime::Runtime;
@@ -102,24 +103,86 @@ impl<R: Runtime> Session<R> {
     ) -> Result<(), Fatal> {
         let to = self.target(input)?;
         input.expect("a list of arguments", |token| matches!(token, Token::ListStart))?;
-        let args = Incoming { tables: &mut self.tables, runtime }.list(input)?;
+        if matches!(to, Target::Bootstrap) {
+            let call = self.bootstrap_call(runtime, input)?;
+            let question = if answerable { self.question(runtime, input)? } else { None };
+            self.accept_handoffs();
+            self.events.push_back(Event::Bootstrap { call, question });
+            return Ok(());
+        }
+        let args = self.incoming(runtime).list(input)?;
         let question = if answerable { self.question(runtime, input)? } else { None };
+        self.accept_handoffs();
         match to {
-            Target::Bootstrap => {
-                let to = Recipient::Bootstrap;
-                self.events.push_back(Event::Deliver { to, args, question });
-            }
-            Target::Reference(reference) => {
-                let to = Recipient::Reference(reference);
+            Target::Reference(to) => {
                 self.events.push_back(Event::Deliver { to, args, question });
             }
             Target::Resolver(pos) => {
                 self.settled(pos, args)?;
-                self.acknowledge(question);
+                self.events.extend(question.map(Event::Acknowledge));
             }
-            Target::Idle => self.acknowledge(question),
+            Target::Idle | Target::Bootstrap => {
+                self.drop_values(args);
+                self.events.extend(question.map(Event::Acknowledge));
+            }
         }
         Ok(())
+    }
+
+    fn incoming<'s>(&'s mut self, runtime: &'s mut R) -> Incoming<'s, R> {
+        Incoming { tables: &mut self.tables, runtime, handoffs: &mut self.handoffs }
+    }
+
+    /// Announces the gifts in a message, before the message.
+    fn accept_handoffs(&mut self) {
+        for (give, resolver) in self.handoffs.drain(..) {
+            self.events.push_back(Event::Handoff { give: Box::new(give), resolver });
+        }
+    }
+
+    /// The arguments of a call of the bootstrap object, up to the list's end.
+    fn bootstrap_call(
+        &mut self,
+        runtime: &mut R,
+        input: &mut Reader<'_>,
+    ) -> Result<BootstrapCall<R>, Fatal> {
+        let call = match input.peek_symbol().unwrap_or_default() {
+            "fetch" => {
+                input.token()?;
+                let offset = input.offset();
+                match input.token()? {
+                    Token::Bytes(swiss) => BootstrapCall::Fetch(input.share(swiss)),
+                    Token::String(swiss) => {
+                        BootstrapCall::Fetch(Bytes::copy_from_slice(swiss.as_bytes()))
+                    }
+                    _ => return Err(WireError::unexpected(offset, "a swiss number").into()),
+                }
+            }
+            "deposit-gift" => {
+                input.token()?;
+                let gift = GiftId::decode(input)?;
+                let offset = input.offset();
+                match self.incoming(runtime).value(input)? {
+                    Passable::Ref(reference) => BootstrapCall::DepositGift(gift, reference),
+                    _ => return Err(WireError::unexpected(offset, "a reference").into()),
+                }
+            }
+            "withdraw-gift" => {
+                input.token()?;
+                let offset = input.offset();
+                let unexpected = WireError::unexpected(offset, "a signed handoff-receive");
+                if input.record("a sig-envelope")? != "desc:sig-envelope" {
+                    return Err(unexpected.into());
+                }
+                match Envelope::decode(input)? {
+                    Envelope::Receive(receive) => BootstrapCall::WithdrawGift(Box::new(receive)),
+                    Envelope::Give(_) => return Err(unexpected.into()),
+                }
+            }
+            _ => return Ok(BootstrapCall::Unknown(self.incoming(runtime).list(input)?)),
+        };
+        input.expect("no more arguments", |token| matches!(token, Token::ListEnd))?;
+        Ok(call)
     }
 
     /// The last two fields of `op:deliver`.
@@ -140,8 +203,7 @@ impl<R: Runtime> Session<R> {
                 let Token::Symbol(label) = input.token()? else {
                     return Err(expected.into());
                 };
-                let mut incoming = Incoming { tables: &mut self.tables, runtime };
-                Some(incoming.descriptor(label, input)?.ok_or(expected)?)
+                Some(self.incoming(runtime).descriptor(label, input)?.ok_or(expected)?)
             }
             _ => return Err(WireError::unexpected(offset, "a resolver or false").into()),
         };
@@ -209,11 +271,6 @@ impl<R: Runtime> Session<R> {
         Ok(())
     }
 
-    /// Answers a question that was put to a resolver.
-    fn acknowledge(&mut self, question: Option<Question<R>>) {
-        self.events.extend(question.map(Event::Acknowledge));
-    }
-
     /// Unused arguments may hold references, which the runtime drops, not we.
     fn drop_values(&mut self, args: Vec<Passable<R::Ref>>) {
         if args.iter().any(|value| !value.is_plain_atom()) {
@@ -225,7 +282,8 @@ impl<R: Runtime> Session<R> {
         let to = self.promise_target(input)?;
         let offset = input.offset();
         let label = input.record("a listener")?;
-        let listener = Incoming { tables: &mut self.tables, runtime }
+        let listener = self
+            .incoming(runtime)
             .descriptor(label, input)?
             .ok_or(WireError::unexpected(offset, "a listener"))?;
         self.events.push_back(Event::Listen { to, listener });

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::BytesMut;
 use captp::locator::PeerLocator;
 use captp::{
-    AnswerPos, Event, Identity, ImportPos, Passable, Recipient, RemotePos, Runtime, Session,
+    AnswerPos, BootstrapCall, Event, Identity, ImportPos, Passable, RemotePos, Runtime, Session,
     SessionConfig, SessionEnd, SessionKey, Unsent,
 };
 
@@ -157,10 +157,10 @@ impl Side {
         &mut self,
     ) -> (Option<Ref>, Vec<Value>, Option<captp::Question<TestRuntime>>) {
         match self.next() {
-            Event::Deliver { to: Recipient::Bootstrap, args, question } => (None, args, question),
-            Event::Deliver { to: Recipient::Reference(to), args, question } => {
-                (Some(to), args, question)
+            Event::Bootstrap { call: BootstrapCall::Unknown(args), question } => {
+                (None, args, question)
             }
+            Event::Deliver { to, args, question } => (Some(to), args, question),
             other => panic!("expected a message, got {}", name(&other)),
         }
     }
@@ -189,6 +189,8 @@ pub(crate) fn name(event: &Event<TestRuntime>) -> &'static str {
     match event {
         Event::Started(_) => "Started",
         Event::Deliver { .. } => "Deliver",
+        Event::Bootstrap { .. } => "Bootstrap",
+        Event::Handoff { .. } => "Handoff",
         Event::Listen { .. } => "Listen",
         Event::Extract { .. } => "Extract",
         Event::Settled { .. } => "Settled",
@@ -245,7 +247,7 @@ impl Pair {
     /// `a` asks `b` for its object, as by fetch, and `b` answers with it.
     pub(crate) fn introduce(&mut self) -> (Ref, Ref) {
         let ours = self.b.runtime.local(false);
-        let args = [Value::symbol("fetch")];
+        let args = [Value::symbol("anything")];
         let asked = self.a.deliver(BOOTSTRAP, &args, Some(Resolver(0))).unwrap().unwrap();
         self.pump();
         let (_, _, question) = self.b.message();

@@ -83,3 +83,14 @@ pub(crate) async fn until(node: &Node, condition: impl Fn(ocapn::TableCounts) ->
     let waited = tokio::time::timeout(std::time::Duration::from_secs(10), settled).await;
     assert!(waited.is_ok(), "{:?}", node.sessions());
 }
+
+/// Waits until a node has so many sessions.
+pub(crate) async fn until_sessions(node: &Node, count: usize) {
+    let settled = async {
+        while node.sessions().len() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(10), settled).await;
+    assert!(waited.is_ok(), "{:?}", node.sessions());
+}
