@@ -15,8 +15,8 @@ pub struct Dialect {
     pub(crate) gc: Gc,
     /// Whether `op:listen` has its third field.
     pub(crate) listen_wants_partial: bool,
-    /// Whether anything heard from the peer may still change this.
-    pub(crate) settled: bool,
+    /// Whether what is heard from the peer changes this.
+    pub(crate) learns: bool,
 }
 
 /// How a message that wants no answer is written.
@@ -45,10 +45,17 @@ pub(crate) enum Gc {
 /// Something the peer said that tells dialects apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// `op:deliver-only`, `op:gc-export` or `op:gc-answer`.
-    SuiteFebruary,
-    /// A false resolver, `op:gc-exports` or `op:gc-answers`.
-    One,
+    /// `op:deliver-only`.
+    DeliverOnly,
+    /// `op:deliver` with a false resolver.
+    NoResolver,
+    /// `op:gc-export` or `op:gc-answer`.
+    SingularGc,
+    /// `op:gc-exports` or `op:gc-answers`.
+    PluralGc,
+    /// An export of the peer's at position 0 that is not its bootstrap object: the
+    /// conformance suite counts its exports from there, and nobody else does.
+    ExportAtZero,
 }
 
 impl Dialect {
@@ -57,7 +64,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Plural,
         listen_wants_partial: true,
-        settled: true,
+        learns: false,
     };
 
     /// The conformance suite of February 2026 (6c146dc).
@@ -65,34 +72,51 @@ impl Dialect {
         fire_and_forget: FireAndForget::DeliverOnly,
         gc: Gc::Singular,
         listen_wants_partial: true,
-        settled: true,
+        learns: false,
     };
 
-    /// The conformance suite once `op:deliver-only` is folded into `op:deliver`
-    /// (5bfcde9). It can't be told from [`Dialect::ONE`] by what it says, but knows
-    /// only the singular GC labels: for listeners that expect it.
+    /// The suite with `op:deliver-only` folded into `op:deliver` (5bfcde9), whose GC
+    /// operations still have February's labels.
     pub const SUITE_FOLDED: Self = Self {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Singular,
         listen_wants_partial: true,
-        settled: true,
+        learns: false,
     };
 
-    /// What all of the above accept; gives way to the first or the second when the peer is heard.
+    /// What all accept; gives way to what the peer is heard to speak.
     pub const UNHEARD: Self = Self {
         fire_and_forget: FireAndForget::IdleResolver,
         gc: Gc::Held,
         listen_wants_partial: true,
-        settled: false,
+        learns: true,
     };
 
     /// Learns from what the peer said.
+    #[inline]
     pub(crate) fn hear(&mut self, heard: Heard) {
-        if !self.settled {
-            *self = match heard {
-                Heard::SuiteFebruary => Self::SUITE_FEBRUARY,
-                Heard::One => Self::ONE,
-            };
+        if self.learns {
+            self.learn(heard);
+        }
+    }
+
+    fn learn(&mut self, heard: Heard) {
+        match heard {
+            Heard::DeliverOnly => {
+                self.fire_and_forget = FireAndForget::DeliverOnly;
+                self.gc = Gc::Singular;
+            }
+            Heard::NoResolver => {
+                self.fire_and_forget = FireAndForget::NoResolver;
+                if self.gc == Gc::Held {
+                    self.gc = Gc::Plural;
+                }
+            }
+            Heard::SingularGc | Heard::ExportAtZero => self.gc = Gc::Singular,
+            Heard::PluralGc => {
+                self.fire_and_forget = FireAndForget::NoResolver;
+                self.gc = Gc::Plural;
+            }
         }
     }
 }

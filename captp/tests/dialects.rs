@@ -37,18 +37,39 @@ fn a_peer_that_has_not_been_heard_gets_what_all_accept() {
 
 #[test]
 fn a_february_peer_gets_its_own_forms() {
-    for heard in [
-        "<15'op:deliver-only<11'desc:export0+>[]>",
-        "<12'op:gc-export[0+][1+]>",
-        "<12'op:gc-answer[]>",
-    ] {
+    let mut pair = unheard();
+    pair.a.receive(b"<15'op:deliver-only<11'desc:export0+>[]>");
+    pair.a.events.clear();
+    let (message, release) = habits(&mut pair);
+    assert_eq!(message, "<15'op:deliver-only<11'desc:export0+>[]>");
+    assert_eq!(release, "<12'op:gc-export[9+8+][1+1+]>");
+}
+
+#[test]
+fn a_peer_is_told_of_releases_as_it_tells_of_them() {
+    for heard in ["<12'op:gc-export[][]>", "<12'op:gc-answer[]>"] {
         let mut pair = unheard();
         pair.a.receive(heard.as_bytes());
-        pair.a.events.clear();
-        let (message, release) = habits(&mut pair);
-        assert_eq!(message, "<15'op:deliver-only<11'desc:export0+>[]>", "after {heard}");
-        assert_eq!(release, "<12'op:gc-export[9+8+][1+1+]>");
+        let (_, release) = habits(&mut pair);
+        assert_eq!(release, "<12'op:gc-export[9+8+][1+1+]>", "after {heard}");
     }
+}
+
+/// The suite whose `op:deliver` takes a false resolver, but whose GC operations have
+/// the old labels, gives itself away by what it exports first.
+#[test]
+fn a_peer_that_exports_at_zero_is_the_suite() {
+    let mut pair = unheard();
+    pair.a.receive(
+        b"<10'op:deliver<11'desc:export0+>[]f<18'desc:import-object0+>>\
+          <10'op:deliver<11'desc:export0+>[]ff>",
+    );
+    let kept = pair.a.message();
+    pair.a.events.clear();
+    let (message, release) = habits(&mut pair);
+    assert_eq!(message, "<10'op:deliver<11'desc:export0+>[]ff>");
+    assert_eq!(release, "<12'op:gc-export[9+8+][1+1+]>");
+    drop(kept);
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub enum EnlivenError {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// The peer does not know the object, or says it does not.
-    #[error("no such object: {0}")]
+    #[error("the peer refuses: {0}")]
     NoSuchObject(String),
     /// The session ended before the peer answered.
     #[error("session ended: {0}")]
@@ -259,7 +259,7 @@ impl Node {
     pub async fn resolve(&self, sturdyref: &Sturdyref) -> Result<Ref, EnlivenError> {
         if self.shared.is_us(&sturdyref.peer) {
             let found = self.shared.registry.lookup(sturdyref.swiss.as_bytes());
-            return found.ok_or_else(|| EnlivenError::NoSuchObject("of our own".to_owned()));
+            return found.ok_or_else(|| EnlivenError::NoSuchObject(bootstrap::NO_SUCH_OBJECT.to_owned()));
         }
         let link = self.shared.session(&sturdyref.peer).await?;
         match link.bootstrap().send(fetch(sturdyref)).await {
@@ -293,16 +293,16 @@ impl Node {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
         let links = self.shared.links();
-        let info = |link: Arc<Link>| {
-            let peer = link.peer()?;
-            Some(SessionInfo {
-                peer: peer.location.clone(),
-                verified: peer.verified,
-                traffic: link.traffic(),
-                tables: link.table_counts(),
-            })
-        };
-        links.into_iter().filter_map(info).collect()
+        links.iter().filter_map(|link| describe(link)).collect()
+    }
+
+    /// The session that a remote reference lives on, and so the peer that answers for
+    /// it. `None` if the reference is not remote or its session has ended.
+    #[must_use]
+    pub fn session_of(&self, reference: &Ref) -> Option<SessionInfo> {
+        let (key, _) = glue::remote(reference)?;
+        let link = self.shared.link(key).filter(|link| !link.is_ended())?;
+        describe(&link)
     }
 
     /// Ends every session, telling each peer, and stops listening. Waits until what
@@ -328,4 +328,14 @@ pub enum MintError {
 fn fetch(sturdyref: &Sturdyref) -> Vec<Passable<Ref>> {
     let swiss = bytes::Bytes::copy_from_slice(sturdyref.swiss.as_bytes());
     vec![Passable::symbol("fetch"), Passable::Bytes(swiss)]
+}
+
+fn describe(link: &Link) -> Option<SessionInfo> {
+    let peer = link.peer()?;
+    Some(SessionInfo {
+        peer: peer.location.clone(),
+        verified: peer.verified,
+        traffic: link.traffic(),
+        tables: link.table_counts(),
+    })
 }

@@ -1,5 +1,7 @@
 //! Reading Syrup, in one pass and without copying.
 
+use std::cmp::Ordering;
+
 use num_bigint::{BigInt, Sign};
 use smallvec::SmallVec;
 
@@ -60,6 +62,9 @@ impl BigDigits<'_> {
     }
 }
 
+/// So many decimal digits always fit 64 bits.
+const SAFE_DIGITS: usize = 19;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     List,
@@ -73,17 +78,30 @@ struct Frame<'a> {
     kind: Kind,
     /// In a dictionary: the next value belongs to a key.
     after_key: bool,
-    /// Where the value being read began, if it is a container.
+    /// A key or member came before one that sorts after it.
+    unsorted: bool,
+    /// Where the container begins.
     start: usize,
-    /// The last key or member, encoded; strict mode wants them to increase.
+    /// The last key or member, encoded. In a record: anything, once it has a label.
     last: Option<&'a [u8]>,
+    /// Where this container's keys begin in [`Decoder::keys`].
+    keys: usize,
+    /// How many keys an unsorted container may have before they are next compared.
+    compare_at: usize,
 }
 
 /// Reads tokens off a slice.
 ///
 /// Containers are checked to be closed by their own kind, dictionaries to have a
-/// value for every key and records to have a label. An end of the input within a
-/// value is [`DecodeErrorKind::Incomplete`].
+/// value for every key and no key twice, sets to have no member twice, and records
+/// to have a label. An end of the input within a value is
+/// [`DecodeErrorKind::Incomplete`].
+///
+/// Keys are the same when their encodings are. In a tolerant decoder `1+` and `01+`
+/// are two keys, therefore; [`Value`](crate::Value) compares what they mean.
+///
+/// Nothing is allocated for the values themselves. The keys of open dictionaries are
+/// remembered by their places, 16 bytes each, when they may come in any order.
 ///
 /// ```
 /// use syrup::{Decoder, Token};
@@ -99,10 +117,14 @@ struct Frame<'a> {
 pub struct Decoder<'a> {
     input: &'a [u8],
     position: usize,
-    /// The innermost container is a dictionary or set, or a record without a label
-    /// yet: what completes in it is looked at.
+    /// Where the value being read at the outermost level may end at the latest.
+    bound: usize,
+    /// What completes next is looked at: there is no container around it, or the
+    /// innermost is a dictionary or set, or a record without a label yet.
     watching: bool,
     stack: SmallVec<[Frame<'a>; 6]>,
+    /// Tolerant mode: the places of the keys of all open dictionaries and sets.
+    keys: Vec<(usize, usize)>,
     options: Options,
 }
 
@@ -116,8 +138,15 @@ impl<'a> Decoder<'a> {
     /// Reads with the options given.
     #[must_use]
     pub fn with_options(input: &'a [u8], options: &Options) -> Self {
-        let stack = SmallVec::new();
-        Self { input, position: 0, watching: false, stack, options: *options }
+        Self {
+            input,
+            position: 0,
+            bound: options.limits.size,
+            watching: true,
+            stack: SmallVec::new(),
+            keys: Vec::new(),
+            options: *options,
+        }
     }
 
     /// How many bytes have been read.
@@ -127,6 +156,20 @@ impl<'a> Decoder<'a> {
         self.position
     }
 
+    /// What has not been read yet.
+    #[inline]
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.input.get(self.position..).unwrap_or_default()
+    }
+
+    /// How many containers are open.
+    #[inline]
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.stack.len()
+    }
+
     /// Checks that nothing follows what has been read.
     ///
     /// # Errors
@@ -134,7 +177,7 @@ impl<'a> Decoder<'a> {
     /// If something does, or a container is still open.
     pub fn end(&self) -> Result<(), DecodeError> {
         if !self.stack.is_empty() {
-            return Err(self.error(DecodeErrorKind::Incomplete));
+            return Err(self.incomplete());
         }
         if self.position < self.input.len() {
             return Err(self.error(DecodeErrorKind::TrailingBytes));
@@ -171,7 +214,7 @@ impl<'a> Decoder<'a> {
     pub fn token(&mut self) -> Result<Token<'a>, DecodeError> {
         let start = self.position;
         let Some(&byte) = self.input.get(start) else {
-            return Err(self.error(DecodeErrorKind::Incomplete));
+            return Err(self.incomplete());
         };
         let token = match byte {
             b'0'..=b'9' => self.number_or_literal()?,
@@ -201,11 +244,16 @@ impl<'a> Decoder<'a> {
         DecodeError::new(self.position, kind)
     }
 
+    /// The input ended within a value; the offset is where.
+    fn incomplete(&self) -> DecodeError {
+        DecodeError::new(self.input.len(), DecodeErrorKind::Incomplete)
+    }
+
     /// The bytes after a one-byte mark.
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let bytes = self.input.get(self.position + 1..self.position + 1 + N);
         let array = bytes.and_then(|bytes| bytes.try_into().ok());
-        let array = array.ok_or_else(|| self.error(DecodeErrorKind::Incomplete))?;
+        let array = array.ok_or_else(|| self.incomplete())?;
         self.position += 1 + N;
         Ok(array)
     }
@@ -213,28 +261,32 @@ impl<'a> Decoder<'a> {
     /// An integer, or the length of a literal and the literal.
     #[inline]
     fn number_or_literal(&mut self) -> Result<Token<'a>, DecodeError> {
-        let rest = self.input.get(self.position..).unwrap_or_default();
+        let rest = self.rest();
         let mut value = 0u64;
         let mut fits = true;
         let mut digits = 0;
         let mark = loop {
-            match rest.get(digits) {
-                Some(byte @ b'0'..=b'9') => {
-                    let digit = u64::from(byte - b'0');
-                    match value.checked_mul(10).and_then(|value| value.checked_add(digit)) {
-                        Some(more) => value = more,
-                        None => fits = false,
-                    }
-                    digits += 1;
-                    if digits > self.options.limits.int_digits {
-                        let limit = self.options.limits.int_digits;
-                        return Err(self.error(DecodeErrorKind::IntDigitsLimit(limit)));
-                    }
-                }
-                Some(mark) => break *mark,
-                None => return Err(self.error(DecodeErrorKind::Incomplete)),
+            let Some(&byte) = rest.get(digits) else {
+                self.check_digits(digits)?;
+                return Err(self.incomplete());
+            };
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break byte;
             }
+            if digits < SAFE_DIGITS {
+                value = value * 10 + u64::from(digit);
+            } else {
+                self.check_digits(digits + 1)?;
+                let more = value.checked_mul(10);
+                match more.and_then(|value| value.checked_add(u64::from(digit))) {
+                    Some(more) => value = more,
+                    None => fits = false,
+                }
+            }
+            digits += 1;
         };
+        self.check_digits(digits)?;
         if self.options.mode == Mode::Strict {
             self.check_canonical(rest, digits, mark)?;
         }
@@ -253,6 +305,15 @@ impl<'a> Decoder<'a> {
             Some(integer) => Token::Int(integer),
             None => Token::BigInt(BigDigits { digits: digit_bytes, negative: mark == b'-' }),
         })
+    }
+
+    #[inline]
+    fn check_digits(&self, digits: usize) -> Result<(), DecodeError> {
+        let limit = self.options.limits.int_digits;
+        if digits > limit {
+            return Err(self.error(DecodeErrorKind::IntDigitsLimit(limit)));
+        }
+        Ok(())
     }
 
     fn check_canonical(&self, rest: &[u8], digits: usize, mark: u8) -> Result<(), DecodeError> {
@@ -274,24 +335,30 @@ impl<'a> Decoder<'a> {
         length: u64,
         fits: bool,
     ) -> Result<Token<'a>, DecodeError> {
-        let limit = self.options.limits.size;
-        let length = usize::try_from(length).ok().filter(|length| fits && *length <= limit);
-        let Some(length) = length else {
+        let begin = self.position + digits + 1;
+        let end = usize::try_from(length)
+            .ok()
+            .and_then(|length| begin.checked_add(length))
+            .filter(|end| fits && *end <= self.bound);
+        let Some(end) = end else {
+            let limit = self.options.limits.size;
             return Err(self.error(DecodeErrorKind::SizeLimit(limit)));
         };
-        let begin = self.position + digits + 1;
-        // A length within the limit can't overflow what an address can.
-        let Some(bytes) = self.input.get(begin..begin + length) else {
-            return Err(self.error(DecodeErrorKind::Incomplete));
+        let Some(bytes) = self.input.get(begin..end) else {
+            return Err(self.incomplete());
         };
         if mark == b':' {
-            self.position = begin + length;
+            self.position = end;
             return Ok(Token::Bytes(bytes));
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => {
-                self.position = begin + length;
-                Ok(if mark == b'"' { Token::String(text) } else { Token::Symbol(text) })
+                self.position = end;
+                Ok(if mark == b'"' {
+                    Token::String(text)
+                } else {
+                    Token::Symbol(text)
+                })
             }
             Err(error) => {
                 let offset = begin + error.valid_up_to();
@@ -306,7 +373,19 @@ impl<'a> Decoder<'a> {
         if self.stack.len() >= limit {
             return Err(self.error(DecodeErrorKind::DepthLimit(limit)));
         }
-        self.stack.push(Frame { kind, after_key: false, start: self.position, last: None });
+        if self.position >= self.bound {
+            let limit = self.options.limits.size;
+            return Err(self.error(DecodeErrorKind::SizeLimit(limit)));
+        }
+        self.stack.push(Frame {
+            kind,
+            after_key: false,
+            unsorted: false,
+            start: self.position,
+            last: None,
+            keys: self.keys.len(),
+            compare_at: 32,
+        });
         self.watching = !matches!(kind, Kind::List);
         self.position += 1;
         Ok(token)
@@ -325,10 +404,17 @@ impl<'a> Decoder<'a> {
             }
             _ => return Err(self.error(DecodeErrorKind::UnexpectedEnd)),
         }
-        let start = self.stack.pop().map_or(0, |frame| frame.start);
+        let mut start = self.position;
+        if let Some(frame) = self.stack.pop() {
+            start = frame.start;
+            if frame.unsorted {
+                self.find_duplicate(frame.keys)?;
+            }
+            self.keys.truncate(frame.keys);
+        }
         self.position += 1;
         self.watching = match self.stack.last() {
-            None => false,
+            None => true,
             Some(frame) => match frame.kind {
                 Kind::List => false,
                 Kind::Dict | Kind::Set => true,
@@ -341,37 +427,71 @@ impl<'a> Decoder<'a> {
         Ok(token)
     }
 
-    /// A value that began at `start` has been read within a container that is
-    /// watched.
+    /// A value that began at `start` has been read where it is watched.
     fn completed(&mut self, start: usize) -> Result<(), DecodeError> {
-        let strict = self.options.mode == Mode::Strict;
-        let encoded = self.input.get(start..self.position).unwrap_or_default();
         let Some(frame) = self.stack.last_mut() else {
+            let limit = self.options.limits.size;
+            if self.position > self.bound {
+                return Err(DecodeError::new(start, DecodeErrorKind::SizeLimit(limit)));
+            }
+            self.bound = self.position.saturating_add(limit);
             return Ok(());
         };
+        let encoded = self.input.get(start..self.position).unwrap_or_default();
         match frame.kind {
             Kind::List => {}
             Kind::Record => {
-                frame.last = Some(&[]);
+                frame.last = Some(encoded);
                 self.watching = false;
             }
             Kind::Dict if frame.after_key => frame.after_key = false,
             Kind::Dict | Kind::Set => {
                 frame.after_key = frame.kind == Kind::Dict;
-                if strict && let Some(last) = frame.last {
-                    let kind = match last.cmp(encoded) {
-                        std::cmp::Ordering::Less => None,
-                        std::cmp::Ordering::Equal => Some(DecodeErrorKind::DuplicateKey),
-                        std::cmp::Ordering::Greater => Some(DecodeErrorKind::UnsortedKey),
-                    };
-                    if let Some(kind) = kind {
-                        return Err(DecodeError::new(start, kind));
+                let last = frame.last.replace(encoded);
+                let strict = self.options.mode == Mode::Strict;
+                match last.map(|last| last.cmp(encoded)) {
+                    None | Some(Ordering::Less) => {}
+                    Some(Ordering::Equal) => {
+                        return Err(DecodeError::new(start, DecodeErrorKind::DuplicateKey));
+                    }
+                    Some(Ordering::Greater) if strict => {
+                        return Err(DecodeError::new(start, DecodeErrorKind::UnsortedKey));
+                    }
+                    Some(Ordering::Greater) => frame.unsorted = true,
+                }
+                if !strict {
+                    self.keys.push((start, self.position));
+                    if frame.unsorted && self.keys.len() - frame.keys >= frame.compare_at {
+                        // Doubling keeps what is remembered proportional to the keys
+                        // that differ, and the comparisons to n log n.
+                        frame.compare_at *= 2;
+                        let keys = frame.keys;
+                        self.find_duplicate(keys)?;
                     }
                 }
-                frame.last = Some(encoded);
             }
         }
         Ok(())
+    }
+
+    /// Looks for equal keys among those from `from` on, which it sorts.
+    #[cold]
+    fn find_duplicate(&mut self, from: usize) -> Result<(), DecodeError> {
+        let input = self.input;
+        let encoded = |place: &(usize, usize)| input.get(place.0..place.1);
+        let keys = self.keys.get_mut(from..).unwrap_or_default();
+        keys.sort_unstable_by(|one, two| encoded(one).cmp(&encoded(two)).then(one.cmp(two)));
+        let repeated = keys
+            .windows(2)
+            .filter_map(|pair| match pair {
+                [one, two] if encoded(one) == encoded(two) => Some(two.0),
+                _ => None,
+            })
+            .min();
+        match repeated {
+            Some(offset) => Err(DecodeError::new(offset, DecodeErrorKind::DuplicateKey)),
+            None => Ok(()),
+        }
     }
 }
 

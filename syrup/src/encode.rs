@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use num_bigint::{BigInt, Sign};
+use smallvec::SmallVec;
 
 /// Writes Syrup to the end of a buffer, a token at a time.
 ///
@@ -24,6 +25,35 @@ use num_bigint::{BigInt, Sign};
 #[derive(Debug)]
 pub struct Encoder<'o> {
     out: &'o mut Vec<u8>,
+}
+
+/// Where an entry of a dictionary or set has been written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) begin: usize,
+    pub(crate) key_end: usize,
+    pub(crate) end: usize,
+}
+
+pub(crate) type Places = SmallVec<[Place; 8]>;
+
+/// Brings the entries at the end of `out` into canonical order.
+pub(crate) fn sort_entries(out: &mut Vec<u8>, places: &mut Places) -> Result<(), DuplicateKey> {
+    let key = |place: &Place| out.get(place.begin..place.key_end);
+    if places.is_sorted_by(|one, two| key(one) < key(two)) {
+        return Ok(());
+    }
+    let start = places.first().map_or(out.len(), |place| place.begin);
+    places.sort_by(|one, two| key(one).cmp(&key(two)));
+    if !places.is_sorted_by(|one, two| key(one) < key(two)) {
+        return Err(DuplicateKey);
+    }
+    let unordered = out.split_off(start);
+    for place in &*places {
+        let entry = unordered.get(place.begin - start..place.end - start);
+        out.extend_from_slice(entry.unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// Two entries of a dictionary or set have the same key.
@@ -216,30 +246,19 @@ impl<'o> Encoder<'o> {
     ) -> Result<(), DuplicateKey> {
         let before = self.out.len();
         self.out.push(open);
-        let start = self.out.len();
-        // Where each entry begins and where its key ends.
-        let mut places = Vec::new();
+        let mut places = Places::new();
         for entry in entries {
             let begin = self.out.len();
             let key_end = write(self, entry);
-            places.push((begin, key_end, self.out.len()));
+            places.push(Place {
+                begin,
+                key_end,
+                end: self.out.len(),
+            });
         }
-        let key = |out: &[u8], place: &(usize, usize, usize)| out[place.0..place.1].to_vec();
-        let out: &[u8] = self.out;
-        let increases =
-            places.windows(2).all(|pair| out[pair[0].0..pair[0].1] < out[pair[1].0..pair[1].1]);
-        if !increases {
-            places.sort_by(|one, two| out[one.0..one.1].cmp(&out[two.0..two.1]));
-            if places.windows(2).any(|pair| key(out, &pair[0]) == key(out, &pair[1])) {
-                self.out.truncate(before);
-                return Err(DuplicateKey);
-            }
-            let mut ordered = Vec::with_capacity(out.len() - start);
-            for (begin, _, end) in &places {
-                ordered.extend_from_slice(&out[*begin..*end]);
-            }
-            self.out.truncate(start);
-            self.out.extend_from_slice(&ordered);
+        if let Err(duplicate) = sort_entries(self.out, &mut places) {
+            self.out.truncate(before);
+            return Err(duplicate);
         }
         self.out.push(close);
         Ok(())

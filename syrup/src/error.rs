@@ -50,7 +50,7 @@ pub enum DecodeErrorKind {
     /// A key or member that belongs before the last one (strict).
     #[error("key out of order")]
     UnsortedKey,
-    /// A key or member that was there before (strict).
+    /// A key or member that was there before.
     #[error("key repeated")]
     DuplicateKey,
     /// More containers inside each other than [`Limits::depth`](crate::Limits::depth).

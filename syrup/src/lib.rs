@@ -14,9 +14,16 @@ mod encode;
 mod error;
 mod options;
 mod scan;
+#[cfg(feature = "serde")]
+pub mod serde;
+pub mod text;
+mod value;
 
 pub use decode::{BigDigits, Decoder, Token};
 pub use encode::{DuplicateKey, Encoder};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use options::{Limits, Mode, Options};
 pub use scan::Scanner;
+#[cfg(feature = "serde")]
+pub use serde::{from_slice, to_vec};
+pub use value::{Dict, MAX_TREE_DEPTH, Record, Set, Value, ValueRef};

@@ -12,7 +12,9 @@ pub struct Options {
 /// What to accept beyond canonical Syrup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Leading zeros, a negative zero, and dictionaries and sets in any order.
+    /// Leading zeros, a negative zero, and dictionaries and sets in any order. A key
+    /// or member that occurs twice is refused all the same: implementations disagree
+    /// on which of the two counts, and that is a way to smuggle.
     #[default]
     Tolerant,
     /// Nothing: whatever is accepted is what an encoder would write.
@@ -30,8 +32,17 @@ pub struct Limits {
     pub int_digits: usize,
 }
 
+impl Limits {
+    /// The limits that hold unless others are set.
+    pub const DEFAULT: Self = Self {
+        depth: 128,
+        size: 64 << 20,
+        int_digits: 4096,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 128, size: 64 << 20, int_digits: 4096 }
+        Self::DEFAULT
     }
 }

@@ -42,7 +42,7 @@ impl<R: Runtime> Session<R> {
         match op {
             "op:deliver" => self.delivered(runtime, input, true)?,
             "op:deliver-only" => {
-                self.dialect.hear(Heard::SuiteFebruary);
+                self.dialect.hear(Heard::DeliverOnly);
                 self.delivered(runtime, input, false)?;
             }
             "op:listen" => self.listened(runtime, input)?,
@@ -195,7 +195,7 @@ impl<R: Runtime> Session<R> {
         let offset = input.offset();
         let listener = match input.token()? {
             Token::Bool(false) => {
-                self.dialect.hear(Heard::One);
+                self.dialect.hear(Heard::NoResolver);
                 None
             }
             Token::RecordStart => {
@@ -209,6 +209,9 @@ impl<R: Runtime> Session<R> {
         };
         if answer.is_none() && listener.is_none() {
             return Ok(None);
+        }
+        if self.tables.imports_zero() {
+            self.dialect.hear(Heard::ExportAtZero);
         }
         Ok(Some(self.open_question(runtime, answer, listener)))
     }
@@ -357,6 +360,6 @@ impl<R: Runtime> Session<R> {
     }
 
     fn hear_gc(&mut self, plural: bool) {
-        self.dialect.hear(if plural { Heard::One } else { Heard::SuiteFebruary });
+        self.dialect.hear(if plural { Heard::PluralGc } else { Heard::SingularGc });
     }
 }

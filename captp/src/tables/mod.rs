@@ -277,6 +277,11 @@ impl<R: Runtime> Tables<R> {
         Ok(reference)
     }
 
+    /// Whether the peer has exported something at position 0.
+    pub(crate) fn imports_zero(&self) -> bool {
+        self.imports.get(0).is_some()
+    }
+
     /// Nobody here holds what stands at `pos` any more.
     pub(crate) fn release(&mut self, pos: RemotePos, generation: u32) {
         match pos {

@@ -1,0 +1,8 @@
+//! What each command does.
+
+pub(crate) mod boss;
+pub(crate) mod call;
+pub(crate) mod export;
+pub(crate) mod help;
+pub(crate) mod join;
+pub(crate) mod node;

@@ -1,0 +1,53 @@
+//! The hob-client presence: owns the bindings of the machine it lives on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ocapn::{Args, Behaviour, Fault, Reply, Turn, Value};
+
+use super::LOG;
+use crate::kinds::{Call, Name, unknown};
+
+const METHODS: &str = "register-binding name value, list-bindings, get-binding name";
+
+/// A machine's bindings: what its programs find under which names. A binding may be a
+/// promise, which stands for what it will come to.
+#[derive(Clone, Default)]
+pub(crate) struct HobClient(Arc<BTreeMap<String, Value>>);
+
+impl Behaviour for HobClient {
+    fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+        let (method, mut call) = Call::method("hob-client", args)?;
+        match method.as_str() {
+            "register-binding" => {
+                let Name(name) = call.required("name")?;
+                let value: Value = call.required("value")?;
+                call.end()?;
+                let what = match &value {
+                    Value::Ref(reference) if reference.is_promise() => "a promise",
+                    Value::Ref(reference) if reference.is_remote() => "an object elsewhere",
+                    Value::Ref(_) => "an object here",
+                    other => other.kind(),
+                };
+                tracing::info!(target: LOG, "bound {name} to {what}");
+                let mut next = self.clone();
+                Arc::make_mut(&mut next.0).insert(name, value);
+                Ok(Reply::becomes(next))
+            }
+            "list-bindings" => {
+                call.end()?;
+                let names = self.0.keys().map(|name| name.as_str().into());
+                Ok(Value::List(names.collect()).into())
+            }
+            "get-binding" => {
+                let Name(name) = call.required("name")?;
+                let value = self.0.get(&name).cloned();
+                let value = value
+                    .ok_or_else(|| call.fault(format_args!("nothing is bound as {name:?}")))?;
+                call.end()?;
+                Ok(value.into())
+            }
+            _ => Err(unknown("hob-client", &method, METHODS)),
+        }
+    }
+}

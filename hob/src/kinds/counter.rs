@@ -1,0 +1,28 @@
+//! `counter`: a number that goes up.
+
+use ocapn::{Args, Behaviour, Fault, Reply, Turn};
+
+use super::arguments::{Call, unknown};
+
+#[derive(Default)]
+pub(super) struct Counter(i64);
+
+impl Behaviour for Counter {
+    fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+        let (method, mut call) = Call::method("counter", args)?;
+        match method.as_str() {
+            "increment" => {
+                let by = call.optional("n")?.unwrap_or(1);
+                let sum = self.0.checked_add(by);
+                let sum = sum.ok_or_else(|| call.fault("the count would not fit 64 bits"))?;
+                call.end()?;
+                Ok(Reply::become_with(Self(sum), sum))
+            }
+            "value" => {
+                call.end()?;
+                Ok(self.0.into())
+            }
+            _ => Err(unknown("counter", &method, "increment [n], value")),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A node in the foreground: from the state directory to the last goodbye.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ocapn::netlayers::Identity;
+use ocapn::{Node, Ref, Vat};
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin::Admin;
+use crate::cli::ServeOptions;
+use crate::exit::BadUsage;
+use crate::state::{LockedState, StateDir};
+use crate::{capfile, listen, output};
+
+/// How long peers have to take note that the node ends.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// A node that runs in its state directory.
+pub(crate) struct Serving {
+    pub(crate) node: Node,
+    /// Where the node's own objects live.
+    pub(crate) vat: Vat,
+    state: LockedState,
+    caps: Vec<PathBuf>,
+}
+
+impl Serving {
+    /// Takes the state directory and listens everywhere, on the state directory's own
+    /// socket last.
+    pub(crate) async fn start(options: &ServeOptions) -> anyhow::Result<Self> {
+        let public = options.public_address.as_ref();
+        let tcp = options.listen.iter().filter(|address| address.is_tcp());
+        match (public, tcp.count()) {
+            (Some(_), 0) => {
+                let why = "--public-address means nothing without a TCP --listen";
+                return Err(BadUsage(why.to_owned()).into());
+            }
+            (Some(_), 2..) => {
+                let why = "--public-address can't stand for more than one TCP --listen";
+                return Err(BadUsage(why.to_owned()).into());
+            }
+            _ => {}
+        }
+        let state = StateDir::named(options.state.clone())?.lock()?;
+        let mut builder = Node::builder();
+        for address in &options.listen {
+            let identity = || Ok(Identity::load_or_create(state.path())?);
+            builder = listen::bind(builder, address, public, identity).await?;
+        }
+        let socket = listen::bind_unix(&state.path().join("sock")).await;
+        builder = builder.netlayer(socket.context("the state directory's own socket")?);
+        let node = builder.start();
+        let vat = node.vat("node");
+        Ok(Self { node, vat, state, caps: Vec::new() })
+    }
+
+    /// Writes a sturdyref for the object into the state directory, for the owner's use
+    /// over the directory's own socket.
+    pub(crate) fn publish(&mut self, object: &Ref, file: &str) -> anyhow::Result<()> {
+        let sturdyref = self.node.mint_for(object, "unix")?;
+        let path = self.state.path().join(file);
+        capfile::write(&path, &sturdyref)?;
+        self.caps.push(path);
+        Ok(())
+    }
+
+    /// Publishes the admin object, says where the node listens and that it is ready.
+    pub(crate) fn announce(&mut self, bindings: Option<Ref>) -> anyhow::Result<()> {
+        let admin = self.vat.spawn(Admin::new(self.node.clone(), bindings));
+        self.publish(&admin, "admin.cap")?;
+        for location in self.node.locations() {
+            output::line(&format!("listening {location}"))?;
+        }
+        output::line("ready")
+    }
+
+    /// Serves until a signal says to stop, and says goodbye. Meanwhile does what else is
+    /// to be done, which is called off when the node is to end.
+    pub(crate) async fn until_stopped(
+        self,
+        signals: &mut StopSignals,
+        meanwhile: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let meanwhile = async {
+            meanwhile.await;
+            std::future::pending::<()>().await;
+        };
+        let why = tokio::select! {
+            why = signals.wait() => why,
+            () = meanwhile => "nothing is left to be done",
+        };
+        tracing::info!("stopping: {why}");
+        self.end().await;
+        Ok(())
+    }
+
+    /// Ends the node in good order.
+    pub(crate) async fn end(self) {
+        for cap in &self.caps {
+            if let Err(error) = std::fs::remove_file(cap) {
+                tracing::warn!(%error, "can't remove {}", cap.display());
+            }
+        }
+        if tokio::time::timeout(GOODBYE, self.node.shutdown()).await.is_err() {
+            tracing::warn!("some peers took no note that this node ends");
+        }
+        self.vat.stop();
+    }
+}
+
+/// The signals that say to stop. They are heard from the moment this is made, so that
+/// one that comes while something is being set up is acted on afterwards.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    stdin: bool,
+}
+
+impl StopSignals {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            stdin: false,
+        })
+    }
+
+    /// Also takes the end of standard input as a signal.
+    pub(crate) fn or_stdin(mut self, stdin: bool) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Waits for a signal, and says which.
+    pub(crate) async fn wait(&mut self) -> &'static str {
+        let listens = self.stdin;
+        let stdin = async {
+            if !listens {
+                return std::future::pending().await;
+            }
+            let mut sink = [0; 256];
+            let mut stdin = tokio::io::stdin();
+            while !matches!(stdin.read(&mut sink).await, Ok(0) | Err(_)) {}
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "told to terminate",
+            _ = self.hangup.recv() => "the terminal is gone",
+            () = stdin => "standard input was closed",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A node's state directory: where it is, who may use it, what is in it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `identity.pem` | the key and certificate, 0600, made on first use |
+//! | `lock` | held by the node that runs here |
+//! | `sock` | the Unix socket on which the node listens for its own user |
+//! | `admin.cap` | the sturdyref of the node's admin object, 0600, while it runs |
+//! | `boss.cap`, `hob.cap` | likewise, of a boss and of a machine's hob |
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Why a state directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// No directory was named and the environment names none.
+    #[error("no state directory: neither --state, $XDG_STATE_HOME nor $HOME is set")]
+    NoDefault,
+    /// It can't be made, read or locked.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others may write to it.
+    #[error(
+        "{path} has mode {mode:04o}: others could replace the keys in it",
+        path = path.display()
+    )]
+    Mode {
+        /// Which directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A node runs here already.
+    #[error("a hob node{} runs in {path} already", holder(.process), path = path.display())]
+    Locked {
+        /// Which directory.
+        path: PathBuf,
+        /// What the holder wrote about itself: its process id.
+        process: String,
+    },
+}
+
+fn holder(process: &str) -> String {
+    if process.is_empty() { String::new() } else { format!(" (process {process})") }
+}
+
+/// Where a node's files are.
+#[derive(Clone, Debug)]
+pub(crate) struct StateDir(PathBuf);
+
+/// A state directory that this process runs a node in.
+pub(crate) struct LockedState {
+    dir: StateDir,
+    _lock: File,
+}
+
+impl StateDir {
+    /// The directory named, or the user's own: `$XDG_STATE_HOME/hob`, else
+    /// `~/.local/state/hob`.
+    pub(crate) fn named(path: Option<PathBuf>) -> Result<Self, StateError> {
+        // The XDG specification has relative paths ignored.
+        let absolute = |name| {
+            let value = std::env::var_os(name).map(PathBuf::from);
+            value.filter(|path| path.is_absolute())
+        };
+        let path = path
+            .or_else(|| Some(absolute("XDG_STATE_HOME")?.join("hob")))
+            .or_else(|| Some(absolute("HOME")?.join(".local/state/hob")));
+        path.map(Self).ok_or(StateError::NoDefault)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn admin_cap(&self) -> PathBuf {
+        self.0.join("admin.cap")
+    }
+
+    /// Makes the directory if need be, mode 0700, and takes it for this process.
+    pub(crate) fn lock(self) -> Result<LockedState, StateError> {
+        let failed = |path: &Path, source| StateError::Io { path: path.to_owned(), source };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(|source| failed(&self.0, source))?;
+        // Absolute, because peers dial the socket in it from elsewhere.
+        let path = self.0.canonicalize();
+        let path = path.map_err(|source| failed(&self.0, source))?;
+        let metadata = path.metadata().map_err(|source| failed(&path, source))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(StateError::Mode { path, mode });
+        }
+        let name = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&name)
+            .map_err(|source| failed(&name, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                // Only for the message: a number, or nothing if it can't be had.
+                let _unread = lock.take(20).read_to_string(&mut process);
+                process.retain(|c| c.is_ascii_digit());
+                return Err(StateError::Locked { path, process });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(&name, source)),
+        }
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(|source| failed(&name, source))?;
+        Ok(LockedState { dir: Self(path), _lock: lock })
+    }
+}
+
+impl std::ops::Deref for LockedState {
+    type Target = StateDir;
+
+    fn deref(&self) -> &StateDir {
+        &self.dir
+    }
+}

@@ -1,0 +1,263 @@
+//! Every limit, crossed by one; and every error, with where it is.
+
+use syrup::{
+    DecodeError, DecodeErrorKind as Kind, Decoder, Encoder, Limits, MAX_TREE_DEPTH, Mode, Options,
+    Scanner, Value,
+};
+
+fn limited(limit: impl FnOnce(&mut Limits)) -> Options {
+    let mut options = Options::default();
+    limit(&mut options.limits);
+    options
+}
+
+fn nested(depth: usize) -> Vec<u8> {
+    [vec![b'['; depth], vec![b']'; depth]].concat()
+}
+
+fn skip<'a>(bytes: &'a [u8], options: &Options) -> Result<&'a [u8], DecodeError> {
+    Decoder::with_options(bytes, options).skip()
+}
+
+fn error(offset: usize, kind: Kind) -> DecodeError {
+    // The fields are public, the constructor is not.
+    DecodeError { offset, kind }
+}
+
+#[test]
+fn errors_are_small() {
+    assert!(size_of::<DecodeError>() <= 24);
+}
+
+#[test]
+fn the_defaults_are_what_is_documented() {
+    let limits = Limits::default();
+    assert_eq!(
+        (limits.depth, limits.size, limits.int_digits),
+        (128, 64 << 20, 4096)
+    );
+    assert_eq!(Options::default().mode, Mode::Tolerant);
+}
+
+#[test]
+fn depth_is_limited() {
+    let options = limited(|limits| limits.depth = 3);
+    assert_eq!(skip(&nested(3), &options), Ok(nested(3).as_slice()));
+    assert_eq!(
+        skip(&nested(4), &options),
+        Err(error(3, Kind::DepthLimit(3)))
+    );
+    for open in [b"[[[{", b"[[[#", b"[[[<"] {
+        assert_eq!(skip(open, &options), Err(error(3, Kind::DepthLimit(3))));
+    }
+
+    let mut scanner = Scanner::new(&options);
+    assert_eq!(scanner.scan(&nested(3)), Ok(Some(6)));
+    assert_eq!(scanner.scan(&nested(4)), Err(error(3, Kind::DepthLimit(3))));
+    assert!(skip(&nested(128), &Options::default()).is_ok());
+    assert!(skip(&nested(129), &Options::default()).is_err());
+}
+
+#[test]
+fn trees_are_limited_whatever_the_options_say() {
+    let options = limited(|limits| limits.depth = usize::MAX);
+    assert!(Value::decode_with(&nested(MAX_TREE_DEPTH), &options).is_ok());
+    assert_eq!(
+        Value::decode_with(&nested(MAX_TREE_DEPTH + 1), &options),
+        Err(error(MAX_TREE_DEPTH, Kind::DepthLimit(MAX_TREE_DEPTH)))
+    );
+    // The decoder itself needs no stack.
+    assert!(skip(&nested(1 << 20), &options).is_ok());
+}
+
+#[test]
+fn size_is_limited() {
+    let options = limited(|limits| limits.size = 8);
+    let over = |offset| error(offset, Kind::SizeLimit(8));
+    for (fits, crosses, decoder_at, scanner_at) in [
+        (b"6:abcdef".as_slice(), b"7:abcdefg".as_slice(), 0, 1),
+        (b"[4:abcd]", b"[5:abcde]", 0, 9),
+        (b"[4:abcd]", b"[6:abcdef", 1, 2),
+        (b"7654321+", b"87654321+", 0, 9),
+        (b"[[[[]]]]", b"[[[[t]]]]", 0, 9),
+    ] {
+        assert_eq!(skip(fits, &options), Ok(fits));
+        assert_eq!(Scanner::new(&options).scan(fits), Ok(Some(8)));
+        assert_eq!(skip(crosses, &options), Err(over(decoder_at)));
+        assert_eq!(Scanner::new(&options).scan(crosses), Err(over(scanner_at)));
+    }
+    // Each value has the whole size to itself.
+    let mut decoder = Decoder::with_options(b"6:abcdef6:abcdef[[[[]]]]", &options);
+    for _ in 0..3 {
+        assert!(decoder.skip().is_ok());
+    }
+    assert_eq!(decoder.end(), Ok(()));
+}
+
+#[test]
+fn an_oversized_length_is_refused_when_its_header_is_seen() {
+    for options in [Options::default(), limited(|limits| limits.size = 1000)] {
+        let limit = options.limits.size;
+        for header in [
+            "99999999999999999999999:",
+            "18446744073709551615\"",
+            "67108865'",
+        ] {
+            let digits = header.len() - 1;
+            let found = Scanner::new(&options).scan(header.as_bytes());
+            assert_eq!(found, Err(error(digits, Kind::SizeLimit(limit))));
+            let found = skip(header.as_bytes(), &options);
+            assert_eq!(found, Err(error(0, Kind::SizeLimit(limit))));
+        }
+    }
+    // With no limit to speak of, arithmetic must not overflow.
+    let options = limited(|limits| limits.size = usize::MAX);
+    let header = format!("[{}:", usize::MAX);
+    assert!(skip(header.as_bytes(), &options).is_err());
+    assert!(Scanner::new(&options).scan(header.as_bytes()).is_err());
+}
+
+#[test]
+fn digits_are_limited() {
+    for limit in [3, 18, 19, 20, 40] {
+        let options = limited(|limits| limits.int_digits = limit);
+        for mark in ["+", "-"] {
+            let fits = "9".repeat(limit) + mark;
+            let crosses = "9".repeat(limit + 1) + mark;
+            assert!(skip(fits.as_bytes(), &options).is_ok());
+            assert!(Scanner::new(&options).scan(fits.as_bytes()).is_ok());
+            let kind = Kind::IntDigitsLimit(limit);
+            assert_eq!(skip(crosses.as_bytes(), &options), Err(error(0, kind)));
+            // Refused before the number ends.
+            let cut = &crosses.as_bytes()[..=limit];
+            assert_eq!(skip(cut, &options), Err(error(0, kind)));
+            assert_eq!(Scanner::new(&options).scan(cut), Err(error(limit, kind)));
+        }
+    }
+}
+
+#[test]
+fn errors_say_what_and_where() {
+    let table: &[(&[u8], usize, Kind)] = &[
+        (b"", 0, Kind::Incomplete),
+        (b"12", 2, Kind::Incomplete),
+        (b"3:ab", 4, Kind::Incomplete),
+        (b"D1234567", 8, Kind::Incomplete),
+        (b"F123", 4, Kind::Incomplete),
+        (b"[1+", 3, Kind::Incomplete),
+        (b"x", 0, Kind::UnexpectedByte(b'x')),
+        (b"[1+ ]", 3, Kind::UnexpectedByte(b' ')),
+        (b"12x", 2, Kind::UnexpectedByte(b'x')),
+        (b"+", 0, Kind::UnexpectedByte(b'+')),
+        (b"]", 0, Kind::UnexpectedEnd),
+        (b"[1+>", 3, Kind::UnexpectedEnd),
+        (b"{1+2+$", 5, Kind::UnexpectedEnd),
+        (b"#1+}", 3, Kind::UnexpectedEnd),
+        (b"<1'a]", 4, Kind::UnexpectedEnd),
+        (b"2\"a\xff", 3, Kind::InvalidUtf8),
+        (b"[3'\xed\xa0\x80]", 3, Kind::InvalidUtf8),
+        (b"{1+}", 3, Kind::KeyWithoutValue),
+        (b"{1+t2+}", 6, Kind::KeyWithoutValue),
+        (b"<>", 1, Kind::RecordWithoutLabel),
+        (b"[<<>>]", 3, Kind::RecordWithoutLabel),
+        (b"t1+", 1, Kind::TrailingBytes),
+        (b"{1\"at1\"af}", 5, Kind::DuplicateKey),
+        (b"#t[]t$", 4, Kind::DuplicateKey),
+        (b"{1\"bt1\"at1\"bt}", 9, Kind::DuplicateKey),
+        (
+            b"[{{1\"bt1\"at}t{1\"bt1\"at1\"at}t}]",
+            22,
+            Kind::DuplicateKey,
+        ),
+    ];
+    for (bytes, offset, kind) in table {
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(Value::decode(bytes), Err(error(*offset, *kind)), "{shown}");
+    }
+}
+
+#[test]
+fn keys_spelled_differently_are_the_same_to_a_value() {
+    let twice = b"[{1+t01+f}]";
+    assert!(skip(twice, &Options::default()).is_ok());
+    assert_eq!(Value::decode(twice), Err(error(1, Kind::DuplicateKey)));
+    assert_eq!(Value::decode(b"#0+0-$"), Err(error(0, Kind::DuplicateKey)));
+}
+
+#[test]
+fn duplicates_among_many_unsorted_keys_are_found_early() {
+    // A set that repeats itself: found long before it ends.
+    let mut set = b"#t".to_vec();
+    set.extend(b"ft".repeat(1 << 20));
+    set.push(b'$');
+    let found = Decoder::new(&set).skip().expect_err("members occur twice");
+    assert_eq!(found.kind, Kind::DuplicateKey);
+    assert!(found.offset < 64, "{found}");
+
+    // The last of many keys repeats the first.
+    let mut dict = b"{".to_vec();
+    for number in (0..5000).rev() {
+        Encoder::new(&mut dict).int(number);
+        dict.push(b't');
+    }
+    assert!(
+        Decoder::new(&[dict.as_slice(), b"}"].concat())
+            .skip()
+            .is_ok()
+    );
+    let at = dict.len();
+    dict.extend_from_slice(b"4999+t}");
+    assert_eq!(
+        Decoder::new(&dict).skip(),
+        Err(error(at, Kind::DuplicateKey))
+    );
+}
+
+#[test]
+fn skipping_takes_one_value_and_no_end() {
+    let mut decoder = Decoder::new(b"[<1'a2+>{1+[]}]");
+    decoder.token().expect("the list");
+    assert_eq!(decoder.skip(), Ok(b"<1'a2+>".as_slice()));
+    assert_eq!(decoder.skip(), Ok(b"{1+[]}".as_slice()));
+    assert_eq!(decoder.skip(), Err(error(14, Kind::UnexpectedEnd)));
+}
+
+#[test]
+fn an_open_container_is_no_end() {
+    let mut decoder = Decoder::new(b"[]");
+    decoder.token().expect("the list");
+    assert_eq!(
+        decoder.end().map_err(|error| error.kind),
+        Err(Kind::Incomplete)
+    );
+    decoder.token().expect("its end");
+    assert_eq!(decoder.end(), Ok(()));
+}
+
+#[test]
+fn the_encoder_sorts_and_refuses_duplicates() {
+    let mut bytes = b"before".to_vec();
+    let mut out = Encoder::new(&mut bytes);
+    let entries = [("bb", 1), ("c", 2), ("a", 3)];
+    out.dict(
+        entries,
+        |out, key| out.string(key),
+        |out, value| out.int(value),
+    )
+    .expect("no key twice");
+    out.set([2, 10, 1], |out, member| out.int(member))
+        .expect("no member twice");
+    assert_eq!(bytes, b"before{1\"a3+1\"c2+2\"bb1+}#1+10+2+$");
+
+    let mut out = Encoder::new(&mut bytes);
+    let twice = [("b", 1), ("a", 2), ("b", 3)];
+    out.dict(
+        twice,
+        |out, key| out.string(key),
+        |out, value| out.int(value),
+    )
+    .expect_err("b occurs twice");
+    out.set([1, 1], |out, member| out.int(member))
+        .expect_err("1 occurs twice");
+    assert_eq!(bytes, b"before{1\"a3+1\"c2+2\"bb1+}#1+10+2+$");
+}
