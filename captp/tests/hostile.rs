@@ -82,8 +82,10 @@ fn value() -> impl Strategy<Value = String> {
     ];
     leaf.prop_recursive(4, 16, 4, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.concat())),
-            prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("#{}$", items.concat())),
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.concat())),
+            prop::collection::vec(inner.clone(), 0..3)
+                .prop_map(|items| format!("#{}$", items.concat())),
             inner.clone().prop_map(|value| format!("{{1\"k{value}}}")),
             inner.clone().prop_map(|value| format!("<11'desc:tagged1't{value}>")),
             inner.clone().prop_map(|value| format!("<17'desc:sig-envelope{value}1+>")),
@@ -98,8 +100,10 @@ fn args() -> impl Strategy<Value = String> {
 
 fn positions() -> impl Strategy<Value = String> {
     prop_oneof![
-        prop::collection::vec(pos(), 0..4)
-            .prop_map(|list| format!("[{}]", list.iter().map(|pos| format!("{pos}+")).collect::<String>())),
+        prop::collection::vec(pos(), 0..4).prop_map(|list| format!(
+            "[{}]",
+            list.iter().map(|pos| format!("{pos}+")).collect::<String>()
+        )),
         pos().prop_map(|pos| format!("{pos}+")),
     ]
 }
@@ -276,7 +280,8 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     // Bytes that mean something in Syrup more often than others.
-    let byte = || prop_oneof![any::<u8>(), prop::sample::select(b"[]<>{}#$tfFD+-:\"'0129".to_vec())];
+    let byte =
+        || prop_oneof![any::<u8>(), prop::sample::select(b"[]<>{}#$tfFD+-:\"'0129".to_vec())];
     let index = any::<prop::sample::Index>;
     prop_oneof![
         4 => (index(), byte()).prop_map(|(at, byte)| Change::Set(at, byte)),
