@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::capfile::{self, Why};
 use crate::exit::{Broke, NoNode, Severed, TimedOut};
 use crate::listen;
-use crate::state::StateDir;
+use crate::state::{self, StateDir};
 
 /// Any port of this machine alone: a node has to be somewhere.
 const NOWHERE: &str = "127.0.0.1:0";
@@ -42,7 +42,7 @@ impl Client {
                     builder.netlayer(TcpTestingOnly::bind(NOWHERE, TcpOptions::default()).await?)
                 }
                 "unix" => {
-                    let private = tempfile::Builder::new().prefix("hob-").tempdir();
+                    let private = state::temporary("hob-", "sock.lock".len());
                     let private = private.context("a directory for a socket")?;
                     let unix = listen::bind_unix(&private.path().join("sock")).await?;
                     directory = Some(private);

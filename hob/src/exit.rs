@@ -202,6 +202,9 @@ fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(BindError::NoPublicHost { .. }) = error.downcast_ref() {
         return Some("say where others reach it: --public-address HOST:PORT".to_owned());
     }
+    if let Some(BindError::PathTooLong { .. }) = error.downcast_ref() {
+        return Some("name a directory with a shorter path".to_owned());
+    }
     if error.is::<NotationError>() {
         return Some("hob call --help explains how arguments are written".to_owned());
     }

@@ -13,6 +13,20 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ocapn::netlayers::unix::MAX_PATH_BYTES;
+use tempfile::TempDir;
+
+/// A new directory for as long as it is held, in which sockets with names of up to
+/// `room` bytes can be made: those may not have long paths, as `$TMPDIR` may.
+pub(crate) fn temporary(prefix: &str, room: usize) -> io::Result<TempDir> {
+    const RANDOM: usize = 6;
+    let mut parent = std::env::temp_dir();
+    if parent.as_os_str().len() + prefix.len() + RANDOM + room + 2 > MAX_PATH_BYTES {
+        parent = PathBuf::from("/tmp");
+    }
+    tempfile::Builder::new().prefix(prefix).rand_bytes(RANDOM).tempdir_in(parent)
+}
+
 /// Why a state directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {

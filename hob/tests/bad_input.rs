@@ -83,6 +83,7 @@ fn arguments() {
         "call ocapn://ada.tcp-testing-only/s/AAECAwQFBgcICQoLDA0ODxAREhMUFRYX value",
         "call ocapn://ada.tcp-testing-only/s/AAEC?host=h&port=99999 value",
         "call @ value",
+        "call ocapn://ada.loopback/s/AAECAwQF ocapn://bob.loopback/s/AAECAwQF",
         "call @/ value",
         "call @/dev/null value",
         "call @x.cap --timeout 0",

@@ -2,8 +2,9 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::{Done, Place, hob};
 
@@ -31,6 +32,7 @@ const STORY: &[&str] = &[
     "db-machine   bound db to an object here",
     "boss         asked db-machine for its db, and registered the promise of it on app-machine",
     "app-machine  bound db to a promise",
+    "app-machine  the promise bound as db has become an object elsewhere",
     "app-machine  looked db up by its local name",
     "app-machine  wrote to db: last-entry = \"hello from app-machine\"",
     "app-machine  read from db: last-entry = \"hello from app-machine\"",
@@ -84,12 +86,50 @@ fn the_story() {
 }
 
 #[test]
+fn a_long_tmpdir_is_no_obstacle() {
+    let place = Place::new();
+    let long = place.path(&"long".repeat(25));
+    std::fs::create_dir(&long).unwrap();
+    let demo = hob().env("TMPDIR", &long).arg("demo").output().unwrap();
+    assert_story(&Done::from(demo).with(0));
+}
+
+#[test]
 fn a_step_that_takes_too_long_is_named() {
     let place = Place::new();
     let done = play(&place, "demo --timeout 1ms").with(5);
     assert!(done.err.contains("the demo failed: "), "{}", done.err);
     assert!(done.err.contains("no answer within 0.001 s"), "{}", done.err);
     assert_nothing_left(&place);
+}
+
+/// Starts the demo, sends it a signal once it has said something that contains
+/// `moment`, and checks that it ends as interrupted, or was faster than the signal.
+fn cut_short(place: &Place, words: &str, moment: &str, signal: &str) {
+    let mut command = hob();
+    command.env("TMPDIR", place.path("")).args(words.split(' '));
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = BufReader::new(demo.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(moment) {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "never said {moment:?}");
+    }
+    let id = demo.id().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    out.read_to_string(&mut line).unwrap();
+    let wanted = if line.contains("nothing is left behind") { 0 } else { 130 };
+    assert_eq!(demo.wait().unwrap().code(), Some(wanted), "{moment} {signal}: {line}");
+    assert_nothing_left(place);
+}
+
+#[test]
+fn interrupted_it_leaves_nothing_behind() {
+    for moment in ["1. A boss", "3. The machines come up", "5. The boss gives"] {
+        for signal in ["-INT", "-TERM"] {
+            cut_short(&Place::new(), "demo", moment, signal);
+        }
+    }
 }
 
 #[test]
@@ -120,6 +160,7 @@ fn the_story_in_network_namespaces() {
     }
     assert_nothing_left(&place);
     // Cut short, it cleans up as well.
+    cut_short(&place, "demo --netns", "3. The machines come up", "-INT");
     play(&place, "demo --netns --timeout 1ms").with(5);
     assert_nothing_left(&place);
     assert_eq!(namespaces(), before);

@@ -259,7 +259,8 @@ impl Node {
     pub async fn resolve(&self, sturdyref: &Sturdyref) -> Result<Ref, EnlivenError> {
         if self.shared.is_us(&sturdyref.peer) {
             let found = self.shared.registry.lookup(sturdyref.swiss.as_bytes());
-            return found.ok_or_else(|| EnlivenError::NoSuchObject(bootstrap::NO_SUCH_OBJECT.to_owned()));
+            return found
+                .ok_or_else(|| EnlivenError::NoSuchObject(bootstrap::NO_SUCH_OBJECT.to_owned()));
         }
         let link = self.shared.session(&sturdyref.peer).await?;
         match link.bootstrap().send(fetch(sturdyref)).await {

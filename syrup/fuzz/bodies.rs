@@ -9,10 +9,7 @@ use syrup::{
 const STRICT: Mode = Mode::Strict;
 
 fn options(mode: Mode) -> Options {
-    Options {
-        mode,
-        ..Options::default()
-    }
+    Options { mode, ..Options::default() }
 }
 
 /// Any bytes: nothing panics, errors lie within the input, and all ways to read agree.
@@ -66,9 +63,7 @@ fn tokens(input: &[u8], mode: Mode) -> bool {
 
 fn encode(value: &ValueRef<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    value
-        .encode(&mut Encoder::new(&mut bytes))
-        .expect("no key twice");
+    value.encode(&mut Encoder::new(&mut bytes)).expect("no key twice");
     bytes
 }
 
@@ -96,11 +91,8 @@ fn make(input: &mut &[u8], depth: usize) -> Value {
         taken
     };
     let choice = take(1).first().copied().unwrap_or_default();
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0u64, |number, byte| number << 8 | u64::from(*byte))
-    };
+    let number =
+        |bytes: &[u8]| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     match (choice % 12, usize::from(choice / 12)) {
         (0, odd) => Value::Bool(odd % 2 == 1),
         (1, size) => Value::Int(number(take(size % 9)).cast_signed()),

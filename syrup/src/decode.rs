@@ -354,11 +354,7 @@ impl<'a> Decoder<'a> {
         match std::str::from_utf8(bytes) {
             Ok(text) => {
                 self.position = end;
-                Ok(if mark == b'"' {
-                    Token::String(text)
-                } else {
-                    Token::Symbol(text)
-                })
+                Ok(if mark == b'"' { Token::String(text) } else { Token::Symbol(text) })
             }
             Err(error) => {
                 let offset = begin + error.valid_up_to();

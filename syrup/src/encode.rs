@@ -250,11 +250,7 @@ impl<'o> Encoder<'o> {
         for entry in entries {
             let begin = self.out.len();
             let key_end = write(self, entry);
-            places.push(Place {
-                begin,
-                key_end,
-                end: self.out.len(),
-            });
+            places.push(Place { begin, key_end, end: self.out.len() });
         }
         if let Err(duplicate) = sort_entries(self.out, &mut places) {
             self.out.truncate(before);

@@ -34,11 +34,7 @@ pub struct Limits {
 
 impl Limits {
     /// The limits that hold unless others are set.
-    pub const DEFAULT: Self = Self {
-        depth: 128,
-        size: 64 << 20,
-        int_digits: 4096,
-    };
+    pub const DEFAULT: Self = Self { depth: 128, size: 64 << 20, int_digits: 4096 };
 }
 
 impl Default for Limits {

@@ -20,19 +20,14 @@ impl Random {
 }
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/seeds")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .expect("the seeds are committed")
         .map(|entry| entry.expect("readable").path())
         .collect();
     files.sort();
     assert!(!files.is_empty());
-    files
-        .iter()
-        .map(|file| fs::read(file).expect("readable"))
-        .collect()
+    files.iter().map(|file| fs::read(file).expect("readable")).collect()
 }
 
 fn mutate(random: &mut Random, input: &mut Vec<u8>) {

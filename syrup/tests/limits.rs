@@ -32,10 +32,7 @@ fn errors_are_small() {
 #[test]
 fn the_defaults_are_what_is_documented() {
     let limits = Limits::default();
-    assert_eq!(
-        (limits.depth, limits.size, limits.int_digits),
-        (128, 64 << 20, 4096)
-    );
+    assert_eq!((limits.depth, limits.size, limits.int_digits), (128, 64 << 20, 4096));
     assert_eq!(Options::default().mode, Mode::Tolerant);
 }
 
@@ -43,10 +40,7 @@ fn the_defaults_are_what_is_documented() {
 fn depth_is_limited() {
     let options = limited(|limits| limits.depth = 3);
     assert_eq!(skip(&nested(3), &options), Ok(nested(3).as_slice()));
-    assert_eq!(
-        skip(&nested(4), &options),
-        Err(error(3, Kind::DepthLimit(3)))
-    );
+    assert_eq!(skip(&nested(4), &options), Err(error(3, Kind::DepthLimit(3))));
     for open in [b"[[[{", b"[[[#", b"[[[<"] {
         assert_eq!(skip(open, &options), Err(error(3, Kind::DepthLimit(3))));
     }
@@ -98,11 +92,7 @@ fn size_is_limited() {
 fn an_oversized_length_is_refused_when_its_header_is_seen() {
     for options in [Options::default(), limited(|limits| limits.size = 1000)] {
         let limit = options.limits.size;
-        for header in [
-            "99999999999999999999999:",
-            "18446744073709551615\"",
-            "67108865'",
-        ] {
+        for header in ["99999999999999999999999:", "18446744073709551615\"", "67108865'"] {
             let digits = header.len() - 1;
             let found = Scanner::new(&options).scan(header.as_bytes());
             assert_eq!(found, Err(error(digits, Kind::SizeLimit(limit))));
@@ -164,11 +154,7 @@ fn errors_say_what_and_where() {
         (b"{1\"at1\"af}", 5, Kind::DuplicateKey),
         (b"#t[]t$", 4, Kind::DuplicateKey),
         (b"{1\"bt1\"at1\"bt}", 9, Kind::DuplicateKey),
-        (
-            b"[{{1\"bt1\"at}t{1\"bt1\"at1\"at}t}]",
-            22,
-            Kind::DuplicateKey,
-        ),
+        (b"[{{1\"bt1\"at}t{1\"bt1\"at1\"at}t}]", 22, Kind::DuplicateKey),
     ];
     for (bytes, offset, kind) in table {
         let shown = String::from_utf8_lossy(bytes);
@@ -200,17 +186,10 @@ fn duplicates_among_many_unsorted_keys_are_found_early() {
         Encoder::new(&mut dict).int(number);
         dict.push(b't');
     }
-    assert!(
-        Decoder::new(&[dict.as_slice(), b"}"].concat())
-            .skip()
-            .is_ok()
-    );
+    assert!(Decoder::new(&[dict.as_slice(), b"}"].concat()).skip().is_ok());
     let at = dict.len();
     dict.extend_from_slice(b"4999+t}");
-    assert_eq!(
-        Decoder::new(&dict).skip(),
-        Err(error(at, Kind::DuplicateKey))
-    );
+    assert_eq!(Decoder::new(&dict).skip(), Err(error(at, Kind::DuplicateKey)));
 }
 
 #[test]
@@ -226,10 +205,7 @@ fn skipping_takes_one_value_and_no_end() {
 fn an_open_container_is_no_end() {
     let mut decoder = Decoder::new(b"[]");
     decoder.token().expect("the list");
-    assert_eq!(
-        decoder.end().map_err(|error| error.kind),
-        Err(Kind::Incomplete)
-    );
+    assert_eq!(decoder.end().map_err(|error| error.kind), Err(Kind::Incomplete));
     decoder.token().expect("its end");
     assert_eq!(decoder.end(), Ok(()));
 }
@@ -239,25 +215,15 @@ fn the_encoder_sorts_and_refuses_duplicates() {
     let mut bytes = b"before".to_vec();
     let mut out = Encoder::new(&mut bytes);
     let entries = [("bb", 1), ("c", 2), ("a", 3)];
-    out.dict(
-        entries,
-        |out, key| out.string(key),
-        |out, value| out.int(value),
-    )
-    .expect("no key twice");
-    out.set([2, 10, 1], |out, member| out.int(member))
-        .expect("no member twice");
+    out.dict(entries, |out, key| out.string(key), |out, value| out.int(value))
+        .expect("no key twice");
+    out.set([2, 10, 1], |out, member| out.int(member)).expect("no member twice");
     assert_eq!(bytes, b"before{1\"a3+1\"c2+2\"bb1+}#1+10+2+$");
 
     let mut out = Encoder::new(&mut bytes);
     let twice = [("b", 1), ("a", 2), ("b", 3)];
-    out.dict(
-        twice,
-        |out, key| out.string(key),
-        |out, value| out.int(value),
-    )
-    .expect_err("b occurs twice");
-    out.set([1, 1], |out, member| out.int(member))
-        .expect_err("1 occurs twice");
+    out.dict(twice, |out, key| out.string(key), |out, value| out.int(value))
+        .expect_err("b occurs twice");
+    out.set([1, 1], |out, member| out.int(member)).expect_err("1 occurs twice");
     assert_eq!(bytes, b"before{1\"a3+1\"c2+2\"bb1+}#1+10+2+$");
 }

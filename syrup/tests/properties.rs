@@ -9,10 +9,7 @@ use syrup::{
     text,
 };
 
-const STRICT: Options = Options {
-    mode: Mode::Strict,
-    limits: syrup::Limits::DEFAULT,
-};
+const STRICT: Options = Options { mode: Mode::Strict, limits: syrup::Limits::DEFAULT };
 
 /// The same cases in every run.
 fn config() -> ProptestConfig {

@@ -12,10 +12,7 @@ use syrup::{DecodeErrorKind, from_slice, to_vec};
 fn both<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, bytes: &str) {
     let written = to_vec(value).expect("it can be written");
     assert_eq!(String::from_utf8_lossy(&written), bytes);
-    assert_eq!(
-        &from_slice::<T>(bytes.as_bytes()).expect("it can be read"),
-        value
-    );
+    assert_eq!(&from_slice::<T>(bytes.as_bytes()).expect("it can be read"), value);
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -68,11 +65,7 @@ fn compounds_have_their_syrup() {
     both(&Unit, "<4'Unit>");
     both(&Export(5), "<11'desc:export5+>");
     both(&Point(3, -4), "<5'point3+4->");
-    let machine = Machine {
-        zone: "b".into(),
-        id: 1,
-        load: None,
-    };
+    let machine = Machine { zone: "b".into(), id: 1, load: None };
     both(&machine, "{2\"id1+4\"load<4'null>4\"zone1\"b}");
     both(&BTreeMap::from([(10, 'a'), (9, 'b')]), "{10+1\"a9+1\"b}");
 }
@@ -82,17 +75,8 @@ fn variants_have_their_syrup() {
     both(&Order::Stop, "4'stop");
     both(&Order::Wait(3), "<4'wait3+>");
     both(&Order::Move(1, -1), "<4'move1+1->");
-    both(
-        &Order::Say {
-            text: "hi".into(),
-            loud: true,
-        },
-        "<3'say{4\"loudt4\"text2\"hi}>",
-    );
-    both(
-        &vec![Order::Stop, Order::Wait(1), Order::Stop],
-        "[4'stop<4'wait1+>4'stop]",
-    );
+    both(&Order::Say { text: "hi".into(), loud: true }, "<3'say{4\"loudt4\"text2\"hi}>");
+    both(&vec![Order::Stop, Order::Wait(1), Order::Stop], "[4'stop<4'wait1+>4'stop]");
     both(&Some(Order::Wait(1)), "<4'wait1+>");
 }
 
@@ -107,24 +91,14 @@ fn texts_and_bytes_are_borrowed() {
 fn maps_are_written_in_canonical_order() {
     let map: HashMap<String, u8> = (0..100).map(|n| ("k".repeat(n.into()), n)).collect();
     let bytes = to_vec(&map).expect("written");
-    let strict = syrup::Options {
-        mode: syrup::Mode::Strict,
-        ..Default::default()
-    };
+    let strict = syrup::Options { mode: syrup::Mode::Strict, ..Default::default() };
     assert_eq!(syrup::serde::from_slice_with(&bytes, &strict), Ok(map));
 }
 
 #[test]
 fn reading_is_lenient_where_that_is_harmless() {
     let machine: Machine = from_slice(b"{4'zone1\"b2\"id1+5\"other[<1'x>]}").expect("a machine");
-    assert_eq!(
-        machine,
-        Machine {
-            zone: "b".into(),
-            id: 1,
-            load: None
-        }
-    );
+    assert_eq!(machine, Machine { zone: "b".into(), id: 1, load: None });
     assert_eq!(from_slice::<Vec<u8>>(b"#1+2+$"), Ok(vec![1, 2]));
     assert_eq!(from_slice::<Order>(b"<4'stop>"), Ok(Order::Stop));
 }
@@ -133,10 +107,7 @@ fn reading_is_lenient_where_that_is_harmless() {
 fn errors_say_where() {
     fn fails<T: DeserializeOwned + Debug>(bytes: &[u8], offset: usize, part: &str) {
         match from_slice::<T>(bytes) {
-            Err(Error::Type {
-                offset: at,
-                message,
-            }) => {
+            Err(Error::Type { offset: at, message }) => {
                 assert!(message.contains(part), "{message}");
                 assert_eq!(at, offset, "{message}");
             }

@@ -5,9 +5,7 @@ use syrup::text::{self, Build, Container, Printer, Syntax, Values};
 use syrup::{Dict, Set, Value};
 
 fn dict(entries: &[(&str, Value)]) -> Value {
-    let entries = entries
-        .iter()
-        .map(|(key, value)| (Value::from(*key), value.clone()));
+    let entries = entries.iter().map(|(key, value)| (Value::from(*key), value.clone()));
     Value::Dict(Dict::new(entries).expect("distinct keys"))
 }
 
@@ -29,10 +27,7 @@ fn table() -> Vec<(&'static str, Value)> {
         ("+inf", Value::F64(f64::INFINITY)),
         ("-inf_f32", Value::F32(f32::NEG_INFINITY)),
         ("+nan", Value::F64(f64::from_bits(0x7ff8 << 48))),
-        (
-            "+nan:fff8000000000001",
-            Value::F64(f64::from_bits(0xfff8_0000_0000_0001)),
-        ),
+        ("+nan:fff8000000000001", Value::F64(f64::from_bits(0xfff8_0000_0000_0001))),
         ("+nan_f32", Value::F32(f32::from_bits(0x7fc0_0000))),
         ("+nan:7fc00001_f32", Value::F32(f32::from_bits(0x7fc0_0001))),
         ("0x", Value::bytes(b"")),
@@ -50,33 +45,18 @@ fn table() -> Vec<(&'static str, Value)> {
         (r#"'":a:""#, Value::symbol(":a:")),
         (r#"'"two words""#, Value::symbol("two words")),
         ("[]", Value::List(vec![])),
-        (
-            "[1 [2] 3]",
-            Value::List(vec![1.into(), vec![2.into()].into(), 3.into()]),
-        ),
+        ("[1 [2] 3]", Value::List(vec![1.into(), vec![2.into()].into(), 3.into()])),
         ("{}", dict(&[])),
-        (
-            r#"{"a": 1, "b": 'c}"#,
-            dict(&[("a", 1.into()), ("b", Value::symbol("c"))]),
-        ),
+        (r#"{"a": 1, "b": 'c}"#, dict(&[("a", 1.into()), ("b", Value::symbol("c"))])),
         (
             "{'a: 1, 'b:c: 2}",
             Value::Dict(
-                Dict::new([
-                    (Value::symbol("a"), 1.into()),
-                    (Value::symbol("b:c"), 2.into()),
-                ])
-                .expect("distinct keys"),
+                Dict::new([(Value::symbol("a"), 1.into()), (Value::symbol("b:c"), 2.into())])
+                    .expect("distinct keys"),
             ),
         ),
-        (
-            "#{1 2}",
-            Value::Set(Set::new([2.into(), 1.into()]).expect("distinct")),
-        ),
-        (
-            "<'point 3 -4>",
-            Value::record("point", [3.into(), (-4).into()]),
-        ),
+        ("#{1 2}", Value::Set(Set::new([2.into(), 1.into()]).expect("distinct"))),
+        ("<'point 3 -4>", Value::record("point", [3.into(), (-4).into()])),
         ("<'void>", Value::record("void", [])),
     ]
 }
@@ -121,10 +101,7 @@ fn takes_bare_words_on_a_command_line_only() {
         ("b", "'b"),
         ("inf", "'inf"),
         ("nan", "'nan"),
-        (
-            "ocapn://abc.tcp-tls/s/x?port=1&host=h",
-            "'ocapn://abc.tcp-tls/s/x?port=1&host=h",
-        ),
+        ("ocapn://abc.tcp-tls/s/x?port=1&host=h", "'ocapn://abc.tcp-tls/s/x?port=1&host=h"),
         ("[a b:c {d: e}]", "['a 'b:c {'d: 'e}]"),
         ("<op:abort \"why\">", "<'op:abort \"why\">"),
     ] {
@@ -152,39 +129,19 @@ fn says_what_is_wrong_and_where() {
         ("[\"a\\q\"]", 3, "no escape: \\q"),
         (r#""\u{d800}""#, 1, "\\u{HEX} of a Unicode character"),
         (r#""\u{+41}""#, 1, "\\u{HEX} of a Unicode character"),
-        (
-            r#"b"é""#,
-            2,
-            "bytes hold ASCII characters; write others as \\xHH",
-        ),
+        (r#"b"é""#, 2, "bytes hold ASCII characters; write others as \\xHH"),
         (r#"b"\xg0""#, 2, "\\x and two hex digits"),
         ("0xabc", 0, "0xabc is not bytes: 0x and pairs of hex digits"),
-        (
-            "1.2.3",
-            0,
-            "1.2.3 is not a number: quote it to make it a string or symbol",
-        ),
-        (
-            "5apples",
-            0,
-            "5apples is not a number: quote it to make it a string or symbol",
-        ),
-        (
-            "[hello]",
-            1,
-            "hello is not a value: write 'hello or \"hello\"",
-        ),
+        ("1.2.3", 0, "1.2.3 is not a number: quote it to make it a string or symbol"),
+        ("5apples", 0, "5apples is not a number: quote it to make it a string or symbol"),
+        ("[hello]", 1, "hello is not a value: write 'hello or \"hello\""),
         ("'", 1, "a symbol's name is wanted here"),
         ("@", 1, "a reference's name is wanted here"),
         ("@a.cap", 0, "no reference such as @a.cap can stand here"),
         ("é", 0, "é is not a value: write 'é or \"é\""),
     ] {
         let error = text::parse(text).expect_err(text);
-        assert_eq!(
-            (error.offset, error.message.as_str()),
-            (offset, message),
-            "{text}"
-        );
+        assert_eq!((error.offset, error.message.as_str()), (offset, message), "{text}");
     }
 }
 
@@ -193,15 +150,9 @@ fn refuses_what_is_over_a_limit() {
     let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
     assert!(text::parse(&nested(128)).is_ok());
     let error = text::parse(&nested(129)).expect_err("too deep");
-    assert_eq!(
-        (error.offset, error.message.as_str()),
-        (128, "nested deeper than 128")
-    );
+    assert_eq!((error.offset, error.message.as_str()), (128, "nested deeper than 128"));
 
-    let deep = Syntax {
-        depth: usize::MAX,
-        ..Syntax::default()
-    };
+    let deep = Syntax { depth: usize::MAX, ..Syntax::default() };
     assert!(text::parse_with(&nested(512), &deep, &mut Values).is_ok());
     assert!(text::parse_with(&nested(513), &deep, &mut Values).is_err());
 

@@ -22,10 +22,7 @@ const TABLE: &[(&str, &[u8])] = &[
     ("-9223372036854775809", b"9223372036854775809-"),
     ("18446744073709551615", b"18446744073709551615+"),
     ("18446744073709551616", b"18446744073709551616+"),
-    (
-        "123456789012345678901234567890",
-        b"123456789012345678901234567890+",
-    ),
+    ("123456789012345678901234567890", b"123456789012345678901234567890+"),
     ("1.0_f32", b"F\x3f\x80\0\0"),
     ("-0.0_f32", b"F\x80\0\0\0"),
     ("1.0", b"D\x3f\xf0\0\0\0\0\0\0"),
@@ -51,14 +48,8 @@ const TABLE: &[(&str, &[u8])] = &[
     // as digits.
     ("{\"bee\": 1, \"c\": 2}", b"{1\"c2+3\"bee1+}"),
     ("{\"a\": 1, \"abcdefghij\": 2}", b"{1\"a1+10\"abcdefghij2+}"),
-    (
-        "{\"ab\": 1, \"abcdefghij\": 2}",
-        b"{10\"abcdefghij2+2\"ab1+}",
-    ),
-    (
-        "{0x01: 1, b\"0123456789\": 2}",
-        b"{10:01234567892+1:\x011+}",
-    ),
+    ("{\"ab\": 1, \"abcdefghij\": 2}", b"{10\"abcdefghij2+2\"ab1+}"),
+    ("{0x01: 1, b\"0123456789\": 2}", b"{10:01234567892+1:\x011+}"),
     (
         "{[]: 1, 9: 2, 10: 3, -1: 4, 'k: 5, \"k\": 6, true: 7, 1.0: 8}",
         b"{1\"k6+1'k5+1-4+10+3+9+2+D\x3f\xf0\0\0\0\0\0\08+[]1+t7+}",
@@ -70,10 +61,7 @@ const TABLE: &[(&str, &[u8])] = &[
     ("<[\"label\"] <'a> {1: #{2}}>", b"<[5\"label]<1'a>{1+#2+$}>"),
 ];
 
-const STRICT: Options = Options {
-    mode: Mode::Strict,
-    limits: syrup::Limits::DEFAULT,
-};
+const STRICT: Options = Options { mode: Mode::Strict, limits: syrup::Limits::DEFAULT };
 
 /// Accepted by the tolerant mode only: the encoding, why strict mode refuses it and
 /// where, and the canonical encoding.
@@ -85,19 +73,9 @@ const TOLERATED: &[(&[u8], usize, DecodeErrorKind, &[u8])] = &[
     (b"03:cat", 0, DecodeErrorKind::LeadingZero, b"3:cat"),
     (b"[t00\"]", 2, DecodeErrorKind::LeadingZero, b"[t0\"]"),
     (b"<01'a>", 1, DecodeErrorKind::LeadingZero, b"<1'a>"),
-    (
-        b"{1\"b1+1\"a2+}",
-        6,
-        DecodeErrorKind::UnsortedKey,
-        b"{1\"a2+1\"b1+}",
-    ),
+    (b"{1\"b1+1\"a2+}", 6, DecodeErrorKind::UnsortedKey, b"{1\"a2+1\"b1+}"),
     (b"#2+1+$", 3, DecodeErrorKind::UnsortedKey, b"#1+2+$"),
-    (
-        b"{2\"aa1+10\"aaaaaaaaaa2+}",
-        7,
-        DecodeErrorKind::UnsortedKey,
-        b"{10\"aaaaaaaaaa2+2\"aa1+}",
-    ),
+    (b"{2\"aa1+10\"aaaaaaaaaa2+}", 7, DecodeErrorKind::UnsortedKey, b"{10\"aaaaaaaaaa2+2\"aa1+}"),
 ];
 
 #[test]
@@ -116,9 +94,7 @@ fn whole(bytes: &[u8]) {
     assert_eq!(value.to_vec(), bytes);
     let borrowed = ValueRef::decode_with(bytes, &STRICT).expect("canonical");
     let mut again = Vec::new();
-    borrowed
-        .encode(&mut Encoder::new(&mut again))
-        .expect("no key twice");
+    borrowed.encode(&mut Encoder::new(&mut again)).expect("no key twice");
     assert_eq!(again, bytes);
 
     let mut decoder = Decoder::new(bytes);
@@ -131,10 +107,7 @@ fn whole(bytes: &[u8]) {
     for end in 1..bytes.len() {
         assert_eq!(scanner.scan(&bytes[..end]), Ok(None));
         let error = Value::decode(&bytes[..end]).expect_err("it is cut off");
-        assert_eq!(
-            (error.offset, error.kind),
-            (end, DecodeErrorKind::Incomplete)
-        );
+        assert_eq!((error.offset, error.kind), (end, DecodeErrorKind::Incomplete));
     }
     assert_eq!(scanner.scan(bytes), Ok(Some(bytes.len())));
 }
@@ -217,12 +190,8 @@ fn recorded_messages_come_out_as_they_went_in() {
 
 #[test]
 fn recorded_sessions_come_out_as_they_went_in() {
-    const NOT_SYRUP: [&str; 4] = [
-        "clear-preamble",
-        "http-request",
-        "http-response",
-        "end-of-stream",
-    ];
+    const NOT_SYRUP: [&str; 4] =
+        ["clear-preamble", "http-request", "http-response", "end-of-stream"];
     let Some(folder) = recordings() else { return };
     let (mut messages, mut sessions) = (0, 0);
     for file in files(&folder, "hex") {

@@ -83,6 +83,11 @@ fn parse(
 ) -> anyhow::Result<Vec<Value>> {
     let parse = |(index, word): (usize, &String)| {
         let number = index + 1;
+        if word.starts_with("ocapn://") {
+            // As a bare word it would be a symbol, and give the secret to the target.
+            let why = "a URI is no argument: write it to a file of mode 0600 and pass @FILE";
+            return Err(BadUsage(format!("argument {number}: {why}")).into());
+        }
         notation::parse(word, reference).with_context(|| format!("argument {number}"))
     };
     words.iter().enumerate().map(parse).collect()

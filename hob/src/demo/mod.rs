@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use crate::cli::Demo;
 use crate::exit::Interrupted;
 use crate::serve::StopSignals;
+use crate::state;
 use cast::Cast;
 use netns::Network;
 use story::Story;
@@ -23,7 +24,7 @@ use story::Story;
 /// Plays the demo, and leaves nothing behind however it ends.
 pub(crate) async fn demo(options: &Demo) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
-    let directory = tempfile::Builder::new().prefix("hob-demo-").tempdir();
+    let directory = state::temporary("hob-demo-", "app-machine/sock.lock".len());
     let directory = directory.context("a directory for the demo")?;
     let story = Story;
     let mut network = None;

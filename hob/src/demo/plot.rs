@@ -45,10 +45,12 @@ pub(super) async fn play(cast: &mut Cast<'_>) -> anyhow::Result<()> {
     cast.call(&boss, message(words)).await?;
     cast.says("boss", "asked db-machine for its db").await?;
     cast.says("app-machine", "bound db to ").await?;
+    let became = cast.says("app-machine", "the promise bound as db ").await?;
+    ensure!(became.starts_with("has become"), "app-machine's db {became}");
 
     story.heading("6. An application on app-machine uses what is bound as db there.");
     use_database(cast).await?;
-    story.tell("demo", "until handoffs are built, these messages go by way of the boss");
+    tell_the_way(cast).await?;
 
     story.heading("7. What there is now.");
     let mut rows = Vec::new();
@@ -167,6 +169,38 @@ async fn use_database(cast: &mut Cast<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says by which way app-machine reaches the database: it may or may not have been
+/// handed over, and a story is to be true.
+async fn tell_the_way(cast: &mut Cast<'_>) -> anyhow::Result<()> {
+    let admin = cast.holds("db-machine", "admin.cap").await?;
+    let db = first_locator(&cast.call(&admin, message(["where"])).await?)?.designator;
+    let admin = cast.holds("app-machine", "admin.cap").await?;
+    let sessions = cast.call(&admin, message(["sessions"])).await?;
+    let direct = match &sessions {
+        Value::List(sessions) => sessions.iter().any(|session| {
+            let verified = field(session, "verified") == Some(&Value::Bool(true));
+            verified && field(session, "peer").and_then(Value::as_str) == Some(&db)
+        }),
+        _ => false,
+    };
+    let way = if direct {
+        "db was handed over: app-machine has a session of its own with db-machine"
+    } else {
+        "these messages went by way of the boss"
+    };
+    cast.story.tell("demo", way);
+    Ok(())
+}
+
+/// The first of the locators that an admin object gives.
+fn first_locator(locators: &Value) -> anyhow::Result<PeerLocator> {
+    let first = match locators {
+        Value::List(uris) => uris.first().and_then(Value::as_str),
+        _ => None,
+    };
+    Ok(first.unwrap_or_default().parse()?)
+}
+
 /// What is to be said of a process at the end.
 async fn row(
     cast: &mut Cast<'_>,
@@ -175,12 +209,7 @@ async fn row(
     name: &'static str,
 ) -> anyhow::Result<Row> {
     let admin = cast.holds(name, "admin.cap").await?;
-    let locators = cast.call(&admin, message(["where"])).await?;
-    let locator = match &locators {
-        Value::List(uris) => uris.first().and_then(Value::as_str),
-        _ => None,
-    };
-    let locator: PeerLocator = locator.unwrap_or_default().parse()?;
+    let locator = first_locator(&cast.call(&admin, message(["where"])).await?)?;
     let traffic = Sums::of(&cast.call(&admin, message(["sessions"])).await?);
     let (state, bindings) = if name == "boss" {
         ("-".to_owned(), "-".to_owned())

@@ -14,19 +14,12 @@ pub(super) struct Items<'a, 'd, 'de> {
 
 impl<'a, 'd, 'de> Items<'a, 'd, 'de> {
     pub(super) const fn new(input: &'a mut Deserializer<'d, 'de>) -> Self {
-        Self {
-            input,
-            ended: false,
-        }
+        Self { input, ended: false }
     }
 
     /// Makes sure that nothing is left.
     pub(super) fn finish(self) -> Result<(), Error> {
-        if self.ended {
-            Ok(())
-        } else {
-            self.input.close("the expected elements")
-        }
+        if self.ended { Ok(()) } else { self.input.close("the expected elements") }
     }
 }
 
@@ -53,19 +46,12 @@ pub(super) struct Entries<'a, 'd, 'de> {
 
 impl<'a, 'd, 'de> Entries<'a, 'd, 'de> {
     pub(super) const fn new(input: &'a mut Deserializer<'d, 'de>) -> Self {
-        Self {
-            input,
-            ended: false,
-        }
+        Self { input, ended: false }
     }
 
     /// Makes sure that nothing is left.
     pub(super) fn finish(self) -> Result<(), Error> {
-        if self.ended {
-            Ok(())
-        } else {
-            self.input.close("the expected entries")
-        }
+        if self.ended { Ok(()) } else { self.input.close("the expected entries") }
     }
 }
 

@@ -45,10 +45,7 @@ pub struct Deserializer<'d, 'de> {
 impl<'d, 'de> Deserializer<'d, 'de> {
     /// A deserializer of the next value.
     pub const fn new(input: &'d mut Decoder<'de>) -> Self {
-        Self {
-            input,
-            peeked: None,
-        }
+        Self { input, peeked: None }
     }
 
     pub(super) fn token(&mut self) -> Result<(Token<'de>, usize), Error> {
@@ -74,10 +71,8 @@ impl<'d, 'de> Deserializer<'d, 'de> {
     /// Whether the next token ends a container; takes it if so.
     pub(super) fn at_end(&mut self) -> Result<bool, Error> {
         let (token, _) = self.peek()?;
-        let ends = matches!(
-            token,
-            Token::ListEnd | Token::SetEnd | Token::DictEnd | Token::RecordEnd
-        );
+        let ends =
+            matches!(token, Token::ListEnd | Token::SetEnd | Token::DictEnd | Token::RecordEnd);
         if ends {
             self.peeked = None;
         }
@@ -90,10 +85,7 @@ impl<'d, 'de> Deserializer<'d, 'de> {
         if self.at_end()? {
             return Ok(());
         }
-        Err(Error::Type {
-            offset,
-            message: format!("more than {parts}"),
-        })
+        Err(Error::Type { offset, message: format!("more than {parts}") })
     }
 
     /// Whether the next value is a record with nothing but this label.
@@ -123,28 +115,21 @@ impl<'d, 'de> Deserializer<'d, 'de> {
         match self.token()?.0 {
             Token::Symbol(found) if found == label => Ok(()),
             Token::Symbol(found) => Err(wrong(&format!("record with the label {found}"))),
-            other => Err(wrong(&format!(
-                "record labelled with a {}",
-                describe(&other)
-            ))),
+            other => Err(wrong(&format!("record labelled with a {}", describe(&other)))),
         }
     }
 
     /// Reads on after `visit` has looked at the parts of a container.
     fn parts<V: Visitor<'de>>(&mut self, visitor: V, at: usize) -> Result<V::Value, Error> {
         let mut items = Items::new(self);
-        let value = visitor
-            .visit_seq(&mut items)
-            .map_err(|error| error.at(at))?;
+        let value = visitor.visit_seq(&mut items).map_err(|error| error.at(at))?;
         items.finish()?;
         Ok(value)
     }
 
     fn entries<V: Visitor<'de>>(&mut self, visitor: V, at: usize) -> Result<V::Value, Error> {
         let mut entries = Entries::new(self);
-        let value = visitor
-            .visit_map(&mut entries)
-            .map_err(|error| error.at(at))?;
+        let value = visitor.visit_map(&mut entries).map_err(|error| error.at(at))?;
         entries.finish()?;
         Ok(value)
     }
@@ -153,11 +138,7 @@ impl<'d, 'de> Deserializer<'d, 'de> {
         if self.is_empty_record(NULL) || self.is_empty_record(VOID) {
             let none = self.is_empty_record(NULL);
             self.skip_empty_record()?;
-            return if none {
-                visitor.visit_none()
-            } else {
-                visitor.visit_unit()
-            };
+            return if none { visitor.visit_none() } else { visitor.visit_unit() };
         }
         let (token, at) = self.token()?;
         match token {
@@ -294,9 +275,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'_, 'de> {
         if record {
             self.token()?;
         }
-        visitor
-            .visit_enum(Variant::new(self, record))
-            .map_err(|error| error.at(at))
+        visitor.visit_enum(Variant::new(self, record)).map_err(|error| error.at(at))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

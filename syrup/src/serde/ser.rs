@@ -69,11 +69,7 @@ pub struct Compound<'e, 'o> {
 
 impl<'e, 'o> Compound<'e, 'o> {
     fn new(out: &'e mut Encoder<'o>, shape: Shape) -> Self {
-        Self {
-            out,
-            shape,
-            places: Places::new(),
-        }
+        Self { out, shape, places: Places::new() }
     }
 
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
@@ -84,11 +80,7 @@ impl<'e, 'o> Compound<'e, 'o> {
         let begin = self.out.out().len();
         self.part(key)?;
         let key_end = self.out.out().len();
-        self.places.push(Place {
-            begin,
-            key_end,
-            end: key_end,
-        });
+        self.places.push(Place { begin, key_end, end: key_end });
         Ok(())
     }
 

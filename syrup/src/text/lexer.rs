@@ -24,11 +24,7 @@ pub(super) struct Lexer<'t> {
 
 impl<'t> Lexer<'t> {
     pub(super) const fn new(text: &'t str, syntax: &Syntax) -> Self {
-        Self {
-            text,
-            position: 0,
-            syntax: *syntax,
-        }
+        Self { text, position: 0, syntax: *syntax }
     }
 
     pub(super) const fn position(&self) -> usize {
@@ -65,9 +61,7 @@ impl<'t> Lexer<'t> {
     /// The opening bracket that stands here.
     pub(super) fn open(&mut self) -> Option<&'static str> {
         let bracket = ["[", "#{", "{", "<"];
-        let found = bracket
-            .into_iter()
-            .find(|bracket| self.rest().starts_with(bracket))?;
+        let found = bracket.into_iter().find(|bracket| self.rest().starts_with(bracket))?;
         self.position += found.len();
         Some(found)
     }
@@ -123,9 +117,7 @@ impl<'t> Lexer<'t> {
         if self.syntax.bare_words {
             return Ok(Atom::Symbol(word.to_owned()));
         }
-        error(format!(
-            "{word} is not a value: write '{word} or \"{word}\""
-        ))
+        error(format!("{word} is not a value: write '{word} or \"{word}\""))
     }
 
     fn unexpected(&self, at: usize) -> char {
@@ -167,10 +159,7 @@ impl<'t> Lexer<'t> {
         let rest = self.rest();
         let word = rest.get(..word_length(rest)).unwrap_or_default();
         if word.is_empty() {
-            return Err(ParseError::new(
-                self.position,
-                format!("{what} is wanted here"),
-            ));
+            return Err(ParseError::new(self.position, format!("{what} is wanted here")));
         }
         self.position += word.len();
         Ok(word.to_owned())
@@ -293,11 +282,7 @@ fn special(word: &str) -> Option<Atom> {
         }
     };
     #[allow(clippy::cast_possible_truncation, reason = "infinities only")]
-    Some(if single {
-        Atom::F32(double as f32)
-    } else {
-        Atom::F64(double)
-    })
+    Some(if single { Atom::F32(double as f32) } else { Atom::F64(double) })
 }
 
 /// `digits "." digits [exponent] | digits exponent`, or plain digits: a suffix has

@@ -17,10 +17,7 @@ pub struct ParseError {
 
 impl ParseError {
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
-        Self {
-            offset,
-            message: message.into(),
-        }
+        Self { offset, message: message.into() }
     }
 }
 
@@ -39,11 +36,7 @@ pub struct Syntax {
 impl Default for Syntax {
     fn default() -> Self {
         let limits = Limits::default();
-        Self {
-            bare_words: false,
-            depth: limits.depth,
-            int_digits: limits.int_digits,
-        }
+        Self { bare_words: false, depth: limits.depth, int_digits: limits.int_digits }
     }
 }
 
@@ -62,10 +55,7 @@ pub fn parse(text: &str) -> Result<Value, ParseError> {
 ///
 /// If the text is not exactly one value.
 pub fn parse_argument(text: &str) -> Result<Value, ParseError> {
-    let syntax = Syntax {
-        bare_words: true,
-        ..Syntax::default()
-    };
+    let syntax = Syntax { bare_words: true, ..Syntax::default() };
     parse_with(text, &syntax, &mut Values)
 }
 

@@ -67,10 +67,7 @@ impl Printer {
     /// Prints containers that are wider than `width` characters one part a line.
     #[must_use]
     pub fn pretty(width: usize) -> Self {
-        Self {
-            width,
-            open: vec![(Container::List, Vec::new())],
-        }
+        Self { width, open: vec![(Container::List, Vec::new())] }
     }
 
     /// What has been printed; several values stand side by side.
@@ -79,9 +76,7 @@ impl Printer {
         while self.open.len() > 1 {
             self.end();
         }
-        self.open
-            .pop()
-            .map_or_else(String::new, |(_, parts)| parts.join(" "))
+        self.open.pop().map_or_else(String::new, |(_, parts)| parts.join(" "))
     }
 
     /// A boolean.
@@ -289,11 +284,7 @@ pub(super) fn hidden(character: char) -> bool {
 /// The [notation](crate::text) on one line; with `{:#}`, broken at 80 columns.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = if f.alternate() {
-            Printer::pretty(80)
-        } else {
-            Printer::compact()
-        };
+        let mut out = if f.alternate() { Printer::pretty(80) } else { Printer::compact() };
         out.value(self);
         f.write_str(&out.finish())
     }
