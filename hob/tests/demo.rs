@@ -141,7 +141,7 @@ fn the_story_in_network_namespaces() {
     let ip = Command::new("ip").arg("-V").output().is_ok();
     let place = Place::new();
     if !root || !ip {
-        eprintln!("SKIPPED: hob demo --netns needs root and iproute2");
+        skipped("hob demo --netns needs root and iproute2");
         let done = play(&place, "demo --netns").with(1);
         assert!(done.err.contains("--netns needs"), "{}", done.err);
         return;
@@ -150,7 +150,7 @@ fn the_story_in_network_namespaces() {
     let done = play(&place, "demo --netns");
     let denied = ["not permitted", "Operation not supported"];
     if done.code == Some(1) && denied.iter().any(|why| done.err.contains(why)) {
-        eprintln!("SKIPPED: no network namespaces can be made here: {}", done.err);
+        skipped(&format!("no network namespaces can be made here: {}", done.err));
         return;
     }
     let done = done.with(0);
@@ -174,4 +174,11 @@ fn namespaces() -> Vec<std::ffi::OsString> {
         names.filter(|name| name.to_string_lossy().starts_with("hob-")).collect();
     names.sort();
     names
+}
+
+/// Says that a test is skipped, and not by eprintln, which the test harness would
+/// keep to itself.
+fn skipped(why: &str) {
+    use std::io::Write as _;
+    let _said = writeln!(std::io::stderr(), "skipped: {why}");
 }

@@ -67,6 +67,41 @@ async fn goblins_checks_our_objects_over_tcp_testing_only() {
     goblins_checks_us(test, tcp_testing_only()).await;
 }
 
+/// Goblins as the gifter: gives objects of the exporter's to the receiver's caller,
+/// mailbox and greeter.
+async fn goblins_gives(scripts: &Path, exporter: &PeerLocator, receiver: &PeerLocator) {
+    let mut gifter = guile(scripts, "handoff.scm");
+    gifter.args([exporter.to_string(), receiver.to_string()]);
+    let gifter = tokio::task::spawn_blocking(move || gifter.output().unwrap());
+    let gifter = gifter.await.unwrap();
+    let said = String::from_utf8_lossy(&gifter.stdout);
+    let complaints = String::from_utf8_lossy(&gifter.stderr);
+    assert!(said.ends_with("passed 7, failed 0\n"), "{said}{complaints}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goblins_gives_one_of_us_to_another() {
+    let Some(scripts) = scripts("goblins_gives_one_of_us_to_another") else { return };
+    let (exporter, receiver) = (Served::on(&tcp_tls()).await, Served::on(&tcp_tls()).await);
+    goblins_gives(&scripts, &exporter.location(), &receiver.location()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goblins_gives_one_of_its_own_to_us() {
+    let Some(scripts) = scripts("goblins_gives_one_of_its_own_to_us") else { return };
+    let exporter = Goblins::start(&scripts, "tcp-tls");
+    let receiver = Served::on(&tcp_tls()).await;
+    goblins_gives(&scripts, &exporter.peer, &receiver.location()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goblins_gives_one_of_us_to_its_own() {
+    let Some(scripts) = scripts("goblins_gives_one_of_us_to_its_own") else { return };
+    let exporter = Served::on(&tcp_tls()).await;
+    let receiver = Goblins::start(&scripts, "tcp-tls");
+    goblins_gives(&scripts, &exporter.location(), &receiver.peer).await;
+}
+
 /// A Goblins process that serves the well-known objects on one transport.
 struct Goblins {
     _program: Program,
