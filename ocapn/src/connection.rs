@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use netlayers::{ByteStream, Channel};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
+use tokio::time::{Instant, Sleep};
 
 use crate::link::{Link, Phase};
 
@@ -27,6 +28,9 @@ const PIECES_AT_ONCE: usize = 16;
 
 /// Above this many unsent bytes nothing more is read from the peer.
 const PACE_ABOVE: usize = 1 << 20;
+
+/// How long references that were let go wait for a message to travel with.
+const RELEASE_AFTER: Duration = Duration::from_millis(1);
 
 /// How long an ended connection is drained, so that the peer sees our `op:abort`
 /// rather than a reset.
@@ -52,7 +56,8 @@ pub(crate) async fn run(link: Arc<Link>, channel: Channel, handshake: Duration) 
         chunk: SMALLEST_READ,
         output: VecDeque::new(),
         unflushed: false,
-        yielded: false,
+        release_timer: Box::pin(tokio::time::sleep(RELEASE_AFTER)),
+        release_armed: false,
     };
     let moved = tokio::select! {
         moved = poll_fn(|cx| connection.poll(cx)) => moved,
@@ -72,8 +77,9 @@ struct Connection {
     chunk: usize,
     output: VecDeque<Bytes>,
     unflushed: bool,
-    /// The caller has had its turn since there was something to do.
-    yielded: bool,
+    release_timer: Pin<Box<Sleep>>,
+    /// The timer runs: it is looked at when it is over, and not set anew before.
+    release_armed: bool,
 }
 
 impl Connection {
@@ -94,7 +100,6 @@ impl Connection {
             match read {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
-                    self.yielded = false;
                     self.link.receive(&mut self.input);
                     continue;
                 }
@@ -111,18 +116,19 @@ impl Connection {
         }
     }
 
-    /// Tells the peer what was let go, but not before whoever got an answer has had
-    /// a chance to send its next message, with which it then travels. Whether that
-    /// was put off.
-    fn put_off_releases(&mut self, cx: &Context<'_>) -> bool {
-        if self.yielded {
-            self.link.collect(true, &mut self.output);
-            self.yielded = false;
-            return false;
+    /// Tells the peer what was let go, but not at once: most often a message follows
+    /// with which it can travel. Whether it is put off.
+    fn put_off_releases(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.release_armed {
+            self.release_timer.as_mut().reset(Instant::now() + RELEASE_AFTER);
+            self.release_armed = true;
         }
-        self.yielded = true;
-        cx.waker().wake_by_ref();
-        true
+        if self.release_timer.as_mut().poll(cx).is_pending() {
+            return true;
+        }
+        self.release_armed = false;
+        self.link.collect(true, &mut self.output);
+        false
     }
 
     fn unsent(&self) -> usize {
