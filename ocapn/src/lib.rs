@@ -1,4 +1,62 @@
 //! OCapN for Rust: a node is vats, CapTP sessions, netlayers and sturdyrefs.
+//!
+//! A [`Node`] runs actors in [vats](Node::vat), and lets them and the program around
+//! them call actors of other nodes, in other languages and on other machines.
+//!
+//! 1. [`Node::builder`] takes the [`netlayers`] by which the node is reached and
+//!    reaches others, and starts it on the present tokio runtime.
+//! 2. [`Vat::spawn`] makes an actor of a [`Behaviour`] and gives a reference to it, a
+//!    [`Ref`].
+//! 3. [`Node::mint`] makes a [`Sturdyref`] for it. Its URI is a secret: whoever has it
+//!    holds the object, until [`Node::revoke`].
+//! 4. [`Node::enliven`] turns a sturdyref into a [`Promise`] for the object, to which
+//!    messages can be sent at once. [`Node::resolve`] waits, and tells what went wrong.
+//! 5. [`Ref::send`] sends a message and gives the promise of the answer. Promises are
+//!    references too, and futures: `.await` them outside of vats, [`Turn::on`] inside.
+//!
+//! ```
+//! use ocapn::netlayers::LoopbackNetwork;
+//! use ocapn::{Args, Fault, Node, Reply, Turn, Value};
+//!
+//! fn greet(_turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+//!     let name = args.first().and_then(Value::as_str).ok_or("whom?")?;
+//!     Ok(Reply::value(format!("Hello, {name}!")))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let network = LoopbackNetwork::new();
+//! let ada = Node::builder().netlayer(network.netlayer("ada")?).start();
+//! let ben = Node::builder().netlayer(network.netlayer("ben")?).start();
+//!
+//! let vat = ada.vat("greeters");
+//! let sturdyref = ada.mint(&vat.spawn(greet))?;
+//!
+//! let greeter = ben.enliven(&sturdyref);
+//! let greeting = greeter.send(vec!["Ben".into()]).await?;
+//! assert_eq!(greeting.as_str(), Some("Hello, Ben!"));
+//!
+//! let fault = greeter.send(vec![]).await.unwrap_err();
+//! assert_eq!(fault.to_string(), "whom?");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The folder `examples` has the same over `tcp-tls` (`counter`), and three dependent
+//! calls with one wait (`pipelining`).
+//!
+//! # What to know
+//!
+//! - A [`Vat`]'s actors live as long as one of its handles, and a node until its last
+//!   handle is dropped or [`Node::shutdown`].
+//! - Within a turn send by [`Turn::send`], which takes back what a failed turn sent;
+//!   [`Ref::send`] is for code outside of turns.
+//! - When a session ends, all promises that waited for its peer break; nothing waits
+//!   for ever. [`Node::on_sever`] tells when and how.
+//! - Dropping the last clone of a remote reference tells its peer. Dropping a promise
+//!   cancels nothing.
+//! - What each session may cost is in [`Limits`]; crossing one ends that session.
+//! - [`SessionInfo::verified`] says whether the netlayer has proven who the peer is.
 
 mod bootstrap;
 mod connection;
@@ -22,3 +80,8 @@ pub use syrup::text;
 pub use vat_runtime::{
     Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
 };
+
+/// Compiles and runs the programs of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
