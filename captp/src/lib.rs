@@ -12,6 +12,11 @@
 //!
 //! The differences between living peers are one table, in [`Dialect`].
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
 mod crypto;
 mod dialect;
 mod error;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use ocapn::netlayers::{ListenAddress, PublicAddress};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::kinds::Kind;
-use crate::listen::{ListenAddress, PublicAddress};
 
 /// OCapN nodes, calls by capability, and fleets of machines.
 #[derive(Debug, Parser)]

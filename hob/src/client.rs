@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ocapn::netlayers::{ConnectError, Identity, TcpOptions, TcpTestingOnly, TcpTls};
+use ocapn::netlayers::{
+    ConnectError, Identity, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
+};
 use ocapn::{DialError, EnlivenError, Node, Promise, Ref, Sturdyref, Value};
 use tempfile::TempDir;
 
 use crate::capfile::{self, Why};
 use crate::exit::{Broke, NoNode, Severed, TimedOut};
-use crate::listen;
+
 use crate::state::{self, StateDir};
 
 /// Any port of this machine alone: a node has to be somewhere.
@@ -44,7 +46,8 @@ impl Client {
                 "unix" => {
                     let private = state::temporary("hob-", "sock.lock".len());
                     let private = private.context("a directory for a socket")?;
-                    let unix = listen::bind_unix(&private.path().join("sock")).await?;
+                    let path = private.path().join("sock");
+                    let unix = Unix::bind(path, UnixOptions::default()).await?;
                     directory = Some(private);
                     builder.netlayer(unix)
                 }

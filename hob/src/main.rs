@@ -12,7 +12,6 @@ mod demo;
 mod exit;
 mod fleet;
 mod kinds;
-mod listen;
 mod notation;
 mod output;
 mod serve;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ocapn::netlayers::Identity;
+use ocapn::netlayers::{Identity, ListenError, Unix, UnixOptions};
 use ocapn::{Node, Ref, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +13,7 @@ use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
 use crate::state::{LockedState, StateDir};
-use crate::{capfile, listen, output};
+use crate::{capfile, output};
 
 /// How long peers have to take note that the node ends.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -47,10 +47,16 @@ impl Serving {
         let state = StateDir::named(options.state.clone())?.lock()?;
         let mut builder = Node::builder();
         for address in &options.listen {
-            let identity = || Ok(Identity::load_or_create(state.path())?);
-            builder = listen::bind(builder, address, public, identity).await?;
+            let public = public.filter(|_| address.is_tcp());
+            let identity = || Identity::load_or_create(state.path());
+            let netlayer = address.listen(public, identity).await.map_err(|error| match error {
+                ListenError::Bind(error) => error.into(),
+                ListenError::Identity(error) => error.into(),
+                other => anyhow::Error::from(other),
+            })?;
+            builder = builder.netlayer_boxed(netlayer);
         }
-        let socket = listen::bind_unix(&state.path().join("sock")).await;
+        let socket = Unix::bind(state.path().join("sock"), UnixOptions::default()).await;
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
         let node = builder.start();
         let vat = node.vat("node");

@@ -3,11 +3,11 @@
 mod support;
 
 use interop_tests::checks;
-use interop_tests::listen::Listen;
+use ocapn::netlayers::ListenAddress;
 use support::{Program, Served, conformance, subject, tcp_testing_only, tcp_tls};
 
 /// Runs every check against a node of this process.
-async fn all_pass(listen: Listen) {
+async fn all_pass(listen: ListenAddress) {
     let served = Served::on(&listen).await;
     let subject = subject(served.location());
     let mut failed = Vec::new();
@@ -33,7 +33,7 @@ async fn all_checks_pass_over_tcp_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_pass_over_unix() {
     let directory = tempfile::tempdir().unwrap();
-    all_pass(Listen::Unix(directory.path().join("served"))).await;
+    all_pass(ListenAddress::Unix(directory.path().join("served"))).await;
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn exit_statuses() {
         (&["check", "--list"], 0, "start-session"),
         (&["check", "ocapn://x.onion", "--only", "fetch"], 1, "transport onion is not known here"),
         (&["serve"], 2, "--listen"),
-        (&["serve", "--listen", "carrier-pigeon:coop"], 2, "expected tcp-testing-only:HOST:PORT"),
-        (&["serve", "--listen", "unix:"], 2, "expected tcp-testing-only:HOST:PORT"),
+        (&["serve", "--listen", "carrier-pigeon:coop"], 2, "write tcp-tls:HOST:PORT"),
+        (&["serve", "--listen", "unix:"], 2, "needs a path"),
         (&["serve", "--listen", "tcp-testing-only:nowhere"], 2, "nowhere"),
         (&["serve", "--listen", "unix:/no/such/directory/socket"], 2, "/no/such/directory/socket"),
         (&["serve", "--until-eof", "--listen", &taken], 2, "conformance: "),

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use interop_tests::checks;
-use interop_tests::listen::Listen;
+use ocapn::netlayers::{Identity, ListenAddress};
 use ocapn::{EnlivenError, Node, PeerLocator, Sturdyref, SwissNum, Value};
 use support::{Program, Served, subject, tcp_testing_only, tcp_tls};
 
@@ -42,7 +42,7 @@ fn guile(scripts: &Path, script: &str) -> Command {
 }
 
 /// All thirty of Goblins' checks of our objects.
-async fn goblins_checks_us(test: &str, listen: Listen) {
+async fn goblins_checks_us(test: &str, listen: ListenAddress) {
     let Some(scripts) = scripts(test) else { return };
     let served = Served::on(&listen).await;
     let mut client = guile(&scripts, "client.scm");
@@ -136,12 +136,13 @@ impl Goblins {
     }
 }
 
-async fn our_node(listen: &Listen) -> Node {
-    listen.add_to(Node::builder(), None).await.unwrap().start()
+async fn our_node(listen: &ListenAddress) -> Node {
+    let netlayer = listen.listen(None, Identity::generate).await.unwrap();
+    Node::builder().netlayer_boxed(netlayer).start()
 }
 
 /// Our node calls every object of a Goblins process.
-async fn we_call_goblins(test: &str, transport: &str, listen: Listen) {
+async fn we_call_goblins(test: &str, transport: &str, listen: ListenAddress) {
     let Some(scripts) = scripts(test) else { return };
     let goblins = Goblins::start(&scripts, transport);
     let node = our_node(&listen).await;

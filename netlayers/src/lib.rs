@@ -46,6 +46,7 @@
 
 mod acceptor;
 mod error;
+mod listen;
 pub mod loopback;
 mod netlayer;
 mod settings;
@@ -55,6 +56,7 @@ pub mod tcp_tls;
 pub mod unix;
 
 pub use error::{AcceptError, BadLocator, BindError, ConnectError, UnreachableCause};
+pub use listen::{ListenAddress, ListenError, PublicAddress};
 pub use loopback::{Loopback, LoopbackNetwork};
 pub use netlayer::{
     Authentication, BoxFuture, ByteStream, Channel, Credentials, Direction, Framing, Guarantees,

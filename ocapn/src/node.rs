@@ -162,10 +162,12 @@ impl Node {
         NodeBuilder::default()
     }
 
-    /// A new vat, driven by the node's tokio runtime.
-    #[must_use]
+    /// A new vat, driven by the node's tokio runtime. It lives until the node ends or
+    /// it is stopped, whether or not the handle is kept.
     pub fn vat(&self, name: &str) -> Vat {
-        Vat::new(name, TokioScheduler::new(self.shared.runtime.clone()))
+        let vat = Vat::new(name, TokioScheduler::new(self.shared.runtime.clone()));
+        self.shared.keep(&vat);
+        vat
     }
 
     /// Where this node can be reached, a locator for each netlayer.
@@ -306,8 +308,8 @@ impl Node {
         describe(&link)
     }
 
-    /// Ends every session, telling each peer, and stops listening. Waits until what
-    /// was to be said has been sent.
+    /// Ends every session, telling each peer, stops listening, and stops the node's
+    /// vats. Waits until what was to be said has been sent.
     pub async fn shutdown(&self) {
         let mut tasks = self.shared.stop("the node is shut down");
         while tasks.join_next().await.is_some() {}

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::connection;
 use crate::link::{Link, Phase};
 use crate::registry::Registry;
-use vat_runtime::{Ref, Resolver};
+use vat_runtime::{Ref, Resolver, Vat};
 
 /// What a node lets its peers have.
 #[derive(Clone)]
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     settings: Settings,
     sessions: Mutex<Sessions>,
     tasks: Mutex<JoinSet<()>>,
+    vats: Mutex<Vec<Vat>>,
     stopping: watch::Sender<bool>,
     pub(crate) runtime: tokio::runtime::Handle,
     me: Weak<Self>,
@@ -85,6 +86,7 @@ impl Shared {
             settings,
             sessions: Mutex::default(),
             tasks: Mutex::default(),
+            vats: Mutex::default(),
             stopping: watch::Sender::new(false),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
@@ -109,6 +111,13 @@ impl Shared {
 
     pub(crate) fn gifts(&self) -> MutexGuard<'_, Gifts<Ref, Resolver>> {
         self.gifts.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Keeps a vat for as long as the node lives.
+    pub(crate) fn keep(&self, vat: &Vat) {
+        let mut vats = self.vats.lock().unwrap_or_else(|poison| poison.into_inner());
+        vats.retain(|vat| !vat.is_stopped());
+        vats.push(vat.clone());
     }
 
     /// Runs a task for as long as the node does not forget it.
@@ -319,6 +328,11 @@ impl Shared {
             link.close(reason);
         }
         self.registry.clear();
+        let vats =
+            std::mem::take(&mut *self.vats.lock().unwrap_or_else(|poison| poison.into_inner()));
+        for vat in vats {
+            vat.stop();
+        }
         let mut tasks = self.tasks.lock().unwrap_or_else(|poison| poison.into_inner());
         std::mem::take(&mut *tasks)
     }

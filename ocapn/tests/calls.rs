@@ -140,3 +140,38 @@ async fn the_end_of_a_session_breaks_what_waited_and_is_told() {
     assert!(waiting.await.is_err());
     assert!(held.send(vec![]).await.is_err(), "nothing hangs afterwards");
 }
+
+#[tokio::test]
+async fn a_netlayer_has_no_more_sessions_than_it_may() {
+    let network = ocapn::netlayers::LoopbackNetwork::new();
+    let server = Node::builder()
+        .netlayer(network.netlayer("server").unwrap())
+        .sessions_per_netlayer(1)
+        .start();
+    let client = |name: &str| Node::builder().netlayer(network.netlayer(name).unwrap()).start();
+    let (first, second) = (client("first"), client("second"));
+    let vat = server.vat("objects");
+    let sturdyref = server.mint(&vat.spawn(Counter(1))).unwrap();
+    first.resolve(&sturdyref).await.unwrap();
+    let waiting = second.enliven(&sturdyref).send(vec![Value::symbol("value")]);
+    // What the first is told comes after everything that the server did meanwhile.
+    let counter = first.resolve(&sturdyref).await.unwrap();
+    counter.send(vec![Value::symbol("value")]).await.unwrap();
+    assert_eq!(server.sessions().len(), 1, "the second waits");
+    first.shutdown().await;
+    assert_eq!(waiting.await, Ok(1.into()), "until there is room");
+}
+
+#[tokio::test]
+async fn a_vat_lives_as_long_as_its_node() {
+    let (node, other) = loopback_nodes();
+    let counter = node.vat("objects").spawn(Counter(1));
+    let value = || vec![Value::symbol("value")];
+    assert_eq!(counter.send(value()).await, Ok(1.into()), "without its handle");
+    node.shutdown().await;
+    assert!(counter.send(value()).await.is_err());
+    let vat = other.vat("objects");
+    let counter = vat.spawn(Counter(1));
+    vat.stop();
+    assert!(counter.send(value()).await.is_err());
+}

@@ -169,3 +169,21 @@ fn scan(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<usize>, Option<
     }
     (ends, None)
 }
+
+/// Any text: no panic, errors lie within it, and what parses survives being printed.
+pub(crate) fn text(input: &[u8]) {
+    let Ok(input) = std::str::from_utf8(input) else {
+        return;
+    };
+    let notation = text::parse(input);
+    let argument = text::parse_argument(input);
+    for parsed in [&notation, &argument] {
+        match parsed {
+            Ok(value) => check(value),
+            Err(error) => assert!(input.is_char_boundary(error.offset), "{error}"),
+        }
+    }
+    if notation.is_ok() {
+        assert_eq!(notation, argument, "an argument only adds to the notation");
+    }
+}

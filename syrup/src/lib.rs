@@ -73,4 +73,4 @@ pub use options::{Limits, Mode, Options};
 pub use scan::Scanner;
 #[cfg(feature = "serde")]
 pub use serde::{from_slice, to_vec};
-pub use value::{Dict, MAX_TREE_DEPTH, Record, Set, Value, ValueRef};
+pub use value::{Dict, Entries, MAX_TREE_DEPTH, Record, Set, Value, ValueRef};

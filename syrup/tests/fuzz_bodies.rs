@@ -76,3 +76,8 @@ fn round_trip() {
 fn scanner_split() {
     smoke("scanner_split", bodies::scanner_split);
 }
+
+#[test]
+fn text() {
+    smoke("text", bodies::text);
+}

@@ -48,8 +48,8 @@ impl<T> Sparse<T> {
     pub(crate) fn insert(&mut self, pos: u64, entry: T) {
         debug_assert!(self.get(pos).is_none(), "position {pos} is taken");
         let index = usize::try_from(pos).unwrap_or(usize::MAX);
-        if index < self.dense.len() {
-            self.dense[index] = Some(entry);
+        if let Some(place) = self.dense.get_mut(index) {
+            *place = Some(entry);
         } else if pos < self.dense_bound() {
             self.dense.resize_with(index, || None);
             self.dense.push(Some(entry));

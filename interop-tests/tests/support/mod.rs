@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use interop_tests::checks::Subject;
-use interop_tests::listen::Listen;
 use interop_tests::objects;
+use ocapn::netlayers::{Identity, ListenAddress};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
@@ -21,12 +21,13 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) async fn on(listen: &Listen) -> Self {
+    pub(crate) async fn on(listen: &ListenAddress) -> Self {
         Self::with(Node::builder(), listen).await
     }
 
-    pub(crate) async fn with(builder: NodeBuilder, listen: &Listen) -> Self {
-        let node = listen.add_to(builder, None).await.unwrap().start();
+    pub(crate) async fn with(builder: NodeBuilder, listen: &ListenAddress) -> Self {
+        let netlayer = listen.listen(None, Identity::generate).await.unwrap();
+        let node = builder.netlayer_boxed(netlayer).start();
         let vat = objects::serve(&node).unwrap();
         Self { node, _vat: vat }
     }
@@ -40,12 +41,12 @@ pub(crate) fn subject(peer: PeerLocator) -> Subject {
     Subject { peer, patience: PATIENCE, our_host: "127.0.0.1".to_owned() }
 }
 
-pub(crate) fn tcp_testing_only() -> Listen {
-    Listen::TcpTestingOnly("127.0.0.1:0".to_owned())
+pub(crate) fn tcp_testing_only() -> ListenAddress {
+    ListenAddress::TcpTestingOnly("127.0.0.1:0".to_owned())
 }
 
-pub(crate) fn tcp_tls() -> Listen {
-    Listen::TcpTls("127.0.0.1:0".to_owned())
+pub(crate) fn tcp_tls() -> ListenAddress {
+    ListenAddress::TcpTls("127.0.0.1:0".to_owned())
 }
 
 /// A program that says lines on its standard output and ends with its standard

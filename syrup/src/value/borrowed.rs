@@ -150,7 +150,12 @@ impl<'a> Build<'a> for ValueRef<'a> {
         Self::Record(parts)
     }
 
-    fn dict(entries: Vec<(Self, Self)>) -> Option<Self> {
+    fn dict(alternating: Vec<Self>) -> Option<Self> {
+        let mut entries = Vec::with_capacity(alternating.len() / 2);
+        let mut alternating = alternating.into_iter();
+        while let (Some(key), Some(value)) = (alternating.next(), alternating.next()) {
+            entries.push((key, value));
+        }
         Some(Self::Dict(entries))
     }
 

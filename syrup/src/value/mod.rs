@@ -5,5 +5,5 @@ mod owned;
 mod tree;
 
 pub use borrowed::ValueRef;
-pub use owned::{Dict, Record, Set, Value};
+pub use owned::{Dict, Entries, Record, Set, Value};
 pub use tree::MAX_TREE_DEPTH;

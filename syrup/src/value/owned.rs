@@ -151,12 +151,21 @@ impl Value {
 /// written, so that `10"…` comes before `2"…`. Byte arrays are different, since their
 /// mark sorts after the digits.
 fn texts(one: &[u8], two: &[u8]) -> Ordering {
-    if one.len() == two.len() {
-        return one.cmp(two);
+    as_written(one.len(), two.len()).then_with(|| one.cmp(two))
+}
+
+/// The order of two numbers' decimal digits, read as text.
+fn as_written(one: usize, two: usize) -> Ordering {
+    let digits = |number: usize| number.checked_ilog10().unwrap_or(0);
+    match digits(one).cmp(&digits(two)) {
+        Ordering::Equal => one.cmp(&two),
+        // The shorter comes first where the longer only goes on.
+        Ordering::Less => {
+            let front = two / 10usize.pow(digits(two) - digits(one));
+            one.cmp(&front).then(Ordering::Less)
+        }
+        Ordering::Greater => as_written(two, one).reverse(),
     }
-    let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let (first, second) = (first.format(one.len()), second.format(two.len()));
-    first.cmp(second)
 }
 
 impl Ord for Value {
@@ -278,7 +287,8 @@ impl From<Vec<Self>> for Value {
 /// A dictionary: entries in the canonical order of their keys, no key twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Dict {
-    entries: Vec<(Value, Value)>,
+    /// Keys and values in turn, as reading finds them.
+    alternating: Vec<Value>,
 }
 
 impl Dict {
@@ -288,43 +298,73 @@ impl Dict {
     ///
     /// If a key occurs twice.
     pub fn new(entries: impl IntoIterator<Item = (Value, Value)>) -> Result<Self, DuplicateKey> {
-        let entries = sorted(entries.into_iter().collect(), |(key, _)| key)?;
-        Ok(Self { entries })
+        let entries = entries.into_iter();
+        Self::of_alternating(entries.flat_map(<[Value; 2]>::from).collect())
+    }
+
+    fn of_alternating(mut alternating: Vec<Value>) -> Result<Self, DuplicateKey> {
+        sort(alternating.as_chunks_mut().0, |[key, _]| key)?;
+        Ok(Self { alternating })
+    }
+
+    fn entries(&self) -> &[[Value; 2]] {
+        self.alternating.as_chunks().0
     }
 
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &Value) -> Option<&Value> {
-        let found = self.entries.binary_search_by(|(each, _)| each.cmp(key));
-        self.entries.get(found.ok()?).map(|(_, value)| value)
+        let found = self.entries().binary_search_by(|[each, _]| each.cmp(key));
+        self.entries().get(found.ok()?).map(|[_, value]| value)
     }
 
     /// The entries in canonical order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Value, &Value)> {
-        self.entries.iter().map(|(key, value)| (key, value))
+        self.entries().iter().map(|[key, value]| (key, value))
     }
 
     /// How many entries there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.entries.len()
+        self.alternating.len() / 2
     }
 
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.alternating.is_empty()
     }
 }
 
 impl IntoIterator for Dict {
     type Item = (Value, Value);
-    type IntoIter = std::vec::IntoIter<(Value, Value)>;
+    type IntoIter = Entries;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+        Entries { alternating: self.alternating.into_iter() }
     }
 }
+
+/// The entries of a [`Dict`], by value.
+#[derive(Clone, Debug)]
+pub struct Entries {
+    alternating: std::vec::IntoIter<Value>,
+}
+
+impl Iterator for Entries {
+    type Item = (Value, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.alternating.next()?, self.alternating.next()?))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let entries = self.alternating.len() / 2;
+        (entries, Some(entries))
+    }
+}
+
+impl ExactSizeIterator for Entries {}
 
 /// A set: members in canonical order, none twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -339,7 +379,8 @@ impl Set {
     ///
     /// If a member occurs twice.
     pub fn new(members: impl IntoIterator<Item = Value>) -> Result<Self, DuplicateKey> {
-        let members = sorted(members.into_iter().collect(), |member| member)?;
+        let mut members: Vec<_> = members.into_iter().collect();
+        sort(&mut members, |member| member)?;
         Ok(Self { members })
     }
 
@@ -376,15 +417,14 @@ impl IntoIterator for Set {
     }
 }
 
-fn sorted<T>(mut entries: Vec<T>, key: impl Fn(&T) -> &Value) -> Result<Vec<T>, DuplicateKey> {
+/// Sorts what is not sorted yet.
+fn sort<T>(entries: &mut [T], key: impl Fn(&T) -> &Value) -> Result<(), DuplicateKey> {
     let increases = |entries: &[T]| entries.is_sorted_by(|one, two| key(one) < key(two));
-    if !increases(&entries) {
-        entries.sort_by(|one, two| key(one).cmp(key(two)));
-        if !increases(&entries) {
-            return Err(DuplicateKey);
-        }
+    if increases(entries) {
+        return Ok(());
     }
-    Ok(entries)
+    entries.sort_by(|one, two| key(one).cmp(key(two)));
+    if increases(entries) { Ok(()) } else { Err(DuplicateKey) }
 }
 
 /// A record: a label and fields.
@@ -441,8 +481,8 @@ impl<'a> Build<'a> for Value {
         Self::Record(Record { parts })
     }
 
-    fn dict(entries: Vec<(Self, Self)>) -> Option<Self> {
-        Dict::new(entries).ok().map(Self::Dict)
+    fn dict(alternating: Vec<Self>) -> Option<Self> {
+        Dict::of_alternating(alternating).ok().map(Self::Dict)
     }
 
     fn set(members: Vec<Self>) -> Option<Self> {

@@ -14,8 +14,8 @@ pub(crate) trait Build<'a>: Sized {
     fn list(items: Vec<Self>) -> Self;
     /// From a label and then fields.
     fn record(parts: Vec<Self>) -> Self;
-    /// `None` if a key occurs twice.
-    fn dict(entries: Vec<(Self, Self)>) -> Option<Self>;
+    /// From keys and values in turn. `None` if a key occurs twice.
+    fn dict(alternating: Vec<Self>) -> Option<Self>;
     /// `None` if a member occurs twice.
     fn set(members: Vec<Self>) -> Option<Self>;
 }
@@ -35,11 +35,9 @@ pub(crate) enum Atom<'a> {
 /// Reads one value.
 pub(crate) fn read<'a, T: Build<'a>>(input: &mut Decoder<'a>) -> Result<T, DecodeError> {
     let at = input.position();
-    let token = input.token()?;
-    match value(input, token, at)? {
-        Some(value) => Ok(value),
-        None => Err(DecodeError::new(at, DecodeErrorKind::UnexpectedEnd)),
-    }
+    let mut reading = Reading { values: Vec::new() };
+    let value = if reading.next(input)? { reading.values.pop() } else { None };
+    value.ok_or_else(|| DecodeError::new(at, DecodeErrorKind::UnexpectedEnd))
 }
 
 /// Reads the one value that a slice holds.
@@ -53,63 +51,74 @@ pub(crate) fn read_all<'a, T: Build<'a>>(
     Ok(value)
 }
 
-/// The value that `token`, at `at`, begins; none if it ends a container.
-fn value<'a, T: Build<'a>>(
-    input: &mut Decoder<'a>,
-    token: Token<'a>,
-    at: usize,
-) -> Result<Option<T>, DecodeError> {
-    let atom = match token {
-        Token::Bool(value) => Atom::Bool(value),
-        Token::Int(value) => Atom::Int(value),
-        Token::BigInt(value) => Atom::BigInt(value),
-        Token::F32(value) => Atom::F32(value),
-        Token::F64(value) => Atom::F64(value),
-        Token::Bytes(value) => Atom::Bytes(value),
-        Token::String(value) => Atom::String(value),
-        Token::Symbol(value) => Atom::Symbol(value),
-        Token::ListEnd | Token::DictEnd | Token::SetEnd | Token::RecordEnd => return Ok(None),
-        Token::ListStart | Token::DictStart | Token::SetStart | Token::RecordStart => {
-            return container(input, token, at).map(Some);
-        }
-    };
-    Ok(Some(T::atom(atom)))
+/// What has been read of the containers that are open. Each takes its part when it
+/// closes, in an allocation of exactly its size: growing one for each would touch
+/// twice the memory, which costs more than the reading.
+struct Reading<T> {
+    values: Vec<T>,
 }
 
-fn container<'a, T: Build<'a>>(
-    input: &mut Decoder<'a>,
-    token: Token<'a>,
-    at: usize,
-) -> Result<T, DecodeError> {
-    if input.depth() > MAX_TREE_DEPTH {
-        let kind = DecodeErrorKind::DepthLimit(MAX_TREE_DEPTH);
-        return Err(DecodeError::new(at, kind));
-    }
-    let repeated = || DecodeError::new(at, DecodeErrorKind::DuplicateKey);
-    match token {
-        Token::DictStart => {
-            let mut entries = Vec::new();
-            while let Some(key) = next(input)? {
-                entries.push((key, read(input)?));
+impl<'a, T: Build<'a>> Reading<T> {
+    /// Reads the next value or the end of a container, which the decoder knows to be
+    /// the innermost one. Gives whether it was a value.
+    fn next(&mut self, input: &mut Decoder<'a>) -> Result<bool, DecodeError> {
+        let at = input.position();
+        let values = &mut self.values;
+        // Not `?`: that would copy the token before looking at it.
+        match input.token() {
+            Ok(Token::Bool(value)) => push(values, || T::atom(Atom::Bool(value))),
+            Ok(Token::Int(value)) => push(values, || T::atom(Atom::Int(value))),
+            Ok(Token::BigInt(value)) => push(values, || T::atom(Atom::BigInt(value))),
+            Ok(Token::F32(value)) => push(values, || T::atom(Atom::F32(value))),
+            Ok(Token::F64(value)) => push(values, || T::atom(Atom::F64(value))),
+            Ok(Token::Bytes(value)) => push(values, || T::atom(Atom::Bytes(value))),
+            Ok(Token::String(value)) => push(values, || T::atom(Atom::String(value))),
+            Ok(Token::Symbol(value)) => push(values, || T::atom(Atom::Symbol(value))),
+            Ok(Token::ListStart) => {
+                let items = self.content(input, at)?;
+                push(&mut self.values, || T::list(items));
             }
-            T::dict(entries).ok_or_else(repeated)
+            Ok(Token::RecordStart) => {
+                let parts = self.content(input, at)?;
+                push(&mut self.values, || T::record(parts));
+            }
+            Ok(Token::DictStart) => {
+                let dict = T::dict(self.content(input, at)?);
+                self.values.push(dict.ok_or_else(|| repeated(at))?);
+            }
+            Ok(Token::SetStart) => {
+                let set = T::set(self.content(input, at)?);
+                self.values.push(set.ok_or_else(|| repeated(at))?);
+            }
+            Ok(Token::ListEnd | Token::DictEnd | Token::SetEnd | Token::RecordEnd) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         }
-        Token::SetStart => T::set(items(input)?).ok_or_else(repeated),
-        Token::RecordStart => Ok(T::record(items(input)?)),
-        _ => Ok(T::list(items(input)?)),
+        Ok(true)
+    }
+
+    /// What is in the container that has been opened at `at`.
+    fn content(&mut self, input: &mut Decoder<'a>, at: usize) -> Result<Vec<T>, DecodeError> {
+        if input.depth() > MAX_TREE_DEPTH {
+            let kind = DecodeErrorKind::DepthLimit(MAX_TREE_DEPTH);
+            return Err(DecodeError::new(at, kind));
+        }
+        let first = self.values.len();
+        while self.next(input)? {}
+        Ok(self.values.split_off(first))
     }
 }
 
-fn items<'a, T: Build<'a>>(input: &mut Decoder<'a>) -> Result<Vec<T>, DecodeError> {
-    let mut items = Vec::new();
-    while let Some(item) = next(input)? {
-        items.push(item);
-    }
-    Ok(items)
+#[cold]
+fn repeated(at: usize) -> DecodeError {
+    DecodeError::new(at, DecodeErrorKind::DuplicateKey)
 }
 
-fn next<'a, T: Build<'a>>(input: &mut Decoder<'a>) -> Result<Option<T>, DecodeError> {
-    let at = input.position();
-    let token = input.token()?;
-    value(input, token, at)
+/// Pushes what `make` makes. Not inlined, so that each kind of value is written to
+/// where it belongs: inlined, all kinds share a place on the stack, and the wide copy
+/// from there stalls on the narrow writes just before it.
+#[inline(never)]
+fn push<T>(values: &mut Vec<T>, make: impl FnOnce() -> T) {
+    values.push(make());
 }

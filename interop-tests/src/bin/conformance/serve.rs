@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use interop_tests::listen::Listen;
 use interop_tests::objects;
+use ocapn::netlayers::{Identity, ListenAddress};
 use ocapn::{Dialect, Node, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +17,7 @@ pub(crate) struct Serve {
     /// Where to listen: tcp-testing-only:HOST:PORT, tcp-tls:HOST:PORT or unix:PATH.
     /// May be given once for each transport; port 0 lets the system choose.
     #[arg(long, value_name = "TRANSPORT:ADDRESS", required = true)]
-    listen: Vec<Listen>,
+    listen: Vec<ListenAddress>,
     /// The directory that keeps the tcp-tls identity, made if need be. Without it the
     /// identity ends with the program.
     #[arg(long, value_name = "DIR")]
@@ -78,7 +78,11 @@ impl Serve {
             node = node.dialect(speak.dialect());
         }
         for listen in &self.listen {
-            node = listen.add_to(node, self.identity.as_deref()).await?;
+            let identity = || match &self.identity {
+                Some(directory) => Identity::load_or_create(directory),
+                None => Identity::generate(),
+            };
+            node = node.netlayer_boxed(listen.listen(None, identity).await?);
         }
         let node = node.start();
         let vat = objects::serve(&node)?;

@@ -1,16 +1,18 @@
-//! `--listen` and `--public-address`: how they are written and what they set up.
+//! Addresses to listen on and to be dialled at, as people write them.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use ocapn::NodeBuilder;
-use ocapn::netlayers::{
-    BindError, Identity, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
-};
+use crate::error::BindError;
+use crate::netlayer::Netlayer;
+use crate::tcp::TcpOptions;
+use crate::tcp_testing_only::TcpTestingOnly;
+use crate::tcp_tls::{Identity, IdentityError, TcpTls};
+use crate::unix::{Unix, UnixOptions};
 
 /// Where a node listens: `TRANSPORT:ADDRESS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListenAddress {
+pub enum ListenAddress {
     /// `tcp-tls:HOST:PORT`.
     TcpTls(String),
     /// `tcp-testing-only:HOST:PORT`.
@@ -20,7 +22,10 @@ pub(crate) enum ListenAddress {
 }
 
 impl ListenAddress {
-    pub(crate) const fn is_tcp(&self) -> bool {
+    /// Whether it is one of the TCP transports, which can be dialled at another address
+    /// than the one listened on.
+    #[must_use]
+    pub const fn is_tcp(&self) -> bool {
         matches!(self, Self::TcpTls(_) | Self::TcpTestingOnly(_))
     }
 }
@@ -69,7 +74,7 @@ fn host_port(text: &str) -> Result<(&str, u16), String> {
 
 /// The address that others should dial: `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublicAddress {
+pub struct PublicAddress {
     host: String,
     port: u16,
 }
@@ -87,38 +92,43 @@ impl FromStr for PublicAddress {
     }
 }
 
-/// TCP options that name the address to dial.
-pub(crate) fn tcp_options(public: Option<&PublicAddress>) -> TcpOptions {
-    let mut options = TcpOptions::default();
-    if let Some(public) = public {
-        options.public_host = Some(public.host.clone());
-        options.public_port = Some(public.port);
+/// Why there is no listening at an address.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The identity of a tcp-tls netlayer can't be had.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl ListenAddress {
+    /// Listens there. `identity` is asked for only by tcp-tls; `public` is what others
+    /// dial, if that is not where we listen.
+    ///
+    /// # Errors
+    ///
+    /// If the address can't be listened on, or the identity can't be had.
+    pub async fn listen(
+        &self,
+        public: Option<&PublicAddress>,
+        identity: impl FnOnce() -> Result<Identity, IdentityError>,
+    ) -> Result<Box<dyn Netlayer>, ListenError> {
+        let mut options = TcpOptions::default();
+        if let Some(public) = public {
+            options.public_host = Some(public.host.clone());
+            options.public_port = Some(public.port);
+        }
+        Ok(match self {
+            Self::TcpTls(address) => Box::new(TcpTls::bind(address, identity()?, options).await?),
+            Self::TcpTestingOnly(address) => {
+                Box::new(TcpTestingOnly::bind(address, options).await?)
+            }
+            Self::Unix(path) => Box::new(Unix::bind(path, UnixOptions::default()).await?),
+        })
     }
-    options
-}
-
-/// Listens, and adds the netlayer to the node. `identity` is asked for when needed.
-pub(crate) async fn bind(
-    builder: NodeBuilder,
-    address: &ListenAddress,
-    public: Option<&PublicAddress>,
-    identity: impl FnOnce() -> anyhow::Result<Identity>,
-) -> anyhow::Result<NodeBuilder> {
-    Ok(match address {
-        ListenAddress::TcpTls(address) => {
-            let identity = identity()?;
-            builder.netlayer(TcpTls::bind(address, identity, tcp_options(public)).await?)
-        }
-        ListenAddress::TcpTestingOnly(address) => {
-            builder.netlayer(TcpTestingOnly::bind(address, tcp_options(public)).await?)
-        }
-        ListenAddress::Unix(path) => builder.netlayer(bind_unix(path).await?),
-    })
-}
-
-/// Listens on a Unix socket for this user and root.
-pub(crate) async fn bind_unix(path: &std::path::Path) -> Result<Unix, BindError> {
-    Unix::bind(path, UnixOptions::default()).await
 }
 
 #[cfg(test)]
