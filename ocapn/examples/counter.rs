@@ -21,11 +21,12 @@ async fn node() -> Result<Node, Box<dyn std::error::Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (server, client) = (node().await?, node().await?);
-    let vat = server.vat("counters"); // its actors live as long as it does
-    let uri = server.mint(&vat.spawn(Counter(0)))?.reveal_uri(); // who has it may call
+    let object = server.vat("counters").spawn(Counter(0));
+    let uri = server.mint(&object)?.reveal_uri(); // a secret: who has it may call
     let counter = client.enliven(&uri.parse::<Sturdyref>()?); // usable before it is there
     counter.send_only(vec![5.into()]);
     let count = counter.send(vec![10.into()]).await?;
     assert_eq!(count, Value::Int(15));
+    println!("counted to {count:?}");
     Ok(())
 }

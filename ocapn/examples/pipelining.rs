@@ -28,8 +28,8 @@ async fn node() -> Result<Node, Box<dyn std::error::Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (far, near) = (node().await?, node().await?);
-    let vat = far.vat("depots");
-    let depot = near.enliven(&far.mint(&vat.spawn(depot))?);
+    let depot = far.vat("depots").spawn(depot);
+    let depot = near.enliven(&far.mint(&depot)?);
 
     let workshop = depot.send(vec![]);
     let car = workshop.send(vec![ocapn::Value::symbol("red")]);

@@ -29,8 +29,7 @@
 //! let ada = Node::builder().netlayer(network.netlayer("ada")?).start();
 //! let ben = Node::builder().netlayer(network.netlayer("ben")?).start();
 //!
-//! let vat = ada.vat("greeters");
-//! let sturdyref = ada.mint(&vat.spawn(greet))?;
+//! let sturdyref = ada.mint(&ada.vat("greeters").spawn(greet))?;
 //!
 //! let greeter = ben.enliven(&sturdyref);
 //! let greeting = greeter.send(vec!["Ben".into()]).await?;
@@ -47,8 +46,8 @@
 //!
 //! # What to know
 //!
-//! - A [`Vat`]'s actors live as long as one of its handles, and a node until its last
-//!   handle is dropped or [`Node::shutdown`].
+//! - A node and its vats live until [`Node::shutdown`], or until the node's last handle
+//!   is dropped. An actor lives while something refers to it.
 //! - Within a turn send by [`Turn::send`], which takes back what a failed turn sent;
 //!   [`Ref::send`] is for code outside of turns.
 //! - When a session ends, all promises that waited for its peer break; nothing waits
