@@ -95,18 +95,20 @@ impl<R, W> Gifts<R, W> {
     ///
     /// # Errors
     ///
-    /// If the gifter has left too many.
+    /// If the gifter has left too many: the reference is given back.
     pub fn deposit(
         &mut self,
         session: &SessionId,
         gift: GiftId,
         reference: R,
-    ) -> Result<Option<(R, W)>, LimitExceeded> {
+    ) -> Result<Option<(R, W)>, (LimitExceeded, R)> {
         let Some(gifter) = self.sessions.get_mut(session) else { return Ok(None) };
         if let Some(waiting) = gifter.waiting.remove(&gift) {
             return Ok(Some((reference, waiting)));
         }
-        check("gifts", gifter.gifts.len(), self.limit)?;
+        if let Err(limit) = check("gifts", gifter.gifts.len(), self.limit) {
+            return Err((limit, reference));
+        }
         gifter.gifts.insert(gift, reference);
         Ok(None)
     }

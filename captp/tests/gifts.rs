@@ -189,7 +189,7 @@ fn neither_gifts_nor_those_who_wait_are_without_limit() {
         exporter.gifts.deposit(&exporter.with_gifter, gift(number), "gift").unwrap();
     }
     let third = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "gift");
-    assert_eq!(third.unwrap_err().name, "gifts");
+    assert_eq!(third.unwrap_err().0.name, "gifts");
     for number in 10..12 {
         let give = exporter.give(number);
         exporter.withdraw(exporter.receive(give, number.into())).unwrap();

@@ -32,7 +32,7 @@ pub(crate) fn receive(
                     waiting.fulfill(Value::Ref(gift));
                     answer(resolver, Ok(Value::Undefined));
                 }
-                Err(limit) => answer(resolver, Err(limit.to_string().into())),
+                Err((limit, _)) => answer(resolver, Err(limit.to_string().into())),
             }
         }
         BootstrapCall::WithdrawGift(receive) => {

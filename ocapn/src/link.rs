@@ -26,6 +26,7 @@ use crate::{bootstrap, handoff};
 pub(crate) struct Link {
     key: u64,
     core: Mutex<Core>,
+    found: Mutex<Found>,
     /// Positions that nobody here holds any more. A lock of its own, under which
     /// nothing else happens, since references are dropped anywhere.
     released: Mutex<Vec<(RemotePos, u32)>>,
@@ -36,9 +37,6 @@ pub(crate) struct Link {
     task: AtomicWaker,
     peer: OnceLock<Established>,
     dialled: bool,
-    /// Another session with the same peer has taken this one's place: it ends when
-    /// nothing is under way on it.
-    retired: AtomicBool,
     phase: watch::Sender<Phase>,
     node: Weak<Shared>,
     me: Weak<Self>,
@@ -50,6 +48,15 @@ pub(crate) enum Phase {
     Greeting,
     Live,
     Ended(SessionEnd),
+}
+
+/// What has come of a session and is not acted on yet.
+#[derive(Default)]
+struct Found {
+    events: VecDeque<Event<Glue>>,
+    /// A thread acts on them. Two at once could act on the end of a session before its
+    /// start.
+    acting: bool,
 }
 
 struct Core {
@@ -69,13 +76,13 @@ impl Link {
                 session: Session::new(config),
                 glue: Glue::new(me.clone(), key),
             }),
+            found: Mutex::default(),
             released: Mutex::new(Vec::new()),
             dirty: AtomicBool::new(true),
             running: AtomicBool::new(false),
             task: AtomicWaker::new(),
             peer: OnceLock::new(),
             dialled,
-            retired: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Greeting),
             node,
             me: me.clone(),
@@ -119,20 +126,11 @@ impl Link {
     }
 
     /// Moves what is to be sent to `out`. Gives whether releases wait for `idle`.
-    pub(crate) fn collect(self: &Arc<Self>, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
+    pub(crate) fn collect(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
         self.dirty.store(false, Ordering::SeqCst);
-        let (waiting, ended) = {
-            let mut core = self.core();
-            if self.retired.load(Ordering::Relaxed) && core.session.is_unused() {
-                core.session.close("another session has taken the place of this one");
-            }
-            core.session.poll_transmit(idle, out);
-            (core.session.has_output(), core.session.has_events())
-        };
-        if ended {
-            self.with_events(|_| {});
-        }
-        waiting
+        let mut core = self.core();
+        core.session.poll_transmit(idle, out);
+        core.session.has_output()
     }
 
     /// Takes in what was read, and acts on it.
@@ -140,20 +138,37 @@ impl Link {
         self.with_events(|core| core.session.receive(&mut core.glue, input));
     }
 
-    /// Runs something on the session and acts on what comes of it.
+    /// Runs something on the session and acts on what comes of it, in order: where a
+    /// thread acts already, it goes on with what this one has found.
     fn with_events(self: &Arc<Self>, f: impl FnOnce(&mut Core)) {
-        let mut events = VecDeque::new();
         {
             let mut core = self.core();
             f(&mut core);
-            core.session.take_events(&mut events);
+            let mut found = self.found();
+            core.session.take_events(&mut found.events);
+            if found.acting || found.events.is_empty() {
+                return;
+            }
+            found.acting = true;
         }
         // Vats that this wakes run here and now: no hop to another task.
         vat_runtime::drive(|| {
-            for event in events {
+            while let Some(event) = self.next_event() {
                 self.act(event);
             }
         });
+    }
+
+    /// The next event to act on; without one, nobody acts any more.
+    fn next_event(&self) -> Option<Event<Glue>> {
+        let mut found = self.found();
+        let event = found.events.pop_front();
+        found.acting = event.is_some();
+        event
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Sends something. What can't be sent breaks what waits for its answer.
@@ -204,10 +219,9 @@ impl Link {
         self.core().session.key().public().id()
     }
 
-    /// Ends the session as soon as nothing is under way on it.
-    pub(crate) fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
-        self.wake();
+    /// Whether nothing is under way on the session.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.core().session.is_unused()
     }
 
     pub(crate) fn key(&self) -> u64 {

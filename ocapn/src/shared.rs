@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     tasks: Mutex<JoinSet<()>>,
     vats: Mutex<Vec<Vat>>,
     stopping: watch::Sender<bool>,
+    /// Changes whenever a session has taken its place in `by_peer`.
+    placed: watch::Sender<()>,
     pub(crate) runtime: tokio::runtime::Handle,
     me: Weak<Self>,
 }
@@ -88,6 +90,7 @@ impl Shared {
             tasks: Mutex::default(),
             vats: Mutex::default(),
             stopping: watch::Sender::new(false),
+            placed: watch::Sender::new(()),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
         });
@@ -203,21 +206,35 @@ impl Shared {
         self.lock().greeting.insert(peer.id(), Arc::clone(&link));
         let (mut phase, handshake) = (link.phase(), self.settings.handshake);
         self.spawn(connection::run(Arc::clone(&link), channel, handshake));
-        let greeted = phase.wait_for(|phase| !matches!(phase, Phase::Greeting)).await;
-        let end = match greeted.as_deref() {
-            Ok(Phase::Ended(end)) => Some(end.clone()),
-            Ok(_) => None,
-            Err(_) => Some(SessionEnd::Disconnected),
-        };
-        drop(greeted);
+        let _greeted = phase.wait_for(|phase| !matches!(phase, Phase::Greeting)).await.is_ok();
+        let end = link.end();
         let greeting = self.lock().greeting.remove(&peer.id());
         drop(greeting);
-        match end {
-            // It gave way to a session that the peer opened meanwhile.
-            Some(_) if let Some(other) = self.session_with(peer) => Ok(other),
-            Some(end) => Err(DialError::Handshake { peer: peer.id(), end }),
-            None => Ok(link),
+        let Some(end) = end else {
+            // Another session may have taken this one's place already.
+            return Ok(self.session_with(peer).unwrap_or(link));
+        };
+        if gave_way(&end)
+            && let Some(other) = self.session_opened_by(peer).await
+        {
+            return Ok(other);
         }
+        Err(DialError::Handshake { peer: peer.id(), end })
+    }
+
+    /// Waits for the session to which ours gave way: the peer may have found out about
+    /// the two before we have.
+    async fn session_opened_by(&self, peer: &PeerLocator) -> Option<Arc<Link>> {
+        let mut placed = self.placed.subscribe();
+        let opened = async {
+            loop {
+                if let Some(link) = self.session_with(peer) {
+                    return Some(link);
+                }
+                placed.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(self.settings.handshake, opened).await.ok().flatten()
     }
 
     /// Makes the session for a channel.
@@ -246,6 +263,10 @@ impl Shared {
         config.limits = settings.limits;
         let link = Link::new(config, Weak::clone(&self.me));
         self.lock().all.insert(link.key(), Arc::clone(&link));
+        // Whoever stops the node sees the session in the table, or we see this.
+        if *self.stopping.borrow() {
+            link.close("the node is shut down");
+        }
         link
     }
 
@@ -292,8 +313,9 @@ impl Shared {
             other
         };
         drop(sessions);
+        self.placed.send_replace(());
         if let Some(before) = before {
-            before.retire();
+            self.spawn(retire(before));
         }
     }
 
@@ -335,6 +357,38 @@ impl Shared {
         }
         let mut tasks = self.tasks.lock().unwrap_or_else(|poison| poison.into_inner());
         std::mem::take(&mut *tasks)
+    }
+}
+
+/// How long a session whose place has been taken must have been unused before it is
+/// ended: the peer may have sent something on it before it knew.
+const RETIRE_AFTER: Duration = Duration::from_secs(1);
+
+/// What is said when a session that gave way is ended.
+const GAVE_WAY: &str = "crossed hellos: another session has taken the place of this one";
+
+/// Whether a session ended because it gave way to another with the same peer. Goblins
+/// says "Crossed hellos mitigation".
+fn gave_way(end: &SessionEnd) -> bool {
+    matches!(end, SessionEnd::PeerAborted(why) | SessionEnd::Closed(why)
+        if why.to_ascii_lowercase().contains("crossed hellos"))
+}
+
+/// Ends a session whose place has been taken, when nothing is under way on it.
+async fn retire(link: Arc<Link>) {
+    let mut phase = link.phase();
+    let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_)));
+    let closed = async {
+        loop {
+            tokio::time::sleep(RETIRE_AFTER).await;
+            if link.is_unused() {
+                link.close(GAVE_WAY);
+            }
+        }
+    };
+    tokio::select! {
+        _ = ended => {}
+        () = closed => {}
     }
 }
 

@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ocapn::netlayers::LoopbackNetwork;
 use ocapn::{Node, TableCounts, Value};
 use support::{Counter, Dropped, Echo, Maker, loopback_nodes, tcp_tls_node, testing_node, until};
 
@@ -143,7 +144,7 @@ async fn the_end_of_a_session_breaks_what_waited_and_is_told() {
 
 #[tokio::test]
 async fn a_netlayer_has_no_more_sessions_than_it_may() {
-    let network = ocapn::netlayers::LoopbackNetwork::new();
+    let network = LoopbackNetwork::new();
     let server = Node::builder()
         .netlayer(network.netlayer("server").unwrap())
         .sessions_per_netlayer(1)
