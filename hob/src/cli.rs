@@ -147,8 +147,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "DIR", env = "HOB_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) state: Option<PathBuf>,
     /// Where to listen; may be repeated. The first is what capabilities name.
-    /// tcp-tls:HOST:PORT, unix:PATH, or, with no security at all,
-    /// tcp-testing-only:HOST:PORT
+    /// tcp-tls:HOST:PORT, unix:PATH, websocket:HOST:PORT (nothing is secret), or, with
+    /// no security at all, tcp-testing-only:HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<ListenAddress>,
     /// Where others reach the TCP address, if not where it listens

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ocapn::netlayers::{
-    ConnectError, Identity, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
+    ConnectError, Identity, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions, Websocket,
+    WebsocketIdentity, WebsocketOptions,
 };
 use ocapn::{DialError, EnlivenError, Node, Promise, Ref, Sturdyref, Value};
 use tempfile::TempDir;
@@ -39,6 +40,11 @@ impl Client {
                 "tcp-tls" => {
                     let identity = Identity::generate()?;
                     builder.netlayer(TcpTls::bind(NOWHERE, identity, TcpOptions::default()).await?)
+                }
+                "websocket" => {
+                    let identity = WebsocketIdentity::generate()?;
+                    let options = WebsocketOptions::default();
+                    builder.netlayer(Websocket::bind(NOWHERE, identity, options).await?)
                 }
                 "tcp-testing-only" => {
                     builder.netlayer(TcpTestingOnly::bind(NOWHERE, TcpOptions::default()).await?)

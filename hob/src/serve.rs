@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ocapn::netlayers::{Identity, ListenError, Unix, UnixOptions};
+use ocapn::netlayers::{Identities, ListenError, Unix, UnixOptions};
 use ocapn::{Node, Ref, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,12 +48,13 @@ impl Serving {
         let mut builder = Node::builder();
         for address in &options.listen {
             let public = public.filter(|_| address.is_tcp());
-            let identity = || Identity::load_or_create(state.path());
-            let netlayer = address.listen(public, identity).await.map_err(|error| match error {
-                ListenError::Bind(error) => error.into(),
-                ListenError::Identity(error) => error.into(),
-                other => anyhow::Error::from(other),
-            })?;
+            let identities = Identities::KeptIn(state.path().to_owned());
+            let netlayer =
+                address.listen(public, &identities).await.map_err(|error| match error {
+                    ListenError::Bind(error) => error.into(),
+                    ListenError::Identity(error) => error.into(),
+                    other => anyhow::Error::from(other),
+                })?;
             builder = builder.netlayer_boxed(netlayer);
         }
         let socket = Unix::bind(state.path().join("sock"), UnixOptions::default()).await;

@@ -4,7 +4,7 @@ mod support;
 
 use interop_tests::checks;
 use ocapn::netlayers::ListenAddress;
-use support::{Program, Served, conformance, subject, tcp_testing_only, tcp_tls};
+use support::{Program, Served, conformance, subject, tcp_testing_only, tcp_tls, websocket};
 
 /// Runs every check against a node of this process.
 async fn all_pass(listen: ListenAddress) {
@@ -34,6 +34,11 @@ async fn all_checks_pass_over_tcp_tls() {
 async fn all_checks_pass_over_unix() {
     let directory = tempfile::tempdir().unwrap();
     all_pass(ListenAddress::Unix(directory.path().join("served"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_checks_pass_over_websocket() {
+    all_pass(websocket()).await;
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use interop_tests::checks;
-use ocapn::netlayers::{Identity, ListenAddress};
+use ocapn::netlayers::{Identities, ListenAddress};
 use ocapn::{EnlivenError, Node, PeerLocator, Sturdyref, SwissNum, Value};
-use support::{Program, Served, subject, tcp_testing_only, tcp_tls};
+use support::{Program, Served, subject, tcp_testing_only, tcp_tls, websocket};
 
 /// The scripts, or a note that they can't be run.
 fn scripts(test: &str) -> Option<PathBuf> {
@@ -41,8 +41,13 @@ fn guile(scripts: &Path, script: &str) -> Command {
     command
 }
 
-/// All thirty of Goblins' checks of our objects.
-async fn goblins_checks_us(test: &str, listen: ListenAddress) {
+/// What may fail over websocket: there we can't know that it is Goblins who dialled us,
+/// so to reach a sturdyref of its own we dial it, and Goblins takes that for crossed
+/// hellos with the session that it began, however old that is.
+const CROSSED: &str = "enlivener, a sturdyref to us  --";
+
+/// All thirty of Goblins' checks of our objects. The one that is excused may fail.
+async fn goblins_checks_us(test: &str, listen: ListenAddress, excused: Option<&str>) {
     let Some(scripts) = scripts(test) else { return };
     let served = Served::on(&listen).await;
     let mut client = guile(&scripts, "client.scm");
@@ -51,20 +56,35 @@ async fn goblins_checks_us(test: &str, listen: ListenAddress) {
     let client = client.await.unwrap();
     let said = String::from_utf8_lossy(&client.stdout);
     let complaints = String::from_utf8_lossy(&client.stderr);
-    assert!(said.ends_with("passed 30, failed 0\n"), "{said}{complaints}");
-    assert!(client.status.success());
+    let (mut expected, mut unexpected) = (0, 0);
+    for line in said.lines() {
+        match line.split_once(' ') {
+            Some(("ok", _)) => expected += 1,
+            Some(("failed", what)) if excused.is_some_and(|it| what.contains(it)) => expected += 1,
+            Some(("failed", _)) => unexpected += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((expected, unexpected), (30, 0), "{said}{complaints}");
+    assert!(client.status.success() || excused.is_some());
     served.node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goblins_checks_our_objects_over_tcp_tls() {
-    goblins_checks_us("goblins_checks_our_objects_over_tcp_tls", tcp_tls()).await;
+    goblins_checks_us("goblins_checks_our_objects_over_tcp_tls", tcp_tls(), None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goblins_checks_our_objects_over_tcp_testing_only() {
     let test = "goblins_checks_our_objects_over_tcp_testing_only";
-    goblins_checks_us(test, tcp_testing_only()).await;
+    goblins_checks_us(test, tcp_testing_only(), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goblins_checks_our_objects_over_websocket() {
+    let test = "goblins_checks_our_objects_over_websocket";
+    goblins_checks_us(test, websocket(), Some(CROSSED)).await;
 }
 
 /// Goblins as the gifter: gives objects of the exporter's to the receiver's caller,
@@ -137,7 +157,7 @@ impl Goblins {
 }
 
 async fn our_node(listen: &ListenAddress) -> Node {
-    let netlayer = listen.listen(None, Identity::generate).await.unwrap();
+    let netlayer = listen.listen(None, &Identities::New).await.unwrap();
     Node::builder().netlayer_boxed(netlayer).start()
 }
 
@@ -255,6 +275,11 @@ async fn we_call_goblins_over_tcp_tls() {
 async fn we_call_goblins_over_tcp_testing_only() {
     let test = "we_call_goblins_over_tcp_testing_only";
     we_call_goblins(test, "tcp-testing-only", tcp_testing_only()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn we_call_goblins_over_websocket() {
+    we_call_goblins("we_call_goblins_over_websocket", "websocket", websocket()).await;
 }
 
 /// What Goblins 0.18 does in its own way: it never closes a connection by itself,

@@ -23,8 +23,8 @@ pub enum ConnectError {
         address: String,
         /// The designator in the locator.
         expected: String,
-        /// The designator of who answered. `None` if it showed the right credentials
-        /// and could not prove that they are its own.
+        /// The designator of who answered. `None` if all that is known is that
+        /// it could not prove to be the peer.
         found: Option<String>,
     },
     /// The locator can't be dialled by this netlayer.
@@ -42,7 +42,7 @@ pub enum ConnectError {
 
 fn found_text(found: Option<&str>) -> String {
     found.map_or_else(
-        || "it can't prove that the certificate it shows is its own".to_owned(),
+        || "whoever answered can't prove to have its key".to_owned(),
         |found| format!("{found} answered"),
     )
 }

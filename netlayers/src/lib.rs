@@ -11,6 +11,7 @@
 //! | [`tcp-testing-only`](TcpTestingOnly) | **no** | **no**: claims are taken at face value | **no** | raw Syrup |
 //! | [`tcp-tls`](TcpTls) | TLS 1.2, 1.3 | yes: certificate hash is the designator | if it shows a certificate; ours do, Goblins' do when asked | raw Syrup |
 //! | [`unix`](Unix) | same kernel | yes: path, and the user who listens there | no, but its user is known | raw Syrup |
+//! | [`websocket`] | **no**: `ws://` only | yes, with a signature; **not** against who can change what is sent | no | raw Syrup, one value in a frame |
 //!
 //! Every netlayer here answers to the same contract, `tests/contract.rs`:
 //!
@@ -19,7 +20,8 @@
 //! - A client that says nothing, or nonsense, delays nobody: handshakes run beside each
 //!   other, each with a deadline, and when there are too many the oldest gives way.
 //! - Running out of file descriptors pauses accepting and does not end it.
-//! - Both ends may half-close and go on reading.
+//! - Both ends may half-close and go on reading, but for `websocket`, where the end that
+//!   hears of it can't go on writing.
 //! - `shutdown` frees the address before it returns; dropping a netlayer frees it soon
 //!   after.
 //!
@@ -46,6 +48,7 @@
 
 mod acceptor;
 mod error;
+mod key_file;
 mod listen;
 pub mod loopback;
 mod netlayer;
@@ -54,9 +57,10 @@ mod tcp;
 mod tcp_testing_only;
 pub mod tcp_tls;
 pub mod unix;
+pub mod websocket;
 
 pub use error::{AcceptError, BadLocator, BindError, ConnectError, UnreachableCause};
-pub use listen::{ListenAddress, ListenError, PublicAddress};
+pub use listen::{Identities, ListenAddress, ListenError, PublicAddress};
 pub use loopback::{Loopback, LoopbackNetwork};
 pub use netlayer::{
     Authentication, BoxFuture, ByteStream, Channel, Credentials, Direction, Framing, Guarantees,
@@ -67,3 +71,4 @@ pub use tcp::TcpOptions;
 pub use tcp_testing_only::TcpTestingOnly;
 pub use tcp_tls::{Identity, IdentityError, TcpTls};
 pub use unix::{Unix, UnixOptions};
+pub use websocket::{Websocket, WebsocketIdentity, WebsocketOptions};

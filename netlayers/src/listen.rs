@@ -9,6 +9,7 @@ use crate::tcp::TcpOptions;
 use crate::tcp_testing_only::TcpTestingOnly;
 use crate::tcp_tls::{Identity, IdentityError, TcpTls};
 use crate::unix::{Unix, UnixOptions};
+use crate::websocket::{Websocket, WebsocketIdentity, WebsocketOptions};
 
 /// Where a node listens: `TRANSPORT:ADDRESS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum ListenAddress {
     TcpTls(String),
     /// `tcp-testing-only:HOST:PORT`.
     TcpTestingOnly(String),
+    /// `websocket:HOST:PORT`.
+    Websocket(String),
     /// `unix:PATH`.
     Unix(PathBuf),
 }
@@ -26,7 +29,7 @@ impl ListenAddress {
     /// than the one listened on.
     #[must_use]
     pub const fn is_tcp(&self) -> bool {
-        matches!(self, Self::TcpTls(_) | Self::TcpTestingOnly(_))
+        matches!(self, Self::TcpTls(_) | Self::TcpTestingOnly(_) | Self::Websocket(_))
     }
 }
 
@@ -34,16 +37,17 @@ impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "write tcp-tls:HOST:PORT, unix:PATH or tcp-testing-only:HOST:PORT";
+        let wanted = "write tcp-tls:HOST:PORT, websocket:HOST:PORT, unix:PATH or \
+                      tcp-testing-only:HOST:PORT";
         let (transport, address) = text.split_once(':').ok_or(wanted)?;
         match transport {
-            "tcp-tls" | "tcp-testing-only" => {
+            "tcp-tls" | "websocket" | "tcp-testing-only" => {
                 let (host, port) = host_port(address)?;
                 let address = format!("{host}:{port}");
-                Ok(if transport == "tcp-tls" {
-                    Self::TcpTls(address)
-                } else {
-                    Self::TcpTestingOnly(address)
+                Ok(match transport {
+                    "tcp-tls" => Self::TcpTls(address),
+                    "websocket" => Self::Websocket(address),
+                    _ => Self::TcpTestingOnly(address),
                 })
             }
             "unix" if address.is_empty() => Err("unix: needs a path after it".to_owned()),
@@ -99,13 +103,38 @@ pub enum ListenError {
     /// The address can't be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The identity of a tcp-tls netlayer can't be had.
+    /// The identity of a netlayer can't be had.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }
 
+/// Where the identities of netlayers come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identities {
+    /// They are new, and end with the netlayer.
+    New,
+    /// They are kept in this directory, and made there when first needed.
+    KeptIn(PathBuf),
+}
+
+impl Identities {
+    fn tcp_tls(&self) -> Result<Identity, IdentityError> {
+        match self {
+            Self::New => Identity::generate(),
+            Self::KeptIn(directory) => Identity::load_or_create(directory),
+        }
+    }
+
+    fn websocket(&self) -> Result<WebsocketIdentity, IdentityError> {
+        match self {
+            Self::New => WebsocketIdentity::generate(),
+            Self::KeptIn(directory) => WebsocketIdentity::load_or_create(directory),
+        }
+    }
+}
+
 impl ListenAddress {
-    /// Listens there. `identity` is asked for only by tcp-tls; `public` is what others
+    /// Listens there. Of the `identities` only that of the transport is asked for; `public` is what others
     /// dial, if that is not where we listen.
     ///
     /// # Errors
@@ -114,7 +143,7 @@ impl ListenAddress {
     pub async fn listen(
         &self,
         public: Option<&PublicAddress>,
-        identity: impl FnOnce() -> Result<Identity, IdentityError>,
+        identities: &Identities,
     ) -> Result<Box<dyn Netlayer>, ListenError> {
         let mut options = TcpOptions::default();
         if let Some(public) = public {
@@ -122,7 +151,13 @@ impl ListenAddress {
             options.public_port = Some(public.port);
         }
         Ok(match self {
-            Self::TcpTls(address) => Box::new(TcpTls::bind(address, identity()?, options).await?),
+            Self::TcpTls(address) => {
+                Box::new(TcpTls::bind(address, identities.tcp_tls()?, options).await?)
+            }
+            Self::Websocket(address) => {
+                let options = WebsocketOptions { tcp: options, ..WebsocketOptions::default() };
+                Box::new(Websocket::bind(address, identities.websocket()?, options).await?)
+            }
             Self::TcpTestingOnly(address) => {
                 Box::new(TcpTestingOnly::bind(address, options).await?)
             }
@@ -143,6 +178,10 @@ mod tests {
             parse("tcp-testing-only:[::1]:70"),
             Ok(ListenAddress::TcpTestingOnly("[::1]:70".into()))
         );
+        assert_eq!(
+            parse("websocket:localhost:80"),
+            Ok(ListenAddress::Websocket("localhost:80".into()))
+        );
         assert_eq!(parse("unix:/x/y"), Ok(ListenAddress::Unix("/x/y".into())));
         for (bad, what) in [
             ("tcp-tls", "write tcp-tls:"),
@@ -152,6 +191,7 @@ mod tests {
             ("tcp-tls:localhost:99999", "65535"),
             ("tcp-tls:localhost:+5", "65535"),
             ("tcp-tls:localhost:", "65535"),
+            ("websocket:localhost", "port is missing"),
             ("http:localhost:1", "no transport"),
             ("unix:", "path"),
             ("", "write tcp-tls:"),

@@ -14,6 +14,7 @@ use captp::locator::PeerLocator;
 use netlayers::{
     AcceptError, Authentication, BindError, ByteStream, Channel, ConnectError, Direction, Identity,
     LoopbackNetwork, Netlayer, Settings, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
+    Websocket, WebsocketIdentity, WebsocketOptions,
 };
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,6 +22,8 @@ use tokio::net::TcpStream;
 /// What should come of dialling the right address with another peer's designator.
 enum WrongDesignator {
     Mismatch,
+    /// Noticed, by one who can't say who answered.
+    MismatchUnnamed,
     Unreachable,
     NobodyNotices,
 }
@@ -28,6 +31,8 @@ enum WrongDesignator {
 /// A netlayer under test, and the world it lives in.
 trait Subject: Send + Sync + 'static {
     const WRONG_DESIGNATOR: WrongDesignator;
+    /// Whether an end that was told of the other's closing can still write.
+    const HALF_CLOSES: bool = true;
 
     fn new() -> Self;
     /// A new peer somewhere.
@@ -207,6 +212,62 @@ impl Subject for UnixSubject {
     }
 }
 
+struct WebsocketSubject;
+
+impl WebsocketSubject {
+    async fn bind(address: &str) -> Result<Websocket, BindError> {
+        let mut options = WebsocketOptions::default();
+        options.tcp = tcp_options();
+        Websocket::bind(address, WebsocketIdentity::generate().unwrap(), options).await
+    }
+
+    fn address(at: &PeerLocator) -> &str {
+        at.hints["url"].strip_prefix("ws://").unwrap()
+    }
+}
+
+impl Subject for WebsocketSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::MismatchUnnamed;
+    const HALF_CLOSES: bool = false;
+
+    fn new() -> Self {
+        Self
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        Box::new(Self::bind(&own_address()).await.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        Ok(Box::new(Self::bind(Self::address(at)).await?))
+    }
+
+    async fn rude(&self, to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        Some(Box::new(TcpStream::connect(Self::address(to)).await.unwrap()))
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let mut named = like.clone();
+        named.designator = "ada".into();
+        let mut bad = vec![without(like, "url"), named];
+        for url in [
+            "",
+            "127.0.0.1:80",
+            "wss://127.0.0.1:80",
+            "http://127.0.0.1:80",
+            "ws://",
+            "ws://:80",
+            "ws://127.0.0.1:0",
+            "ws://127.0.0.1:x",
+            "ws://127.0.0.1:70000",
+            "ws://ada@127.0.0.1:80",
+        ] {
+            bad.push(like.clone().with_hint("url", url));
+        }
+        bad
+    }
+}
+
 async fn pair(dialler: &dyn Netlayer, listener: &dyn Netlayer) -> (Channel, Channel) {
     let to = listener.location();
     let (dialled, accepted) = tokio::join!(dialler.connect(&to), listener.accept());
@@ -251,8 +312,8 @@ async fn both_ends_are_told_what_was_proven<S: Subject>(subject: S) {
 }
 
 async fn bytes_keep_their_order_both_ways<S: Subject>(subject: S) {
-    async fn talk(channel: Channel, says: Vec<u8>, hears: Vec<u8>) {
-        let (mut reader, mut writer) = tokio::io::split(channel.io);
+    async fn talk(channel: Channel, says: Vec<u8>, hears: Vec<u8>, half_closes: bool) {
+        let (reader, mut writer) = tokio::io::split(channel.io);
         let speak = async {
             let mut rest = says.as_slice();
             for size in [1, 2, 3, 7, 100, 4096, 70_000].into_iter().cycle() {
@@ -264,9 +325,14 @@ async fn bytes_keep_their_order_both_ways<S: Subject>(subject: S) {
                 writer.flush().await.unwrap();
                 rest = later;
             }
-            writer.shutdown().await.unwrap();
+            if half_closes {
+                writer.shutdown().await.unwrap();
+            }
         };
         let mut heard = Vec::new();
+        // Without half-closing, an end would cut off what the other has still to say.
+        let limit = if half_closes { u64::MAX } else { hears.len() as u64 };
+        let mut reader = reader.take(limit);
         let (_, count) = tokio::join!(speak, reader.read_to_end(&mut heard));
         count.unwrap();
         assert!(heard == hears, "{} bytes came, {} were sent", heard.len(), hears.len());
@@ -274,7 +340,10 @@ async fn bytes_keep_their_order_both_ways<S: Subject>(subject: S) {
     let (ada, ben) = two(&subject).await;
     let (dialled, accepted) = pair(&*ada, &*ben).await;
     let (one, other) = (pattern(1, 3_000_000), pattern(2, 2_000_000));
-    tokio::join!(talk(dialled, one.clone(), other.clone()), talk(accepted, other, one),);
+    tokio::join!(
+        talk(dialled, one.clone(), other.clone(), S::HALF_CLOSES),
+        talk(accepted, other, one, S::HALF_CLOSES),
+    );
 }
 
 async fn a_slow_reader_holds_the_writer_back<S: Subject>(subject: S) {
@@ -354,6 +423,20 @@ async fn many_dial_at_once<S: Subject>(subject: S) {
 async fn half_closed_channels_still_answer<S: Subject>(subject: S) {
     let (ada, ben) = two(&subject).await;
     let (mut dialled, mut accepted) = pair(&*ada, &*ben).await;
+    if !S::HALF_CLOSES {
+        // What was said before is heard, and the end is told.
+        accepted.io.write_all(b"answer").await.unwrap();
+        accepted.io.flush().await.unwrap();
+        dialled.io.write_all(b"question").await.unwrap();
+        dialled.io.shutdown().await.unwrap();
+        let (mut asked, mut answered) = (String::new(), String::new());
+        let count = accepted.io.read_to_string(&mut asked).await;
+        assert_eq!((count.unwrap(), asked.as_str()), (8, "question"));
+        assert!(accepted.io.write_all(b"too late").await.is_err());
+        let count = dialled.io.read_to_string(&mut answered).await;
+        assert_eq!((count.unwrap(), answered.as_str()), (6, "answer"));
+        return;
+    }
     let answer = pattern(5, 300_000);
     let ask = async {
         dialled.io.write_all(b"question").await.unwrap();
@@ -405,6 +488,10 @@ async fn another_peers_designator_is_noticed<S: Subject>(subject: S) {
             assert_eq!(expected, cleo.designator);
             assert_eq!(found, Some(ben.location().designator));
         }
+        (
+            WrongDesignator::MismatchUnnamed,
+            Err(ConnectError::IdentityMismatch { expected, found: None, .. }),
+        ) => assert_eq!(expected, cleo.designator),
         (WrongDesignator::Unreachable, Err(ConnectError::Unreachable { .. })) => {}
         (WrongDesignator::NobodyNotices, Ok(channel)) => assert_eq!(channel.proven, None),
         (_, outcome) => panic!("{outcome:?}"),
@@ -548,4 +635,5 @@ contract! {
     TestingOnlySubject => tcp_testing_only;
     TlsSubject => tcp_tls;
     UnixSubject => unix;
+    WebsocketSubject => websocket;
 }

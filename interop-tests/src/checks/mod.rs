@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ocapn::PeerLocator;
 use ocapn::netlayers::{
     BoxFuture, Identity, Netlayer, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
+    Websocket, WebsocketIdentity, WebsocketOptions,
 };
 use tempfile::TempDir;
 
@@ -111,6 +112,14 @@ impl Subject {
             "tcp-tls" => {
                 let identity = Identity::generate().map_err(|error| failed(error.to_string()))?;
                 let bound = TcpTls::bind(&address, identity, options).await;
+                Box::new(bound.map_err(|error| failed(error.to_string()))?)
+            }
+            "websocket" => {
+                let identity =
+                    WebsocketIdentity::generate().map_err(|error| failed(error.to_string()))?;
+                let mut websocket = WebsocketOptions::default();
+                websocket.tcp = options;
+                let bound = Websocket::bind(&address, identity, websocket).await;
                 Box::new(bound.map_err(|error| failed(error.to_string()))?)
             }
             "unix" => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use interop_tests::checks::Subject;
 use interop_tests::objects;
-use ocapn::netlayers::{Identity, ListenAddress};
+use ocapn::netlayers::{Identities, ListenAddress};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
@@ -26,7 +26,7 @@ impl Served {
     }
 
     pub(crate) async fn with(builder: NodeBuilder, listen: &ListenAddress) -> Self {
-        let netlayer = listen.listen(None, Identity::generate).await.unwrap();
+        let netlayer = listen.listen(None, &Identities::New).await.unwrap();
         let node = builder.netlayer_boxed(netlayer).start();
         let vat = objects::serve(&node).unwrap();
         Self { node, _vat: vat }
@@ -47,6 +47,10 @@ pub(crate) fn tcp_testing_only() -> ListenAddress {
 
 pub(crate) fn tcp_tls() -> ListenAddress {
     ListenAddress::TcpTls("127.0.0.1:0".to_owned())
+}
+
+pub(crate) fn websocket() -> ListenAddress {
+    ListenAddress::Websocket("127.0.0.1:0".to_owned())
 }
 
 /// A program that says lines on its standard output and ends with its standard

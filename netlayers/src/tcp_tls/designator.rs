@@ -28,13 +28,13 @@ pub(super) fn hash(text: &[u8]) -> [u8; 32] {
     Sha256::digest(Sha256::digest(text)).into()
 }
 
-pub(super) fn show(hash: &[u8; 32]) -> String {
+pub(crate) fn show(hash: &[u8; 32]) -> String {
     base32::encode(ALPHABET, hash)
 }
 
 /// The hash that a designator spells. Both spellings are lowercase; neither has two
 /// forms of one hash.
-pub(super) fn parse(designator: &str) -> Option<[u8; 32]> {
+pub(crate) fn parse(designator: &str) -> Option<[u8; 32]> {
     let hash: [u8; 32] = match designator.len() {
         52 => base32::decode(ALPHABET, designator)?.try_into().ok()?,
         64 => base16(designator)?,

@@ -1,13 +1,7 @@
-//! A node's `tcp-tls` identity: a key, its certificate and the file that keeps both.
-//!
-//! One file holds both, so that they can't come apart. It is written elsewhere first
-//! and then linked into place, which only the first of several processes can do; the
-//! others read what that one wrote. An existing file is never written to.
+//! A node's `tcp-tls` identity: a key, its certificate and the file that keeps both,
+//! so that they can't come apart.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::sign::CertifiedKey;
@@ -16,12 +10,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::{designator, verify};
+use crate::key_file::{self, IdentityError};
 
 /// The file in an identity's directory.
 const FILE: &str = "identity.pem";
-
-/// More than any key and certificate need.
-const MAX_FILE_BYTES: u64 = 128 * 1024;
 
 /// Who we are on `tcp-tls`: a private key and a self-signed certificate for it.
 pub struct Identity {
@@ -29,50 +21,6 @@ pub struct Identity {
     pem: String,
     key: PrivateKeyDer<'static>,
     designator: String,
-}
-
-/// Why there is no identity.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// The file or directory can't be read or made.
-    #[error("{path:?}: {source}")]
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others than the owner may read or write the key file.
-    #[error("{path:?} has mode {mode:04o}, so others may use the key: chmod 600 it")]
-    FileMode {
-        /// Which one.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Others than the owner may write to the directory, and so replace the key.
-    #[error("{path:?} has mode {mode:04o}, so others may replace the key in it: chmod 700 it")]
-    DirectoryMode {
-        /// Which one.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file holds no key and certificate. It is left as it is.
-    #[error("{path:?} is no identity: {reason}")]
-    Corrupt {
-        /// Which one.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The text holds no key and certificate.
-    #[error("this is no identity: {0}")]
-    BadPem(String),
-    /// A key could not be made.
-    #[error("can't make a key: {0}")]
-    Generate(String),
 }
 
 impl Identity {
@@ -95,16 +43,7 @@ impl Identity {
     /// [`IdentityError`] if others may read the file or write to the directory, if the
     /// file is no identity, or if the file system fails. What exists is never changed.
     pub fn load_or_create(directory: impl AsRef<Path>) -> Result<Self, IdentityError> {
-        let directory = directory.as_ref();
-        make_private_directory(directory)?;
-        let path = directory.join(FILE);
-        if let Some(identity) = Self::load(&path)? {
-            return Ok(identity);
-        }
-        let text = generate_pem()?;
-        write_once(directory, &path, text.as_bytes())?;
-        Self::load(&path)?
-            .ok_or_else(|| IdentityError::Io { path, source: io::ErrorKind::NotFound.into() })
+        key_file::load_or_create(directory.as_ref(), FILE, generate_pem, parse)
     }
 
     /// An identity from the PEM text of a certificate and a private key, in any order.
@@ -131,37 +70,6 @@ impl Identity {
 
     pub(super) fn for_tls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (vec![self.certificate.clone()], self.key.clone_key())
-    }
-
-    fn load(path: &Path) -> Result<Option<Self>, IdentityError> {
-        let failed = |source| IdentityError::Io { path: path.to_owned(), source };
-        let corrupt = |reason: String| IdentityError::Corrupt { path: path.to_owned(), reason };
-        // Looked at before opening, for opening a pipe would wait for its writer.
-        match std::fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A link to nowhere is a mistake to be told, not a place to write to.
-                return match path.symlink_metadata() {
-                    Ok(_) => Err(failed(error)),
-                    Err(_) => Ok(None),
-                };
-            }
-            Err(error) => return Err(failed(error)),
-            Ok(metadata) if !metadata.is_file() => {
-                return Err(corrupt("it is not a regular file".into()));
-            }
-            Ok(_) => {}
-        }
-        let file = File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(IdentityError::FileMode { path: path.to_owned(), mode });
-        }
-        let mut text = Zeroizing::new(Vec::new());
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(corrupt(format!("it has more than {MAX_FILE_BYTES} bytes")));
-        }
-        parse(&text).map(Some).map_err(corrupt)
     }
 }
 
@@ -203,36 +111,4 @@ fn generate_pem() -> Result<Zeroizing<String>, IdentityError> {
     let mut text = Zeroizing::new(designator::pem(certificate.der()));
     text.push_str(&Zeroizing::new(key.serialize_pem()));
     Ok(text)
-}
-
-fn make_private_directory(path: &Path) -> Result<(), IdentityError> {
-    let failed = |source| IdentityError::Io { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    let mode = path.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        return Err(IdentityError::DirectoryMode { path: path.to_owned(), mode });
-    }
-    Ok(())
-}
-
-/// Puts a complete file at `path`, unless another process did so first.
-fn write_once(directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| IdentityError::Generate(error.to_string()))?;
-    let draft = directory.join(format!(".{FILE}.{:016x}", u64::from_ne_bytes(random)));
-    let outcome =
-        write_draft(&draft, bytes).and_then(|()| match std::fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
-    let _gone_or_harmless = std::fs::remove_file(&draft);
-    outcome
-        .and_then(|()| File::open(directory)?.sync_all())
-        .map_err(|source| IdentityError::Io { path: path.to_owned(), source })
-}
-
-fn write_draft(draft: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

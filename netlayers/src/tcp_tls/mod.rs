@@ -14,7 +14,7 @@
 //! Hints `host` and `port` (8088 if missing). Inside TLS is raw Syrup. Some peers send a
 //! TLS record for every few bytes; reading copes.
 
-mod designator;
+pub(crate) mod designator;
 mod identity;
 mod preamble;
 mod verify;
@@ -37,8 +37,9 @@ use crate::netlayer::{
 use crate::settings::Settings;
 use crate::tcp::{self, TcpListen, TcpOptions};
 
+pub use crate::key_file::IdentityError;
 pub use designator::{canonical as canonical_designator, of_pem as designator_of_pem};
-pub use identity::{Identity, IdentityError};
+pub use identity::Identity;
 pub use preamble::MAX_CERTIFICATE_BYTES;
 use verify::{AnyClient, ExactServer};
 

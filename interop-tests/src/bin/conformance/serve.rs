@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use interop_tests::objects;
-use ocapn::netlayers::{Identity, ListenAddress};
+use ocapn::netlayers::{Identities, ListenAddress};
 use ocapn::{Dialect, Node, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,12 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The options of `conformance serve`.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Where to listen: tcp-testing-only:HOST:PORT, tcp-tls:HOST:PORT or unix:PATH.
-    /// May be given once for each transport; port 0 lets the system choose.
+    /// Where to listen: tcp-testing-only:HOST:PORT, tcp-tls:HOST:PORT,
+    /// websocket:HOST:PORT or unix:PATH. May be given once for each transport; port 0 lets the system choose.
     #[arg(long, value_name = "TRANSPORT:ADDRESS", required = true)]
     listen: Vec<ListenAddress>,
-    /// The directory that keeps the tcp-tls identity, made if need be. Without it the
-    /// identity ends with the program.
+    /// The directory that keeps the tcp-tls and websocket identities, made if need be.
+    /// Without it they end with the program.
     #[arg(long, value_name = "DIR")]
     identity: Option<PathBuf>,
     /// Speak this dialect to every peer, heard or not.
@@ -77,12 +77,9 @@ impl Serve {
         if let Some(speak) = self.dialect {
             node = node.dialect(speak.dialect());
         }
+        let identities = self.identity.clone().map_or(Identities::New, Identities::KeptIn);
         for listen in &self.listen {
-            let identity = || match &self.identity {
-                Some(directory) => Identity::load_or_create(directory),
-                None => Identity::generate(),
-            };
-            node = node.netlayer_boxed(listen.listen(None, identity).await?);
+            node = node.netlayer_boxed(listen.listen(None, &identities).await?);
         }
         let node = node.start();
         let vat = objects::serve(&node)?;

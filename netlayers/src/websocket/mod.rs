@@ -1,0 +1,260 @@
+//! `websocket`: WebSockets, as Goblins 0.18 speaks them.
+//!
+//! After the HTTP upgrade the dialling end sends `<init:peer-auth RANDOM>`, and the
+//! other signs that with the key whose public half is its designator (`peer_auth`). Then
+//! every binary message is one Syrup value (`stream`).
+//!
+//! Only `ws://` is spoken, so nothing is secret, and the proof is worth less than that of
+//! [`tcp-tls`](crate::tcp_tls): it says that the peer answered, and not that nobody
+//! between the two ends passed its answer on to change what follows. A proxy that does
+//! TLS can stand before a listener, but `wss://` can't be dialled.
+//!
+//! Hint `url`. A WebSocket can't be half-closed: the end that is told of the other's
+//! closing may read what came before, and no longer write.
+
+mod identity;
+mod peer_auth;
+mod stream;
+
+use std::io;
+use std::sync::Arc;
+
+use captp::locator::PeerLocator;
+use ed25519_dalek::VerifyingKey;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request as HttpRequest;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
+
+use crate::acceptor::Acceptor;
+use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
+use crate::netlayer::{
+    Authentication, BoxFuture, Channel, Direction, Framing, Guarantees, Netlayer,
+};
+use crate::tcp::{self, TcpListen, TcpOptions};
+
+pub use identity::WebsocketIdentity;
+use peer_auth::{Answer, Request};
+use stream::{MessageStream, io_error};
+
+/// The transport of `websocket` locators.
+pub const TRANSPORT: &str = "websocket";
+
+/// The port of a URL without one.
+pub const DEFAULT_PORT: u16 = 80;
+
+/// How much is read from a socket at once; every channel has a buffer of this size.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// How a `websocket` netlayer is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebsocketOptions {
+    /// What it has in common with other netlayers over TCP.
+    pub tcp: TcpOptions,
+    /// The largest message, in bytes, sent or accepted; a channel with a larger one
+    /// fails. At least the 200 of the handshake. Default 64 MiB.
+    pub max_message: usize,
+}
+
+impl Default for WebsocketOptions {
+    fn default() -> Self {
+        Self { tcp: TcpOptions::default(), max_message: 64 << 20 }
+    }
+}
+
+impl WebsocketOptions {
+    fn config(&self) -> WebSocketConfig {
+        WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(Some(self.max_message))
+            .max_frame_size(Some(self.max_message))
+    }
+}
+
+/// The `websocket` netlayer.
+#[derive(Debug)]
+pub struct Websocket {
+    location: PeerLocator,
+    options: WebsocketOptions,
+    acceptor: Acceptor,
+}
+
+impl Websocket {
+    /// Listens on `address` (`host:port`; port 0 lets the system choose) as `identity`.
+    /// Needs a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] if the address can't be listened on or says not where others
+    /// should dial.
+    pub async fn bind(
+        address: &str,
+        identity: WebsocketIdentity,
+        options: WebsocketOptions,
+    ) -> Result<Self, BindError> {
+        let bound = tcp::bind(address, &options.tcp).await?;
+        let url = format!("ws://{}", tcp::show(&bound.host, bound.port));
+        let location = PeerLocator::new(TRANSPORT, identity.designator()).with_hint("url", url);
+        let settings = options.tcp.settings.clone();
+        let listen = TcpListen { listener: bound.listener, settings: settings.clone() };
+        let identity = Arc::new(identity);
+        let limits = options.clone();
+        let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
+            welcome(Arc::clone(&identity), limits.clone(), stream, address)
+        });
+        Ok(Self { location, options, acceptor })
+    }
+
+    async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
+        tcp::expect_transport(to, TRANSPORT)?;
+        let key = identity::key_of(&to.designator)
+            .ok_or(BadLocator::BadDesignator { wanted: "the base32 of an Ed25519 key" })?;
+        let Target { host, port, request } = target(to)?;
+        let settings = &self.options.tcp.settings;
+        let stream = tcp::dial(&host, port, settings).await?;
+        let address = tcp::show(&host, port);
+        let patience = settings.handshake_timeout;
+        let handshake = self.handshake(stream, request, &key, &address);
+        match tokio::time::timeout(patience, handshake).await {
+            Err(_elapsed) => Err(ConnectError::timed_out(address, patience)),
+            Ok(Err(source)) => Err(ConnectError::Handshake { address, source }),
+            Ok(Ok(None)) => Err(ConnectError::IdentityMismatch {
+                address,
+                expected: to.designator.clone(),
+                found: None,
+            }),
+            Ok(Ok(Some(stream))) => Ok(Channel::new(stream, Direction::Dialled, address)
+                .with_proven(Some(to.designator.clone()))),
+        }
+    }
+
+    /// The dialling end's handshake. `None` if whoever answered does not have `key`.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        request: HttpRequest,
+        key: &VerifyingKey,
+        address: &str,
+    ) -> io::Result<Option<MessageStream>> {
+        let config = Some(self.options.config());
+        let (mut socket, _response) =
+            client_async_with_config(request, stream, config).await.map_err(io_error)?;
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+        let request = Request::new(&random);
+        let message = Message::Binary(request.as_bytes().to_vec().into());
+        socket.send(message).await.map_err(io_error)?;
+        let answer = binary(&mut socket).await?;
+        match request.check(&answer, key) {
+            Answer::Proven => Ok(Some(MessageStream::new(socket, self.options.max_message))),
+            Answer::ByAnother => Ok(None),
+            Answer::Malformed => {
+                tracing::debug!(peer = %address, "no answer to init:peer-auth came");
+                Err(bad("the answer to init:peer-auth is none"))
+            }
+        }
+    }
+}
+
+/// The accepting end's handshake.
+async fn welcome(
+    identity: Arc<WebsocketIdentity>,
+    options: WebsocketOptions,
+    stream: TcpStream,
+    address: String,
+) -> io::Result<Channel> {
+    let config = Some(options.config());
+    let mut socket = accept_async_with_config(stream, config).await.map_err(io_error)?;
+    let request = binary(&mut socket).await?;
+    let request = Request::parse(&request).ok_or_else(|| bad("this is no init:peer-auth"))?;
+    let answer = Message::Binary(identity.answer(&request).into());
+    socket.send(answer).await.map_err(io_error)?;
+    let stream = MessageStream::new(socket, options.max_message);
+    Ok(Channel::new(stream, Direction::Accepted, address))
+}
+
+/// The next message, where nothing but binary ones are expected.
+async fn binary(socket: &mut WebSocketStream<TcpStream>) -> io::Result<Bytes> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(_)) => return Err(bad("a message that is not binary came")),
+            Some(Err(error)) => return Err(io_error(error)),
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+fn bad(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// Where a locator's URL leads.
+struct Target {
+    host: String,
+    port: u16,
+    request: HttpRequest,
+}
+
+fn target(to: &PeerLocator) -> Result<Target, BadLocator> {
+    let bad = || BadLocator::BadHint { name: "url", wanted: "like ws://HOST:PORT" };
+    let url = to.hints.get("url").filter(|url| !url.is_empty());
+    let url = url.ok_or(BadLocator::MissingHint("url"))?;
+    let uri: Uri = url.parse().map_err(|_error| bad())?;
+    if uri.scheme_str() != Some("ws") {
+        return Err(bad());
+    }
+    let authority = uri.authority().filter(|it| !it.as_str().contains('@')).ok_or_else(bad)?;
+    let host = authority.host();
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host = bare.unwrap_or(host).to_owned();
+    // A port that is no number looks like none at all.
+    let named = authority.as_str().rsplit_once(':').is_some_and(|(_, end)| !end.ends_with(']'));
+    let port = match authority.port_u16() {
+        Some(0) => return Err(bad()),
+        Some(port) => port,
+        None if named => return Err(bad()),
+        None => DEFAULT_PORT,
+    };
+    if host.is_empty() {
+        return Err(bad());
+    }
+    let request = uri.into_client_request().map_err(|_error| bad())?;
+    Ok(Target { host, port, request })
+}
+
+impl Netlayer for Websocket {
+    fn transport(&self) -> &'static str {
+        TRANSPORT
+    }
+
+    fn location(&self) -> PeerLocator {
+        self.location.clone()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees {
+            confidential: false,
+            authentication: Authentication::Dialled,
+            framing: Framing::RawSyrup,
+        }
+    }
+
+    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
+        Box::pin(self.dial(to))
+    }
+
+    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
+        Box::pin(self.acceptor.accept())
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.acceptor.shutdown())
+    }
+}
