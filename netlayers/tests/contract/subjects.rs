@@ -1,0 +1,261 @@
+//! The netlayers that are put to the contract, and the world each lives in.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use captp::locator::PeerLocator;
+use netlayers::{
+    BindError, ByteStream, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
+    TcpTestingOnly, TcpTls, Unix, UnixOptions, Websocket, WebsocketIdentity, WebsocketOptions,
+};
+use tokio::net::TcpStream;
+
+/// What should come of dialling the right address with another peer's designator.
+pub(crate) enum WrongDesignator {
+    Mismatch,
+    /// Noticed, by one who can't say who answered.
+    MismatchUnnamed,
+    Unreachable,
+    NobodyNotices,
+}
+
+/// A netlayer under test, and the world it lives in.
+pub(crate) trait Subject: Send + Sync + 'static {
+    const WRONG_DESIGNATOR: WrongDesignator;
+    /// Whether an end that was told of the other's closing can still write.
+    const HALF_CLOSES: bool = true;
+
+    fn new() -> Self;
+    /// A new peer somewhere.
+    async fn listen(&self) -> Box<dyn Netlayer>;
+    /// A peer at an address that another one had.
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError>;
+    /// A connection that does not shake hands, where there is such a thing.
+    async fn rude(&self, to: &PeerLocator) -> Option<Box<dyn ByteStream>>;
+    /// Locators that can't be dialled at all.
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator>;
+}
+
+/// Deadlines that no test waits for: what would only end by one hangs, and is noticed.
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.handshake_timeout = Duration::from_secs(3600);
+    settings.connect_timeout = Duration::from_secs(3600);
+    settings.max_handshakes = 80;
+    settings
+}
+
+pub(crate) fn tcp_options() -> TcpOptions {
+    let mut options = TcpOptions::default();
+    options.settings = settings();
+    options
+}
+
+/// A loopback address of its own for every listener, so that no other test can take a
+/// port that this one has freed.
+pub(crate) fn own_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    format!("{}:0", Ipv4Addr::new(127, 1, high, low))
+}
+
+pub(crate) fn tcp_address(at: &PeerLocator) -> String {
+    format!("{}:{}", at.hints["host"], at.hints["port"])
+}
+
+pub(crate) fn without(like: &PeerLocator, hint: &str) -> PeerLocator {
+    let mut bad = like.clone();
+    bad.hints.remove(hint);
+    bad
+}
+
+pub(crate) struct LoopbackSubject(LoopbackNetwork, AtomicU16);
+
+impl Subject for LoopbackSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Unreachable;
+
+    fn new() -> Self {
+        Self(LoopbackNetwork::new(), AtomicU16::new(0))
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let name = format!("peer-{}", self.1.fetch_add(1, Ordering::Relaxed));
+        Box::new(self.0.netlayer_with(name, settings()).unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let again = self.0.netlayer_with(&at.designator, settings())?;
+        Ok(Box::new(again))
+    }
+
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        None
+    }
+
+    fn undiallable(&self, _like: &PeerLocator) -> Vec<PeerLocator> {
+        Vec::new()
+    }
+}
+
+pub(crate) struct TestingOnlySubject;
+
+impl Subject for TestingOnlySubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::NobodyNotices;
+
+    fn new() -> Self {
+        Self
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let layer = TcpTestingOnly::bind(&own_address(), tcp_options()).await;
+        Box::new(layer.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let address = tcp_address(at);
+        let layer = TcpTestingOnly::bind_as(&at.designator, &address, tcp_options()).await?;
+        Ok(Box::new(layer))
+    }
+
+    // Without a handshake, whoever connects is accepted at once.
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        None
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let port = |port| like.clone().with_hint("port", port);
+        vec![without(like, "host"), without(like, "port"), port("70000"), port("")]
+    }
+}
+
+pub(crate) struct TlsSubject;
+
+impl Subject for TlsSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
+
+    fn new() -> Self {
+        Self
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let identity = Identity::generate().unwrap();
+        let layer = TcpTls::bind(&own_address(), identity, tcp_options()).await;
+        Box::new(layer.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let identity = Identity::generate().unwrap();
+        let layer = TcpTls::bind(&tcp_address(at), identity, tcp_options()).await?;
+        Ok(Box::new(layer))
+    }
+
+    async fn rude(&self, to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        Some(Box::new(TcpStream::connect(tcp_address(to)).await.unwrap()))
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let mut named = like.clone();
+        named.designator = "ada".into();
+        vec![without(like, "host"), like.clone().with_hint("port", "x"), named]
+    }
+}
+
+pub(crate) struct UnixSubject(tempfile::TempDir, AtomicU16);
+
+impl UnixSubject {
+    async fn bind(path: &std::path::Path) -> Result<Unix, BindError> {
+        let mut options = UnixOptions::default();
+        options.settings = settings();
+        Unix::bind(path, options).await
+    }
+}
+
+impl Subject for UnixSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
+
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap(), AtomicU16::new(0))
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let number = self.1.fetch_add(1, Ordering::Relaxed);
+        let path = self.0.path().join(format!("{number}.sock"));
+        Box::new(Self::bind(&path).await.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        let path = &at.hints["path"];
+        Ok(Box::new(Self::bind(path.as_ref()).await?))
+    }
+
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        None
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let path = |path: String| like.clone().with_hint("path", path);
+        vec![
+            without(like, "path"),
+            path("relative".into()),
+            path("/\0".into()),
+            path(format!("/{}", "x".repeat(200))),
+        ]
+    }
+}
+
+pub(crate) struct WebsocketSubject;
+
+impl WebsocketSubject {
+    async fn bind(address: &str) -> Result<Websocket, BindError> {
+        let mut options = WebsocketOptions::default();
+        options.tcp = tcp_options();
+        Websocket::bind(address, WebsocketIdentity::generate().unwrap(), options).await
+    }
+
+    fn address(at: &PeerLocator) -> &str {
+        at.hints["url"].strip_prefix("ws://").unwrap()
+    }
+}
+
+impl Subject for WebsocketSubject {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::MismatchUnnamed;
+    const HALF_CLOSES: bool = false;
+
+    fn new() -> Self {
+        Self
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        Box::new(Self::bind(&own_address()).await.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        Ok(Box::new(Self::bind(Self::address(at)).await?))
+    }
+
+    async fn rude(&self, to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        Some(Box::new(TcpStream::connect(Self::address(to)).await.unwrap()))
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let mut named = like.clone();
+        named.designator = "ada".into();
+        let mut bad = vec![without(like, "url"), named];
+        for url in [
+            "",
+            "127.0.0.1:80",
+            "wss://127.0.0.1:80",
+            "http://127.0.0.1:80",
+            "ws://",
+            "ws://:80",
+            "ws://127.0.0.1:0",
+            "ws://127.0.0.1:x",
+            "ws://127.0.0.1:70000",
+            "ws://ada@127.0.0.1:80",
+        ] {
+            bad.push(like.clone().with_hint("url", url));
+        }
+        bad
+    }
+}
