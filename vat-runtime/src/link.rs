@@ -32,8 +32,10 @@ pub trait Link: Send + Sync + 'static {
     fn listen(&self, to: RemotePos, resolver: Resolver);
 
     /// The last local handle of a position is gone; called exactly once for each
-    /// handle made. For an import, `generation` is what the handle was made with;
-    /// for an answer it is 0.
+    /// handle made. The handle of an answer is there until the question is answered,
+    /// also if nobody waits: the resolver is one, and the peer, which has to resolve
+    /// that, keeps the answer for as long anyway. For an import, `generation` is what
+    /// the handle was made with; for an answer it is 0.
     ///
     /// Called from `Drop`, perhaps while the link itself is dropping arguments: it
     /// may take only a lock under which nothing is called or dropped. A promise that

@@ -29,13 +29,13 @@ struct Shape {
     /// to the next node cut.
     senders: Vec<(Node, &'static str)>,
     /// Node 0 knows the promise only as the answer to a question.
-    as_answer: bool,
+    by_answer: bool,
 }
 
 impl Shape {
     fn new(promises: Node, home: Node, senders: &[(Node, &'static str)]) -> Self {
         let senders = senders.to_vec();
-        Self { promises, home, handoffs: false, senders, as_answer: false }
+        Self { promises, home, handoffs: false, senders, by_answer: false }
     }
 
     fn handoffs(mut self) -> Self {
@@ -43,8 +43,8 @@ impl Shape {
         self
     }
 
-    fn as_answer(mut self) -> Self {
-        self.as_answer = true;
+    fn by_an_answer(mut self) -> Self {
+        self.by_answer = true;
         self
     }
 
@@ -69,7 +69,7 @@ impl Shape {
         for (node, letters) in &self.senders {
             let to = if *node == 1 {
                 next.1.clone()
-            } else if self.as_answer {
+            } else if self.by_answer {
                 let answer = next.1.clone();
                 let asked = move |_: &mut Turn<'_>, _: Args| Ok(Value::from(&answer).into());
                 let asked = world.spawn(1, asked);
@@ -184,7 +184,7 @@ fn three_parties() {
 #[test]
 fn the_promise_of_an_answer() {
     for home in [0, 1, 2] {
-        let shape = |program| Shape::new(1, home, &[(0, program)]).as_answer();
+        let shape = |program| Shape::new(1, home, &[(0, program)]).by_an_answer();
         explore_all("an answer, by proxy", programs(2).into_iter().map(shape));
         explore_all("an answer", programs(2).into_iter().map(|it| shape(it).handoffs()));
     }
