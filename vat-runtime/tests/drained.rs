@@ -252,13 +252,15 @@ fn a_route_that_was_cut_before_it_was_drained_breaks_messages_for_ever() {
     assert_eq!(other.asked(), vec![delivered(import(5), 4, None)]);
 }
 
+type Act = Box<dyn FnOnce() + Send>;
+
 /// Does something while a message is being handed over, as another thread may.
 #[derive(Default)]
 struct Overlapping {
     left: Mutex<Args>,
     answers: Mutex<Vec<Resolver>>,
     /// What to do, and during which message.
-    meanwhile: Mutex<Option<(i64, Box<dyn FnOnce() + Send>)>>,
+    meanwhile: Mutex<Option<(i64, Act)>>,
     released: Mutex<Vec<RemotePos>>,
 }
 
