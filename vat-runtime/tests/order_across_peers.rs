@@ -249,7 +249,7 @@ fn a_cut_on_the_way() {
         ];
         for senders in cuts {
             let shape = Shape { handoffs, ..Shape::new(2, 3, senders) };
-            sample(0..1000, || shape.start());
+            sample(0..300, || shape.start());
         }
         let shape = |program| Shape { handoffs, ..Shape::new(1, 2, &[(0, program)]) };
         explore_all("a cut", ["l.x.", "l?x.", "l.?x.", "l?.x?"].map(shape));
