@@ -15,6 +15,15 @@ pub struct Dialect {
     pub(crate) gc: Gc,
     /// Whether `op:listen` has its third field.
     pub(crate) listen_wants_partial: bool,
+    /// Whether the peer knows `op:get`, `op:index` and `op:untag`.
+    pub(crate) extracts: bool,
+    /// Whether `desc:answer` may stand among arguments. Goblins has none there; a
+    /// promise of ours that follows the answer is understood by all.
+    pub(crate) answers_as_values: bool,
+    /// How errors are written.
+    pub(crate) errors: Errors,
+    /// How tagged values are written.
+    pub(crate) tagged: TaggedForm,
     /// Whether what is heard from the peer changes this.
     pub(crate) learns: bool,
 }
@@ -42,6 +51,30 @@ pub(crate) enum Gc {
     Held,
 }
 
+/// How an error is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// Its message as a string: Goblins and Endo each end the session over the
+    /// other's record.
+    Text,
+    /// A string, except that Goblins' own errors go back to it as they came. Its record
+    /// has no room for a message, and as a break reason a string serves it as well.
+    Goblins,
+    /// `<desc:error message>` and no more: Endo's, whose record is closed.
+    Message,
+    /// `<desc:error message fields…>`, and records with other labels as they came.
+    Open,
+}
+
+/// How a tagged value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaggedForm {
+    /// `<desc:tagged tag value>`.
+    Tagged,
+    /// `<user-record tag value>`, which is Goblins'.
+    UserRecord,
+}
+
 /// Something the peer said that tells dialects apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -56,6 +89,20 @@ pub(crate) enum Heard {
     /// An export of the peer's at position 0 that is not its bootstrap object: the
     /// conformance suite counts its exports from there, and nobody else does.
     ExportAtZero,
+    /// `exn:fail:mystery` or `user-record`: Goblins.
+    Goblins,
+    /// `<desc:error message>`.
+    Error,
+    /// `desc:error` with more than a message.
+    OpenError,
+    /// `desc:tagged`.
+    Tagged,
+    /// `desc:answer` as a value.
+    AnswerAsValue,
+    /// `op:get`, `op:index` or `op:untag`.
+    Extraction,
+    /// The resolver that does nothing, where only this crate puts it.
+    Ourselves,
 }
 
 impl Dialect {
@@ -64,6 +111,10 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Plural,
         listen_wants_partial: true,
+        extracts: true,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: false,
     };
 
@@ -72,8 +123,26 @@ impl Dialect {
         fire_and_forget: FireAndForget::DeliverOnly,
         gc: Gc::Singular,
         listen_wants_partial: true,
+        extracts: false,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: false,
     };
+
+    /// The draft of July 2026: [`Dialect::ONE`] with `op:listen` of two fields, answers
+    /// among arguments, and errors as records of a message. For peers known to
+    /// follow the draft; none of those that live today reads its `op:listen`.
+    pub const DRAFT: Self = Self {
+        listen_wants_partial: false,
+        answers_as_values: true,
+        errors: Errors::Message,
+        ..Self::ONE
+    };
+
+    /// This crate at both ends: errors as open records, fields and all.
+    pub const HOBGOBLIN: Self =
+        Self { answers_as_values: true, errors: Errors::Open, ..Self::ONE };
 
     /// The suite with `op:deliver-only` folded into `op:deliver` (5bfcde9), whose GC
     /// operations still have February's labels.
@@ -81,6 +150,10 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Singular,
         listen_wants_partial: true,
+        extracts: false,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: false,
     };
 
@@ -89,6 +162,10 @@ impl Dialect {
         fire_and_forget: FireAndForget::IdleResolver,
         gc: Gc::Held,
         listen_wants_partial: true,
+        extracts: false,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: true,
     };
 
@@ -108,6 +185,7 @@ impl Dialect {
             }
             Heard::NoResolver => {
                 self.fire_and_forget = FireAndForget::NoResolver;
+                self.extracts = true;
                 if self.gc == Gc::Held {
                     self.gc = Gc::Plural;
                 }
@@ -116,7 +194,19 @@ impl Dialect {
             Heard::PluralGc => {
                 self.fire_and_forget = FireAndForget::NoResolver;
                 self.gc = Gc::Plural;
+                self.extracts = true;
             }
+            Heard::Goblins => {
+                self.errors = Errors::Goblins;
+                self.tagged = TaggedForm::UserRecord;
+            }
+            Heard::Error if self.errors == Errors::Text => self.errors = Errors::Message,
+            Heard::OpenError if self.errors != Errors::Goblins => self.errors = Errors::Open,
+            Heard::Error | Heard::OpenError => {}
+            Heard::Tagged => self.tagged = TaggedForm::Tagged,
+            Heard::AnswerAsValue => self.answers_as_values = true,
+            Heard::Extraction => self.extracts = true,
+            Heard::Ourselves => *self = Self { learns: true, ..Self::HOBGOBLIN },
         }
     }
 }

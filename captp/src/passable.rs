@@ -67,17 +67,31 @@ pub struct Tagged<R> {
     pub value: Passable<R>,
 }
 
-/// An error as it crosses the wire: a message for people and whatever fields the
-/// peer added. Carries no local detail such as a backtrace.
+/// An error as it crosses the wire: an open record (#248, #289) of a message for people
+/// and whatever else its maker put in. Carries no local detail such as a backtrace.
+///
+/// What came is kept, and goes on as it came to a peer that takes it; a peer that
+/// does not gets the message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorValue<R> {
-    /// What went wrong, for people.
+    /// What went wrong, for people; [`ErrorValue::UNSAID`] if the peer did not say.
     pub message: SmolStr,
-    /// Fields beyond the message, in the order they came; kept when forwarded.
+    /// Fields beyond the message, in the order they came: in #248's shape an identifier
+    /// and data.
     pub fields: Vec<Passable<R>>,
-    /// The record label it arrived with, when it was not one of ours
+    /// The record label it arrived with, when it was not `desc:error`
     /// (`exn:fail:mystery`, say).
     pub label: Option<SmolStr>,
+}
+
+impl<R> ErrorValue<R> {
+    /// The message of an error that came without one.
+    pub const UNSAID: &'static str = "the other side does not say what went wrong";
+
+    /// Whether the error came without a message.
+    pub(crate) fn is_unsaid(&self) -> bool {
+        self.message == Self::UNSAID
+    }
 }
 
 /// A record with an arbitrary label.

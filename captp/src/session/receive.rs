@@ -130,7 +130,12 @@ impl<R: Runtime> Session<R> {
     }
 
     fn incoming<'s>(&'s mut self, runtime: &'s mut R) -> Incoming<'s, R> {
-        Incoming { tables: &mut self.tables, runtime, handoffs: &mut self.handoffs }
+        Incoming {
+            tables: &mut self.tables,
+            runtime,
+            dialect: &mut self.dialect,
+            handoffs: &mut self.handoffs,
+        }
     }
 
     /// Announces the gifts in a message, before the message.
@@ -322,6 +327,7 @@ impl<R: Runtime> Session<R> {
         let offset = input.offset();
         let answer =
             self.answer_field(input)?.ok_or(WireError::unexpected(offset, "an answer position"))?;
+        self.dialect.hear(Heard::Extraction);
         let question = self.open_question(runtime, Some(answer), None);
         self.events.push_back(Event::Extract { from, part, question });
         Ok(())
