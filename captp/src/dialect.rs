@@ -26,6 +26,8 @@ pub struct Dialect {
     pub(crate) tagged: TaggedForm,
     /// Whether what is heard from the peer changes this.
     pub(crate) learns: bool,
+    /// The peer has shown to be this crate, and may be shown the same.
+    pub(crate) met: bool,
 }
 
 /// How a message that wants no answer is written.
@@ -101,7 +103,8 @@ pub(crate) enum Heard {
     AnswerAsValue,
     /// `op:get`, `op:index` or `op:untag`.
     Extraction,
-    /// The resolver that does nothing, where only this crate puts it.
+    /// The resolver that does nothing, where only this crate puts it; or nothing at
+    /// all, said to ours.
     Ourselves,
 }
 
@@ -116,6 +119,7 @@ impl Dialect {
         errors: Errors::Text,
         tagged: TaggedForm::Tagged,
         learns: false,
+        met: false,
     };
 
     /// The conformance suite of February 2026 (6c146dc).
@@ -128,7 +132,11 @@ impl Dialect {
         errors: Errors::Text,
         tagged: TaggedForm::Tagged,
         learns: false,
+        met: false,
     };
+
+    /// [`Dialect::ONE`] to begin with; learns what else the peer understands.
+    pub const TODAY: Self = Self { learns: true, ..Self::ONE };
 
     /// The draft of July 2026: [`Dialect::ONE`] with `op:listen` of two fields, answers
     /// among arguments, and errors as records of a message. For peers known to
@@ -141,8 +149,7 @@ impl Dialect {
     };
 
     /// This crate at both ends: errors as open records, fields and all.
-    pub const HOBGOBLIN: Self =
-        Self { answers_as_values: true, errors: Errors::Open, ..Self::ONE };
+    pub const HOBGOBLIN: Self = Self { answers_as_values: true, errors: Errors::Open, ..Self::ONE };
 
     /// The suite with `op:deliver-only` folded into `op:deliver` (5bfcde9), whose GC
     /// operations still have February's labels.
@@ -155,6 +162,7 @@ impl Dialect {
         errors: Errors::Text,
         tagged: TaggedForm::Tagged,
         learns: false,
+        met: false,
     };
 
     /// What all accept; gives way to what the peer is heard to speak.
@@ -167,7 +175,13 @@ impl Dialect {
         errors: Errors::Text,
         tagged: TaggedForm::Tagged,
         learns: true,
+        met: false,
     };
+
+    /// Whether the peer may be this crate, for all that has been heard.
+    pub(crate) fn may_be_ours(&self) -> bool {
+        self.learns && self.gc == Gc::Plural && self.errors != Errors::Goblins
+    }
 
     /// Learns from what the peer said.
     #[inline]
@@ -206,7 +220,7 @@ impl Dialect {
             Heard::Tagged => self.tagged = TaggedForm::Tagged,
             Heard::AnswerAsValue => self.answers_as_values = true,
             Heard::Extraction => self.extracts = true,
-            Heard::Ourselves => *self = Self { learns: true, ..Self::HOBGOBLIN },
+            Heard::Ourselves => *self = Self { learns: true, met: true, ..Self::HOBGOBLIN },
         }
     }
 }

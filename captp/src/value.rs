@@ -13,7 +13,7 @@ use crate::outbox::Outbox;
 use crate::passable::{ErrorValue, Passable, Record, Tagged};
 use crate::position::{AnswerPos, ExportPos, ImportPos, RemotePos};
 use crate::runtime::{Identity, Runtime};
-use crate::tables::{Exported, Tables};
+use crate::tables::{Exported, IDLE, Tables};
 use crate::wire::{self, Reader, WireError};
 
 /// Why decoding stopped. Boxed: it is rare, and the way in is hot.
@@ -170,6 +170,9 @@ impl<R: Runtime> Incoming<'_, R> {
         let reference = match label {
             "desc:import-object" | "desc:import-promise" => {
                 let pos = ImportPos(input.position()?);
+                if pos.0 == IDLE.0 {
+                    self.dialect.hear(Heard::Ourselves);
+                }
                 self.tables.import(self.runtime, pos, label == "desc:import-promise")?
             }
             "desc:export" => {
@@ -361,11 +364,7 @@ impl<R: Runtime> Outgoing<'_, R> {
         Ok(())
     }
 
-    fn fields(
-        &mut self,
-        fields: &[(SmolStr, Value<R>)],
-        depth: usize,
-    ) -> Result<(), ApiMisuse> {
+    fn fields(&mut self, fields: &[(SmolStr, Value<R>)], depth: usize) -> Result<(), ApiMisuse> {
         let mut order: Vec<_> = fields.iter().collect();
         let key = |text: &str| {
             let mut bytes = Vec::with_capacity(text.len() + 4);

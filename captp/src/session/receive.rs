@@ -107,12 +107,14 @@ impl<R: Runtime> Session<R> {
             let call = self.bootstrap_call(runtime, input)?;
             let question = if answerable { self.question(runtime, input)? } else { None };
             self.accept_handoffs();
+            self.return_greeting();
             self.events.push_back(Event::Bootstrap { call, question });
             return Ok(());
         }
         let args = self.incoming(runtime).list(input)?;
         let question = if answerable { self.question(runtime, input)? } else { None };
         self.accept_handoffs();
+        self.return_greeting();
         match to {
             Target::Reference(to) => {
                 self.events.push_back(Event::Deliver { to, args, question });
@@ -122,6 +124,9 @@ impl<R: Runtime> Session<R> {
                 self.events.extend(question.map(Event::Acknowledge));
             }
             Target::Idle | Target::Bootstrap => {
+                if args.is_empty() {
+                    self.dialect.hear(Heard::Ourselves);
+                }
                 self.drop_values(args);
                 self.events.extend(question.map(Event::Acknowledge));
             }

@@ -7,7 +7,7 @@ use crate::outbox::Mark;
 use crate::passable::Passable;
 use crate::position::{AnswerPos, RemotePos};
 use crate::runtime::Runtime;
-use crate::tables::Released;
+use crate::tables::{IDLE, Released};
 use crate::value::{Outgoing, descriptor};
 
 /// How many releases are held back, at most, from a peer that has not been heard.
@@ -164,7 +164,14 @@ impl<R: Runtime> Session<R> {
         to: RemotePos,
         args: &[Passable<R::Ref>],
     ) -> Result<(), ApiMisuse> {
-        match self.dialect.fire_and_forget {
+        let how = match self.dialect.fire_and_forget {
+            // Once, to a peer that may be this crate: the resolver says that we are.
+            FireAndForget::NoResolver if self.dialect.may_be_ours() && !self.shown => {
+                FireAndForget::IdleResolver
+            }
+            how => how,
+        };
+        match how {
             FireAndForget::DeliverOnly => {
                 self.write_message(runtime, "op:deliver-only", to, args)?;
             }
@@ -176,7 +183,8 @@ impl<R: Runtime> Session<R> {
             }
             FireAndForget::IdleResolver => {
                 self.write_message(runtime, "op:deliver", to, args)?;
-                let idle = self.tables.export_idle()?;
+                let idle = self.tables.export_idle();
+                self.shown = true;
                 let mut out = self.outbox.encoder();
                 out.bool(false);
                 descriptor(&mut out, "desc:import-object", idle.0);
@@ -184,6 +192,25 @@ impl<R: Runtime> Session<R> {
         }
         self.outbox.encoder().end_record();
         Ok(())
+    }
+
+    /// Shows a peer that is this crate that we are, too, if it can't know: by saying
+    /// nothing to its resolver that does nothing, which stands until we let go of it.
+    pub(super) fn return_greeting(&mut self) {
+        if !self.dialect.met || self.shown {
+            return;
+        }
+        self.shown = true;
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol("op:deliver");
+        descriptor(&mut out, "desc:export", IDLE.0);
+        out.begin_list();
+        out.end_list();
+        out.bool(false);
+        out.bool(false);
+        out.end_record();
+        self.traffic.messages_out += 1;
     }
 
     /// The fields that all deliveries begin with.
