@@ -91,7 +91,7 @@ pub(crate) enum Heard {
     /// An export of the peer's at position 0 that is not its bootstrap object: the
     /// conformance suite counts its exports from there, and nobody else does.
     ExportAtZero,
-    /// `exn:fail:mystery` or `user-record`: Goblins.
+    /// `exn:fail:mystery`, `user-record`, `kw`, `pair` or `vec`: Goblins.
     Goblins,
     /// `<desc:error message>`.
     Error,
@@ -186,7 +186,8 @@ impl Dialect {
     /// Learns from what the peer said.
     #[inline]
     pub(crate) fn hear(&mut self, heard: Heard) {
-        if self.learns {
+        // One of ours passes on what others say as they say it.
+        if self.learns && !self.met {
             self.learn(heard);
         }
     }

@@ -19,7 +19,8 @@ pub enum Passable<R> {
     /// No value: what a method that returns nothing answers.
     #[default]
     Undefined,
-    /// The null of languages that have one.
+    /// The null of languages that have one. Goblins has none: it gets
+    /// [`Passable::Undefined`].
     Null,
     /// A boolean.
     Bool(bool),
@@ -27,9 +28,11 @@ pub enum Passable<R> {
     Int(i64),
     /// An integer that does not fit 64 bits.
     BigInt(Box<BigInt>),
-    /// A double-precision float. All NaNs are one value on the wire.
+    /// A double-precision float. All NaNs are one value on the wire; -0.0 is kept,
+    /// which Endo refuses. Single-precision ones that come in are widened; none are
+    /// sent.
     Float(f64),
-    /// A Unicode string.
+    /// A Unicode string, beyond the basic plane too (Endo can't send those).
     String(SmolStr),
     /// A symbol, such as a method name.
     Symbol(SmolStr),
@@ -39,9 +42,10 @@ pub enum Passable<R> {
     List(Vec<Passable<R>>),
     /// A mapping from strings to values, in canonical key order once encoded.
     Struct(Vec<(SmolStr, Passable<R>)>),
-    /// A mapping with keys that are not all strings; some peers send them.
+    /// A mapping with keys that are not all strings, such as symbols; some peers send
+    /// them, and Endo refuses them.
     Map(Vec<(Passable<R>, Passable<R>)>),
-    /// A set; some peers send them.
+    /// A set; some peers send them, and Endo refuses them.
     Set(Vec<Passable<R>>),
     /// A tagged value.
     Tagged(Box<Tagged<R>>),

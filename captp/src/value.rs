@@ -148,10 +148,13 @@ impl<R: Runtime> Incoming<'_, R> {
         let value = match label {
             "ocapn-sturdyref" => return Ok(input.sturdyref_fields()?.into()),
             "desc:tagged" | "user-record" => return self.tagged(label, input),
-            "void" => Passable::Undefined,
-            "null" => Passable::Null,
+            "void" if input.at_record_end() => Passable::Undefined,
+            "null" if input.at_record_end() => Passable::Null,
             "desc:error" | "exn:fail:mystery" => return self.error(label, input),
             _ => {
+                if let "kw" | "pair" | "vec" = label {
+                    self.dialect.hear(Heard::Goblins);
+                }
                 let label = Passable::Symbol(label.into());
                 let fields = self.until(input, &Token::RecordEnd)?;
                 return Ok(Passable::Record(Box::new(Record { label, fields })));
@@ -267,6 +270,8 @@ impl<R: Runtime> Outgoing<'_, R> {
         }
         match value {
             Passable::Undefined => self.empty_record("void"),
+            // Goblins has one nothing, and stops reading at any other record.
+            Passable::Null if self.dialect.errors == Errors::Goblins => self.empty_record("void"),
             Passable::Null => self.empty_record("null"),
             Passable::Bool(value) => self.out.encoder().bool(*value),
             Passable::Int(value) => self.out.encoder().int(*value),

@@ -96,7 +96,7 @@ impl Play {
     fn remote(&self, source: &mut Source<'_>) -> RemotePos {
         let imports = self.held.iter().filter_map(|reference| match **reference {
             Thing::Import { pos, .. } => Some(RemotePos::Import(pos)),
-            Thing::Local { .. } => None,
+            Thing::Local { .. } | Thing::Answer { .. } => None,
         });
         let mut all: Vec<_> = imports.collect();
         all.extend(self.answers.iter().copied().map(RemotePos::Answer));
