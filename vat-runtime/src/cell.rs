@@ -124,6 +124,14 @@ impl PromiseCell {
         self.route.get().map(|route| &**route)
     }
 
+    /// The way to an unsettled promise of a peer's, kept until [`Route::leave`].
+    pub(crate) fn enter_route(&self) -> Option<&Route> {
+        let pending = self.lock();
+        let route = self.route.get().filter(|_| pending.phase == Phase::Open)?;
+        route.enter();
+        Some(route)
+    }
+
     /// Sends a message to what the promise is or will be.
     pub(crate) fn deliver(self: &Arc<Self>, message: Message) {
         let mut cell = self;
