@@ -7,6 +7,9 @@
 pub struct Limits {
     /// Longest message in bytes, received or sent. Default 64 MiB.
     pub message_size: usize,
+    /// Longest `op:start-session` in bytes: what a stranger may have us keep before it has
+    /// said who it is. Default 16 KiB.
+    pub greeting_size: usize,
     /// Deepest nesting of a message. Default 128.
     pub message_depth: usize,
     /// Most decimal digits of an integer. Default 4,096.
@@ -30,6 +33,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_size: 64 << 20,
+            greeting_size: 16 << 10,
             message_depth: 128,
             int_digits: 4096,
             exports: 1_000_000,

@@ -218,7 +218,7 @@ impl Server {
                 }
                 Event::Extract { from, part, question } => {
                     let from = self.settled[&address(&from)].clone();
-                    let outcome = from.map(|value| extract(value, &part));
+                    let outcome = from.map(|value| part.take_from(value).unwrap());
                     self.answer(Some(question), outcome);
                 }
                 Event::Listen { to, listener } => self.listen(address(&to), listener),
@@ -295,18 +295,6 @@ impl Server {
             Err(reason) => [Value::symbol("break"), reason],
         };
         self.side.deliver(remote(listener), &args, None).unwrap();
-    }
-}
-
-fn extract(value: Value, part: &Part) -> Value {
-    match (value, part) {
-        (Value::List(mut items), Part::Index(index)) => {
-            items.swap_remove(usize::try_from(*index).unwrap())
-        }
-        (Value::Struct(fields), Part::Field(name)) => {
-            fields.into_iter().find(|(key, _)| key == name).unwrap().1
-        }
-        (value, part) => panic!("{part:?} of {value:?}"),
     }
 }
 

@@ -313,7 +313,7 @@ impl Link {
                 }
             }
             Event::Listen { to, listener } => to.when_settled(tell(listener)),
-            Event::Extract { from, part, question } => extract(&from, part, answer(question)),
+            Event::Extract { from, part, question } => from.extract(part, answer(question)),
             Event::Settled { resolver, outcome } => {
                 resolver.resolve(outcome.map_err(Fault::from));
             }
@@ -365,6 +365,30 @@ impl vat_runtime::Link for Link {
         self.send(|core| core.session.listen(to, resolver));
     }
 
+    fn extract(
+        &self,
+        from: RemotePos,
+        part: &Part,
+        answer: Resolver,
+    ) -> Result<AnswerPos, Resolver> {
+        let mut answer = Some(answer);
+        let asked = self.send(|core| {
+            let asked = core.session.extract(from, part);
+            let Some(pos) = asked.map_err(|why| Unsent { why, resolver: None })? else {
+                return Ok(None);
+            };
+            let Some(resolver) = answer.take() else { return Ok(None) };
+            core.session.listen(RemotePos::Answer(pos), resolver).map_err(|unsent| {
+                core.session.release(RemotePos::Answer(pos), 0);
+                answer = unsent.resolver;
+                Unsent { resolver: None, ..unsent }
+            })?;
+            Ok(Some(pos))
+        });
+        // Where it went out and the session has it, there is none to give back.
+        asked.flatten().ok_or_else(|| answer.unwrap_or_else(|| vat_runtime::promise().1))
+    }
+
     fn release(&self, pos: RemotePos, generation: u32) {
         self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
         self.wake();
@@ -389,25 +413,4 @@ fn tell(listener: Ref) -> impl FnOnce(Result<Value, Fault>) + Send + 'static {
         };
         listener.send_only(args);
     }
-}
-
-/// Resolves to a part of what a promise settles to.
-fn extract(from: &Ref, part: Part, resolver: Resolver) {
-    from.when_settled(move |outcome: Result<Value, Fault>| {
-        resolver.resolve(outcome.and_then(|value| {
-            let found = match (&part, value) {
-                (Part::Field(name), Value::Struct(fields)) => {
-                    fields.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
-                }
-                (Part::Index(index), Value::List(values)) => {
-                    usize::try_from(*index).ok().and_then(|index| values.into_iter().nth(index))
-                }
-                (Part::Tagged(tag), Value::Tagged(tagged)) if tagged.tag == *tag => {
-                    Some(tagged.value)
-                }
-                _ => None,
-            };
-            found.ok_or_else(|| Fault::from("the value has no such part"))
-        }));
-    });
 }

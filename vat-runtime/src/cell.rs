@@ -8,7 +8,7 @@ use captp::RemotePos;
 
 use crate::promise::{Message, Resolver};
 use crate::reference::{Kind, Ref};
-use crate::route::{Claim, Route};
+use crate::route::{Claim, Passage, Route};
 use crate::trampoline::{self, Work};
 use crate::vat::Handler;
 use crate::{Fault, Value};
@@ -120,6 +120,13 @@ impl PromiseCell {
 
     pub(crate) fn route(&self) -> Option<&Route> {
         self.route.get().map(|route| &**route)
+    }
+
+    /// The way to an unsettled promise of a peer's, kept until what is given is dropped.
+    pub(crate) fn hold_route(&self) -> Option<Passage<'_>> {
+        let pending = self.lock();
+        let route = self.route.get().filter(|_| pending.phase == Phase::Open)?;
+        route.hold()
     }
 
     /// Sends a message to what the promise is or will be.

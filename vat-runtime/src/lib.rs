@@ -47,6 +47,7 @@ mod cell;
 mod drive;
 mod fault;
 mod link;
+mod parts;
 mod promise;
 mod reference;
 mod route;

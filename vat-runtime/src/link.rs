@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use captp::{AnswerPos, ImportPos, RemotePos};
+use captp::{AnswerPos, ImportPos, Part, RemotePos};
 
 use crate::Args;
 use crate::promise::{Message, Resolver};
@@ -30,6 +30,23 @@ pub trait Link: Send + Sync + 'static {
     /// Asks the peer to tell the resolver when the promise at `to` settles. Called
     /// at most once for each [`Ref::remote_promise`](crate::Ref::remote_promise).
     fn listen(&self, to: RemotePos, resolver: Resolver);
+
+    /// Asks for a part of what the promise or answer at `from` comes to. Gives the
+    /// position of the part's answer, which is released like that of a message; the
+    /// resolver is settled as by [`Link::deliver`]. A link that does not do this, or not
+    /// with this peer, gives the resolver back.
+    ///
+    /// # Errors
+    ///
+    /// The resolver, if the peer was not asked.
+    fn extract(
+        &self,
+        _from: RemotePos,
+        _part: &Part,
+        answer: Resolver,
+    ) -> Result<AnswerPos, Resolver> {
+        Err(answer)
+    }
 
     /// The last local handle of a position is gone; called exactly once for each
     /// handle made. The handle of an answer is there until the question is answered,

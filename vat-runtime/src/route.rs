@@ -33,10 +33,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use captp::RemotePos;
+use captp::{Part, RemotePos};
 
 use crate::link::{Link, hand_over};
-use crate::promise::Message;
+use crate::promise::{Message, Resolver};
 
 /// An answer or a promise at a peer, as the place to which the messages of the
 /// promise here go.
@@ -138,6 +138,13 @@ impl Route {
         Some(Passage { route: self, behind_all })
     }
 
+    /// Keeps the position for something that is no message, and so shows nothing of
+    /// what has arrived.
+    pub(crate) fn hold(self: &Arc<Self>) -> Option<Passage<'_>> {
+        self.change(|state| Some(state.wrapping_add(IN_HAND)))?;
+        Some(Passage { route: self, behind_all: None })
+    }
+
     fn leave(&self) {
         let before = self.state.fetch_sub(IN_HAND, Ordering::AcqRel);
         if before & CLOSED != 0 && !in_hand(before - IN_HAND) {
@@ -194,6 +201,20 @@ impl Route {
 }
 
 impl Passage<'_> {
+    /// Asks for a part of what is there, and lets the promise of the answer pipeline to
+    /// it. Called with no lock of this crate held.
+    ///
+    /// # Errors
+    ///
+    /// The resolver, if the peer was not asked.
+    pub(crate) fn extract(self, part: &Part, answer: Resolver) -> Result<(), Resolver> {
+        let Route { link, pos, .. } = &**self.route;
+        let promise = answer.cell();
+        let part = link.extract(*pos, part, answer)?;
+        promise.attach(Route::new(link.clone(), RemotePos::Answer(part), 0, None));
+        Ok(())
+    }
+
     /// Hands the message to the link. Called with no lock of this crate held.
     pub(crate) fn deliver(self, message: Message) {
         let Route { link, pos, .. } = &**self.route;

@@ -20,7 +20,7 @@ pub use self::handshake::Established;
 pub use self::send::Unsent;
 use crate::crypto::{PublicKey, SessionKey};
 use crate::dialect::Dialect;
-use crate::error::SessionEnd;
+use crate::error::{LimitExceeded, SessionEnd};
 use crate::handoff::{GiftId, HandoffGive, HandoffReceive, Signed};
 use crate::limits::Limits;
 use crate::locator::PeerLocator;
@@ -170,6 +170,25 @@ pub enum Part {
     Tagged(SmolStr),
 }
 
+impl Part {
+    /// The part of that value, if it has one.
+    #[must_use]
+    pub fn take_from<T>(&self, value: Passable<T>) -> Option<Passable<T>> {
+        match (self, value) {
+            (Self::Field(name), Passable::Struct(fields)) => {
+                fields.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+            }
+            (Self::Index(index), Passable::List(values)) => {
+                usize::try_from(*index).ok().and_then(|index| values.into_iter().nth(index))
+            }
+            (Self::Tagged(tag), Passable::Tagged(tagged)) if tagged.tag == *tag => {
+                Some(tagged.value)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Messages and bytes each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Traffic {
@@ -206,6 +225,8 @@ pub struct Session<R: Runtime> {
     /// Gifts in the message being read.
     handoffs: Vec<(Signed<HandoffGive>, R::Resolver)>,
     established: Option<Established>,
+    /// The peer has been shown that we are this crate.
+    shown: bool,
     /// The count of our next withdrawal on this session.
     next_withdrawal: u64,
 }
@@ -227,6 +248,7 @@ impl<R: Runtime> Session<R> {
             lengths: Vec::new(),
             handoffs: Vec::new(),
             established: None,
+            shown: false,
             next_withdrawal: 0,
             config,
         };
@@ -256,6 +278,12 @@ impl<R: Runtime> Session<R> {
                 Err(error) => break Err(error),
             }
         };
+        if matches!(self.state, State::Greeting) {
+            let limit = self.config.limits.greeting_size;
+            if self.lengths.first().copied().unwrap_or(input.len()) > limit {
+                return Err(LimitExceeded { name: "greeting_size", limit: limit as u64 }.into());
+            }
+        }
         let mut messages = input.split_to(whole).freeze();
         self.traffic.bytes_in += whole as u64;
         let lengths = std::mem::take(&mut self.lengths);
