@@ -1,10 +1,13 @@
 //! Addresses to listen on and to be dialled at, as people write them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::BindError;
-use crate::netlayer::Netlayer;
+use crate::netlayer::{Framing, Netlayer};
+use crate::settings::Settings;
 use crate::tcp::TcpOptions;
 use crate::tcp_testing_only::TcpTestingOnly;
 use crate::tcp_tls::{Identity, IdentityError, TcpTls};
@@ -134,8 +137,9 @@ impl Identities {
 }
 
 impl ListenAddress {
-    /// Listens there. Of the `identities` only that of the transport is asked for; `public` is what others
-    /// dial, if that is not where we listen.
+    /// Listens there, with default settings. Of the `identities` only that of the
+    /// transport is asked for; `public` is what others dial, if that is not where we
+    /// listen.
     ///
     /// # Errors
     ///
@@ -145,25 +149,120 @@ impl ListenAddress {
         public: Option<&PublicAddress>,
         identities: &Identities,
     ) -> Result<Box<dyn Netlayer>, ListenError> {
-        let mut options = TcpOptions::default();
-        if let Some(public) = public {
-            options.public_host = Some(public.host.clone());
-            options.public_port = Some(public.port);
-        }
-        Ok(match self {
-            Self::TcpTls(address) => {
-                Box::new(TcpTls::bind(address, identities.tcp_tls()?, options).await?)
+        ListenSpec::from(self.clone()).listen(public, identities).await
+    }
+}
+
+/// Where a node listens and with which settings: `TRANSPORT:ADDRESS[?NAME=VALUE&…]`.
+///
+/// | setting | for | |
+/// |---|---|---|
+/// | `framing=raw`, `framing=length` | all but `websocket` | [`Settings::framing`] |
+/// | `max-message=BYTES` | all | [`Settings::max_message`] |
+/// | `handshake-seconds=N` | all | [`Settings::handshake_timeout`] |
+///
+/// They hold for dialling too. Here a path may have no `?` in it.
+///
+/// ```
+/// let spec: netlayers::ListenSpec = "tcp-testing-only:127.0.0.1:0?framing=length".parse()?;
+/// assert_eq!(spec.settings.framing, netlayers::Framing::LengthPrefixed);
+/// # Ok::<_, String>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenSpec {
+    /// Where.
+    pub address: ListenAddress,
+    /// Deadlines, limits and framing.
+    pub settings: Settings,
+}
+
+impl From<ListenAddress> for ListenSpec {
+    fn from(address: ListenAddress) -> Self {
+        Self { address, settings: Settings::default() }
+    }
+}
+
+impl FromStr for ListenSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, settings) = text.split_once('?').unwrap_or((text, ""));
+        let mut spec = Self::from(address.parse::<ListenAddress>()?);
+        let mut seen = BTreeSet::new();
+        for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
+            let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+            if !seen.insert(name) {
+                return Err(format!("{name} is set twice"));
             }
-            Self::Websocket(address) => {
-                let options = WebsocketOptions { tcp: options, ..WebsocketOptions::default() };
+            spec.set(name, value)?;
+        }
+        Ok(spec)
+    }
+}
+
+impl ListenSpec {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let framed = !matches!(self.address, ListenAddress::Websocket(_));
+        match name {
+            "framing" if framed => {
+                self.settings.framing = match value {
+                    "raw" => Framing::RawSyrup,
+                    "length" => Framing::LengthPrefixed,
+                    _ => return Err("framing is raw or length".to_owned()),
+                }
+            }
+            "max-message" => self.settings.max_message = number(name, value)?,
+            "handshake-seconds" => {
+                self.settings.handshake_timeout = Duration::from_secs(number(name, value)?);
+            }
+            _ => return Err(format!("there is no setting {name:?} here")),
+        }
+        Ok(())
+    }
+
+    /// As [`ListenAddress::listen`], with these settings.
+    ///
+    /// # Errors
+    ///
+    /// If the address can't be listened on, or the identity can't be had.
+    pub async fn listen(
+        &self,
+        public: Option<&PublicAddress>,
+        identities: &Identities,
+    ) -> Result<Box<dyn Netlayer>, ListenError> {
+        let settings = self.settings.clone();
+        let mut tcp = TcpOptions { settings: settings.clone(), ..TcpOptions::default() };
+        if let Some(public) = public {
+            tcp.public_host = Some(public.host.clone());
+            tcp.public_port = Some(public.port);
+        }
+        Ok(match &self.address {
+            ListenAddress::TcpTls(address) => {
+                Box::new(TcpTls::bind(address, identities.tcp_tls()?, tcp).await?)
+            }
+            ListenAddress::Websocket(address) => {
+                let options = WebsocketOptions { tcp, ..WebsocketOptions::default() };
                 Box::new(Websocket::bind(address, identities.websocket()?, options).await?)
             }
-            Self::TcpTestingOnly(address) => {
-                Box::new(TcpTestingOnly::bind(address, options).await?)
+            ListenAddress::TcpTestingOnly(address) => {
+                Box::new(TcpTestingOnly::bind(address, tcp).await?)
             }
-            Self::Unix(path) => Box::new(Unix::bind(path, UnixOptions::default()).await?),
+            ListenAddress::Unix(path) => {
+                let options = UnixOptions { settings, ..UnixOptions::default() };
+                Box::new(Unix::bind(path, options).await?)
+            }
         })
     }
+}
+
+/// A setting's value that counts something, of which there must be some.
+fn number<N: FromStr + Default + PartialEq>(name: &str, value: &str) -> Result<N, String> {
+    Some(value)
+        .filter(|value| value.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|value| value.parse().ok())
+        .filter(|number| *number != N::default())
+        .ok_or_else(|| format!("{name} is a number above 0"))
 }
 
 #[cfg(test)]
@@ -201,5 +300,33 @@ mod tests {
         }
         assert!("boss.example:0".parse::<PublicAddress>().is_err());
         assert!("boss.example:7000".parse::<PublicAddress>().is_ok());
+    }
+
+    #[test]
+    fn settings_follow_the_address() {
+        let parse = |text: &str| text.parse::<ListenSpec>();
+        let plain = parse("websocket:localhost:80").unwrap();
+        assert_eq!(plain, ListenAddress::Websocket("localhost:80".into()).into());
+        let spec = parse("unix:/x?framing=length&max-message=500&handshake-seconds=3").unwrap();
+        assert_eq!(spec.address, ListenAddress::Unix("/x".into()));
+        assert_eq!(spec.settings.framing, Framing::LengthPrefixed);
+        assert_eq!(spec.settings.max_message, 500);
+        assert_eq!(spec.settings.handshake_timeout, Duration::from_secs(3));
+        let raw = parse("tcp-tls:[::1]:0?framing=raw").unwrap();
+        assert_eq!(raw.settings, Settings::default());
+        for (bad, what) in [
+            ("tcp-tls:h:0?framing=comma", "raw or length"),
+            ("tcp-tls:h:0?framing", "raw or length"),
+            ("tcp-tls:h:0?framing=raw&framing=raw", "twice"),
+            ("websocket:h:0?framing=raw", "no setting"),
+            ("tcp-tls:h:0?nonsense=1", "no setting"),
+            ("tcp-tls:h:0?max-message=0", "above 0"),
+            ("tcp-tls:h:0?max-message=", "above 0"),
+            ("tcp-tls:h:0?max-message=+1", "above 0"),
+            ("tcp-tls:h?framing=raw", "port is missing"),
+        ] {
+            let error = parse(bad).unwrap_err();
+            assert!(error.contains(what), "{bad}: {error}");
+        }
     }
 }
