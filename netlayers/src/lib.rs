@@ -63,7 +63,9 @@ mod values;
 pub mod websocket;
 
 pub use error::{AcceptError, BadLocator, BindError, ConnectError, UnreachableCause};
-pub use listen::{Identities, ListenAddress, ListenError, ListenSpec, PublicAddress};
+pub use listen::{
+    Identities, ListenAddress, ListenError, ListenSpec, ListenTls, ListenTrust, PublicAddress,
+};
 pub use loopback::{Loopback, LoopbackNetwork};
 pub use netlayer::{
     Authentication, BoxFuture, ByteStream, Channel, Credentials, Direction, Framing, Guarantees,

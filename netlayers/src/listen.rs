@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::BindError;
@@ -12,7 +13,10 @@ use crate::tcp::TcpOptions;
 use crate::tcp_testing_only::TcpTestingOnly;
 use crate::tcp_tls::{Identity, IdentityError, TcpTls};
 use crate::unix::{Unix, UnixOptions};
-use crate::websocket::{Websocket, WebsocketIdentity, WebsocketOptions};
+use crate::websocket::{
+    Websocket, WebsocketCertificate, WebsocketIdentity, WebsocketOptions, WebsocketTls,
+    WebsocketTrust,
+};
 
 /// Where a node listens: `TRANSPORT:ADDRESS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +164,9 @@ impl ListenAddress {
 /// | `framing=raw`, `framing=length` | all but `websocket` | [`Settings::framing`] |
 /// | `max-message=BYTES` | all | [`Settings::max_message`] |
 /// | `handshake-seconds=N` | all | [`Settings::handshake_timeout`] |
+/// | `tls=own-key`, `tls=FILE` | `websocket` | [`ListenTls`]; `key=FILE` if the key is in a file of its own |
+/// | `trust=designator`, `trust=FILE`, `trust=anybody` | `websocket` | [`ListenTrust`] |
+/// | `plain=yes`, `plain=no` | `websocket` | whether it dials `ws://` too |
 ///
 /// They hold for dialling too. Here a path may have no `?` in it.
 ///
@@ -175,11 +182,77 @@ pub struct ListenSpec {
     pub address: ListenAddress,
     /// Deadlines, limits and framing.
     pub settings: Settings,
+    /// For `websocket`: with what it speaks TLS.
+    pub tls: ListenTls,
+    /// For `websocket`: whose certificates it takes.
+    pub trust: ListenTrust,
+    /// For `websocket`: whether it dials no `ws://`.
+    pub only_tls: bool,
+}
+
+/// With what a `websocket` listener speaks TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ListenTls {
+    /// Not at all.
+    #[default]
+    Off,
+    /// With a certificate of its identity's own key.
+    OwnKey,
+    /// With one from a PEM file.
+    Files {
+        /// The certificates.
+        certificates: PathBuf,
+        /// The file with the key, if it is another one.
+        key: Option<PathBuf>,
+    },
+}
+
+impl ListenTls {
+    fn load(&self) -> Result<WebsocketTls, IdentityError> {
+        Ok(match self {
+            Self::Off => WebsocketTls::Off,
+            Self::OwnKey => WebsocketTls::OwnKey,
+            Self::Files { certificates, key } => {
+                let key = key.as_ref().unwrap_or(certificates);
+                let certificate = WebsocketCertificate::load(certificates, key)?;
+                WebsocketTls::Certificate(Arc::new(certificate))
+            }
+        })
+    }
+}
+
+/// Whose certificates are taken by a `websocket` netlayer that dials: see
+/// [`WebsocketTrust`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ListenTrust {
+    /// Nobody's but that of the key that is the designator.
+    #[default]
+    Designator,
+    /// Those in this PEM file, and whom they vouch for.
+    File(PathBuf),
+    /// **Anybody's**.
+    Anybody,
+}
+
+impl ListenTrust {
+    fn load(&self) -> Result<WebsocketTrust, IdentityError> {
+        Ok(match self {
+            Self::Designator => WebsocketTrust::Designator,
+            Self::File(path) => WebsocketTrust::load(path)?,
+            Self::Anybody => WebsocketTrust::Anybody,
+        })
+    }
 }
 
 impl From<ListenAddress> for ListenSpec {
     fn from(address: ListenAddress) -> Self {
-        Self { address, settings: Settings::default() }
+        Self {
+            address,
+            settings: Settings::default(),
+            tls: ListenTls::Off,
+            trust: ListenTrust::Designator,
+            only_tls: false,
+        }
     }
 }
 
@@ -195,7 +268,15 @@ impl FromStr for ListenSpec {
             if !seen.insert(name) {
                 return Err(format!("{name} is set twice"));
             }
-            spec.set(name, value)?;
+            if name != "key" {
+                spec.set(name, value)?;
+            }
+        }
+        let key = settings.split('&').find_map(|setting| setting.strip_prefix("key="));
+        match (&mut spec.tls, key) {
+            (_, None) => {}
+            (ListenTls::Files { key, .. }, Some(path)) => *key = Some(file("key", path)?),
+            _ => return Err("key means nothing without tls=FILE".to_owned()),
         }
         Ok(spec)
     }
@@ -203,9 +284,9 @@ impl FromStr for ListenSpec {
 
 impl ListenSpec {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let framed = !matches!(self.address, ListenAddress::Websocket(_));
+        let websocket = matches!(self.address, ListenAddress::Websocket(_));
         match name {
-            "framing" if framed => {
+            "framing" if !websocket => {
                 self.settings.framing = match value {
                     "raw" => Framing::RawSyrup,
                     "length" => Framing::LengthPrefixed,
@@ -215,6 +296,26 @@ impl ListenSpec {
             "max-message" => self.settings.max_message = number(name, value)?,
             "handshake-seconds" => {
                 self.settings.handshake_timeout = Duration::from_secs(number(name, value)?);
+            }
+            "tls" if websocket => {
+                self.tls = match value {
+                    "own-key" => ListenTls::OwnKey,
+                    path => ListenTls::Files { certificates: file(name, path)?, key: None },
+                }
+            }
+            "trust" if websocket => {
+                self.trust = match value {
+                    "designator" => ListenTrust::Designator,
+                    "anybody" => ListenTrust::Anybody,
+                    path => ListenTrust::File(file(name, path)?),
+                }
+            }
+            "plain" if websocket => {
+                self.only_tls = match value {
+                    "yes" => false,
+                    "no" => true,
+                    _ => return Err("plain is yes or no".to_owned()),
+                }
             }
             _ => return Err(format!("there is no setting {name:?} here")),
         }
@@ -242,7 +343,12 @@ impl ListenSpec {
                 Box::new(TcpTls::bind(address, identities.tcp_tls()?, tcp).await?)
             }
             ListenAddress::Websocket(address) => {
-                let options = WebsocketOptions { tcp, ..WebsocketOptions::default() };
+                let options = WebsocketOptions {
+                    tcp,
+                    tls: self.tls.load()?,
+                    trust: self.trust.load()?,
+                    only_tls: self.only_tls,
+                };
                 Box::new(Websocket::bind(address, identities.websocket()?, options).await?)
             }
             ListenAddress::TcpTestingOnly(address) => {
@@ -254,6 +360,14 @@ impl ListenSpec {
             }
         })
     }
+}
+
+/// A setting's value that is a file's path.
+fn file(name: &str, value: &str) -> Result<PathBuf, String> {
+    if value.is_empty() {
+        return Err(format!("{name} needs a path after it"));
+    }
+    std::path::absolute(value).map_err(|error| error.to_string())
 }
 
 /// A setting's value that counts something, of which there must be some.
@@ -314,7 +428,20 @@ mod tests {
         assert_eq!(spec.settings.handshake_timeout, Duration::from_secs(3));
         let raw = parse("tcp-tls:[::1]:0?framing=raw").unwrap();
         assert_eq!(raw.settings, Settings::default());
+        let wss = parse("websocket:h:0?tls=/c&key=/k&trust=/t&plain=no").unwrap();
+        let files = ListenTls::Files { certificates: "/c".into(), key: Some("/k".into()) };
+        assert_eq!((wss.tls, wss.trust), (files, ListenTrust::File("/t".into())));
+        assert!(wss.only_tls);
+        let own = parse("websocket:h:0?tls=own-key&trust=anybody").unwrap();
+        assert_eq!((own.tls, own.trust), (ListenTls::OwnKey, ListenTrust::Anybody));
+        assert!(!own.only_tls);
         for (bad, what) in [
+            ("websocket:h:0?tls=", "path"),
+            ("websocket:h:0?key=/k", "without tls"),
+            ("websocket:h:0?tls=own-key&key=/k", "without tls"),
+            ("websocket:h:0?plain=maybe", "yes or no"),
+            ("tcp-tls:h:0?tls=own-key", "no setting"),
+            ("tcp-tls:h:0?key=/k", "without tls"),
             ("tcp-tls:h:0?framing=comma", "raw or length"),
             ("tcp-tls:h:0?framing", "raw or length"),
             ("tcp-tls:h:0?framing=raw&framing=raw", "twice"),
@@ -328,5 +455,16 @@ mod tests {
             let error = parse(bad).unwrap_err();
             assert!(error.contains(what), "{bad}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn websocket_listens_with_tls_where_told_to() {
+        let spec: ListenSpec = "websocket:127.0.0.1:0?tls=own-key&plain=no".parse().unwrap();
+        let netlayer = spec.listen(None, &Identities::New).await.unwrap();
+        assert!(netlayer.location().hints["url"].starts_with("wss://"));
+        assert!(netlayer.guarantees().confidential);
+        let spec: ListenSpec = "websocket:127.0.0.1:0?tls=/nowhere/x.pem".parse().unwrap();
+        let outcome = spec.listen(None, &Identities::New).await;
+        assert!(matches!(outcome, Err(ListenError::Identity(_))));
     }
 }
