@@ -26,11 +26,10 @@ use captp::locator::PeerLocator;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::acceptor::{Acceptor, Listen};
-use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
-use crate::netlayer::{
-    Authentication, BoxFuture, Channel, Credentials, Direction, Framing, Guarantees, Netlayer,
-};
+use crate::acceptor::{Acceptor, Listen, dials_and_accepts};
+use crate::error::{BadLocator, BindError, ConnectError};
+use crate::framing;
+use crate::netlayer::{Authentication, Channel, Credentials, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::expect_transport;
 
@@ -87,9 +86,9 @@ impl Unix {
         let location =
             PeerLocator::new(TRANSPORT, designator_of(&text)).with_hint("path", text.clone());
         let settings = options.settings;
-        let allowed = users.clone();
+        let (allowed, framing) = (users.clone(), settings.clone());
         let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
-            let outcome = welcome(stream, &address, &allowed);
+            let outcome = welcome(stream, &address, &allowed, &framing);
             async move { outcome }
         });
         Ok(Self { location, settings, users, acceptor })
@@ -127,39 +126,21 @@ impl Unix {
                 found: Some(format!("a program of user {}", credentials.uid)),
             });
         }
-        Ok(Channel::new(stream, Direction::Dialled, path)
+        Ok(framing::channel(stream, &self.settings, Direction::Dialled, path)
             .with_proven(Some(found))
             .with_credentials(credentials))
     }
 }
 
 impl Netlayer for Unix {
-    fn transport(&self) -> &'static str {
-        TRANSPORT
-    }
-
-    fn location(&self) -> PeerLocator {
-        self.location.clone()
-    }
+    dials_and_accepts!();
 
     fn guarantees(&self) -> Guarantees {
         Guarantees {
             confidential: true,
             authentication: Authentication::Dialled,
-            framing: Framing::RawSyrup,
+            framing: self.settings.framing,
         }
-    }
-
-    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        Box::pin(self.dial(to))
-    }
-
-    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(self.acceptor.accept())
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.acceptor.shutdown())
     }
 }
 
@@ -187,7 +168,12 @@ fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
     Ok(Credentials { uid: kernel.uid(), gid: kernel.gid(), pid: kernel.pid() })
 }
 
-fn welcome(stream: UnixStream, address: &str, users: &Users) -> io::Result<Channel> {
+fn welcome(
+    stream: UnixStream,
+    address: &str,
+    users: &Users,
+    settings: &Settings,
+) -> io::Result<Channel> {
     let credentials = credentials(&stream)?;
     if !users.allow(credentials.uid) {
         let reason = format!("user {} is not allowed", credentials.uid);
@@ -195,7 +181,8 @@ fn welcome(stream: UnixStream, address: &str, users: &Users) -> io::Result<Chann
     }
     let pid = credentials.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     let address = format!("{address} (user {}, process {pid})", credentials.uid);
-    Ok(Channel::new(stream, Direction::Accepted, address).with_credentials(credentials))
+    let channel = framing::channel(stream, settings, Direction::Accepted, address);
+    Ok(channel.with_credentials(credentials))
 }
 
 /// Dials, and waits while the listener's queue is full: a Unix socket then refuses to

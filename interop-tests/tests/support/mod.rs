@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use interop_tests::checks::Subject;
 use interop_tests::objects;
-use ocapn::netlayers::{Identities, ListenAddress};
+use ocapn::netlayers::{Identities, ListenAddress, Netlayer};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
@@ -26,7 +26,10 @@ impl Served {
     }
 
     pub(crate) async fn with(builder: NodeBuilder, listen: &ListenAddress) -> Self {
-        let netlayer = listen.listen(None, &Identities::New).await.unwrap();
+        Self::over(builder, listen.listen(None, &Identities::New).await.unwrap())
+    }
+
+    pub(crate) fn over(builder: NodeBuilder, netlayer: Box<dyn Netlayer>) -> Self {
         let node = builder.netlayer_boxed(netlayer).start();
         let vat = objects::serve(&node).unwrap();
         Self { node, _vat: vat }

@@ -11,13 +11,14 @@
 //! expiry date in a certificate is looked at. Resumption is off, so that every channel
 //! rests on a handshake of its own.
 //!
-//! Hints `host` and `port` (8088 if missing). Inside TLS is raw Syrup. Some peers send a
+//! Hints `host` and `port` (8088 if missing). Inside TLS is raw Syrup, or
+//! [frames](crate::Framing) by a setting. Some peers send a
 //! TLS record for every few bytes; reading copes.
 
 pub(crate) mod designator;
 mod identity;
 mod preamble;
-mod verify;
+pub(crate) mod verify;
 
 use std::borrow::Cow;
 use std::io;
@@ -29,11 +30,10 @@ use rustls::{CertificateError, ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::acceptor::Acceptor;
-use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
-use crate::netlayer::{
-    Authentication, BoxFuture, Channel, Direction, Framing, Guarantees, Netlayer,
-};
+use crate::acceptor::{Acceptor, dials_and_accepts};
+use crate::error::{BadLocator, BindError, ConnectError};
+use crate::framing;
+use crate::netlayer::{Authentication, Channel, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::{self, TcpListen, TcpOptions};
 
@@ -81,8 +81,9 @@ impl TcpTls {
         let listen = TcpListen { listener: bound.listener, settings: settings.clone() };
         let tls = TlsAcceptor::from(Arc::new(server));
         let shown = Arc::clone(&identity);
+        let framing = settings.clone();
         let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
-            welcome(tls.clone(), Arc::clone(&shown), stream, address)
+            welcome(tls.clone(), Arc::clone(&shown), framing.clone(), stream, address)
         });
         Ok(Self { location, identity, settings, acceptor })
     }
@@ -127,7 +128,7 @@ impl TcpTls {
         // An address is no name, so no name is sent.
         let name = ServerName::IpAddress(stream.peer_addr().map_err(failed)?.ip().into());
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
-            Ok(tls) => Ok(Channel::new(tls, Direction::Dialled, address)
+            Ok(tls) => Ok(framing::channel(tls, &self.settings, Direction::Dialled, address)
                 .with_proven(Some(designator::show(&expected)))),
             Err(error) => Err(match (verifier.swapped(), tls_error(&error)) {
                 (Some(other), _) => mismatch(Some(other)),
@@ -166,6 +167,7 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
 async fn welcome(
     tls: TlsAcceptor,
     identity: Arc<Identity>,
+    settings: Settings,
     mut stream: TcpStream,
     address: String,
 ) -> io::Result<Channel> {
@@ -173,7 +175,8 @@ async fn welcome(
     let stream = tls.accept(stream).await?;
     let shown = stream.get_ref().1.peer_certificates();
     let proven = shown.and_then(<[_]>::first).map(|der| designator::of_der(der));
-    Ok(Channel::new(stream, Direction::Accepted, address).with_proven(proven))
+    let channel = framing::channel(stream, &settings, Direction::Accepted, address);
+    Ok(channel.with_proven(proven))
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
@@ -181,35 +184,17 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 impl Netlayer for TcpTls {
-    fn transport(&self) -> &'static str {
-        TRANSPORT
-    }
-
-    fn location(&self) -> PeerLocator {
-        self.location.clone()
-    }
+    dials_and_accepts!();
 
     fn guarantees(&self) -> Guarantees {
         Guarantees {
             confidential: true,
             authentication: Authentication::DialledAndWilling,
-            framing: Framing::RawSyrup,
+            framing: self.settings.framing,
         }
     }
 
     fn canonical_designator<'a>(&self, designator: &'a str) -> Cow<'a, str> {
         canonical_designator(designator)
-    }
-
-    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        Box::pin(self.dial(to))
-    }
-
-    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(self.acceptor.accept())
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.acceptor.shutdown())
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use captp::locator::PeerLocator;
 use netlayers::{
-    BindError, ByteStream, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
+    BindError, ByteStream, Framing, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
     TcpTestingOnly, TcpTls, Unix, UnixOptions, Websocket, WebsocketIdentity, WebsocketOptions,
+    WebsocketTls,
 };
 use tokio::net::TcpStream;
 
@@ -46,9 +47,12 @@ pub(crate) fn settings() -> Settings {
     settings
 }
 
-pub(crate) fn tcp_options() -> TcpOptions {
+pub(crate) fn tcp_options(framed: bool) -> TcpOptions {
     let mut options = TcpOptions::default();
     options.settings = settings();
+    if framed {
+        options.settings.framing = Framing::LengthPrefixed;
+    }
     options
 }
 
@@ -98,9 +102,9 @@ impl Subject for LoopbackSubject {
     }
 }
 
-pub(crate) struct TestingOnlySubject;
+pub(crate) struct TestingOnlySubject<const FRAMED: bool>;
 
-impl Subject for TestingOnlySubject {
+impl<const FRAMED: bool> Subject for TestingOnlySubject<FRAMED> {
     const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::NobodyNotices;
 
     fn new() -> Self {
@@ -108,13 +112,13 @@ impl Subject for TestingOnlySubject {
     }
 
     async fn listen(&self) -> Box<dyn Netlayer> {
-        let layer = TcpTestingOnly::bind(&own_address(), tcp_options()).await;
+        let layer = TcpTestingOnly::bind(&own_address(), tcp_options(FRAMED)).await;
         Box::new(layer.unwrap())
     }
 
     async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
         let address = tcp_address(at);
-        let layer = TcpTestingOnly::bind_as(&at.designator, &address, tcp_options()).await?;
+        let layer = TcpTestingOnly::bind_as(&at.designator, &address, tcp_options(FRAMED)).await?;
         Ok(Box::new(layer))
     }
 
@@ -129,9 +133,9 @@ impl Subject for TestingOnlySubject {
     }
 }
 
-pub(crate) struct TlsSubject;
+pub(crate) struct TlsSubject<const FRAMED: bool>;
 
-impl Subject for TlsSubject {
+impl<const FRAMED: bool> Subject for TlsSubject<FRAMED> {
     const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
 
     fn new() -> Self {
@@ -140,13 +144,13 @@ impl Subject for TlsSubject {
 
     async fn listen(&self) -> Box<dyn Netlayer> {
         let identity = Identity::generate().unwrap();
-        let layer = TcpTls::bind(&own_address(), identity, tcp_options()).await;
+        let layer = TcpTls::bind(&own_address(), identity, tcp_options(FRAMED)).await;
         Box::new(layer.unwrap())
     }
 
     async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
         let identity = Identity::generate().unwrap();
-        let layer = TcpTls::bind(&tcp_address(at), identity, tcp_options()).await?;
+        let layer = TcpTls::bind(&tcp_address(at), identity, tcp_options(FRAMED)).await?;
         Ok(Box::new(layer))
     }
 
@@ -161,17 +165,17 @@ impl Subject for TlsSubject {
     }
 }
 
-pub(crate) struct UnixSubject(tempfile::TempDir, AtomicU16);
+pub(crate) struct UnixSubject<const FRAMED: bool>(tempfile::TempDir, AtomicU16);
 
-impl UnixSubject {
+impl<const FRAMED: bool> UnixSubject<FRAMED> {
     async fn bind(path: &std::path::Path) -> Result<Unix, BindError> {
         let mut options = UnixOptions::default();
-        options.settings = settings();
+        options.settings = tcp_options(FRAMED).settings;
         Unix::bind(path, options).await
     }
 }
 
-impl Subject for UnixSubject {
+impl<const FRAMED: bool> Subject for UnixSubject<FRAMED> {
     const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
 
     fn new() -> Self {
@@ -204,22 +208,29 @@ impl Subject for UnixSubject {
     }
 }
 
-pub(crate) struct WebsocketSubject;
+/// With TLS or without.
+pub(crate) struct WebsocketSubject<const TLS: bool>;
 
-impl WebsocketSubject {
+impl<const TLS: bool> WebsocketSubject<TLS> {
+    const SCHEME: &str = if TLS { "wss" } else { "ws" };
+
     async fn bind(address: &str) -> Result<Websocket, BindError> {
         let mut options = WebsocketOptions::default();
-        options.tcp = tcp_options();
+        options.tcp = tcp_options(false);
+        if TLS {
+            options.tls = WebsocketTls::OwnKey;
+        }
         Websocket::bind(address, WebsocketIdentity::generate().unwrap(), options).await
     }
 
     fn address(at: &PeerLocator) -> &str {
-        at.hints["url"].strip_prefix("ws://").unwrap()
+        at.hints["url"].strip_prefix(Self::SCHEME).unwrap().strip_prefix("://").unwrap()
     }
 }
 
-impl Subject for WebsocketSubject {
-    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::MismatchUnnamed;
+impl<const TLS: bool> Subject for WebsocketSubject<TLS> {
+    const WRONG_DESIGNATOR: WrongDesignator =
+        if TLS { WrongDesignator::Mismatch } else { WrongDesignator::MismatchUnnamed };
     const HALF_CLOSES: bool = false;
 
     fn new() -> Self {
@@ -242,18 +253,14 @@ impl Subject for WebsocketSubject {
         let mut named = like.clone();
         named.designator = "ada".into();
         let mut bad = vec![without(like, "url"), named];
-        for url in [
-            "",
-            "127.0.0.1:80",
-            "wss://127.0.0.1:80",
-            "http://127.0.0.1:80",
-            "ws://",
-            "ws://:80",
-            "ws://127.0.0.1:0",
-            "ws://127.0.0.1:x",
-            "ws://127.0.0.1:70000",
-            "ws://ada@127.0.0.1:80",
-        ] {
+        bad.extend(
+            ["", "127.0.0.1:80", "http://127.0.0.1:80"]
+                .map(|url| like.clone().with_hint("url", url)),
+        );
+        for place in
+            ["", ":80", "127.0.0.1:0", "127.0.0.1:x", "127.0.0.1:70000", "ada@127.0.0.1:80"]
+        {
+            let url = format!("{}://{place}", Self::SCHEME);
             bad.push(like.clone().with_hint("url", url));
         }
         bad
