@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
+pub(crate) mod calls;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
