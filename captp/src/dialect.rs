@@ -15,8 +15,38 @@ pub struct Dialect {
     pub(crate) gc: Gc,
     /// Whether `op:listen` has its third field.
     pub(crate) listen_wants_partial: bool,
-    /// Whether what is heard from the peer changes this.
+    /// In which order the fields of a struct are written. Always learnt from the peer:
+    /// what it writes it reads.
+    pub(crate) structs: StructOrder,
+    /// Whether what else is heard from the peer changes this.
     pub(crate) learns: bool,
+}
+
+/// In which order the fields of a struct are written. The two differ where keys differ
+/// in length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StructOrder {
+    /// By the bytes of the keys as they are encoded: what canonical Syrup wants, and
+    /// Goblins and the suite write. Endo ends the session over it.
+    Encoded,
+    /// By the keys' own bytes, as Endo writes. Goblins and the suite read any order.
+    Content,
+}
+
+impl StructOrder {
+    /// The order that one field's key after another's shows, if it shows any.
+    pub(crate) fn of(before: &str, after: &str) -> Option<Self> {
+        if before.len() == after.len() {
+            return None;
+        }
+        // The digits of a length end before anything that is greater than a digit.
+        let encoded = before.len().to_string() < after.len().to_string();
+        match (encoded, before < after) {
+            (true, false) => Some(Self::Encoded),
+            (false, true) => Some(Self::Content),
+            _ => None,
+        }
+    }
 }
 
 /// How a message that wants no answer is written.
@@ -56,6 +86,8 @@ pub(crate) enum Heard {
     /// An export of the peer's at position 0 that is not its bootstrap object: the
     /// conformance suite counts its exports from there, and nobody else does.
     ExportAtZero,
+    /// A struct, in an order that is not the other.
+    Struct(StructOrder),
 }
 
 impl Dialect {
@@ -64,6 +96,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Plural,
         listen_wants_partial: true,
+        structs: StructOrder::Content,
         learns: false,
     };
 
@@ -72,6 +105,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::DeliverOnly,
         gc: Gc::Singular,
         listen_wants_partial: true,
+        structs: StructOrder::Encoded,
         learns: false,
     };
 
@@ -81,6 +115,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Singular,
         listen_wants_partial: true,
+        structs: StructOrder::Encoded,
         learns: false,
     };
 
@@ -89,13 +124,14 @@ impl Dialect {
         fire_and_forget: FireAndForget::IdleResolver,
         gc: Gc::Held,
         listen_wants_partial: true,
+        structs: StructOrder::Content,
         learns: true,
     };
 
     /// Learns from what the peer said.
     #[inline]
     pub(crate) fn hear(&mut self, heard: Heard) {
-        if self.learns {
+        if self.learns || matches!(heard, Heard::Struct(_)) {
             self.learn(heard);
         }
     }
@@ -117,6 +153,7 @@ impl Dialect {
                 self.fire_and_forget = FireAndForget::NoResolver;
                 self.gc = Gc::Plural;
             }
+            Heard::Struct(order) => self.structs = order,
         }
     }
 }

@@ -3,8 +3,10 @@
 //! Decoding turns descriptors into references on the way, in one pass and without
 //! an intermediate tree; encoding does the reverse and counts what it exports.
 
+use smol_str::SmolStr;
 use syrup::{Encoder, Token};
 
+use crate::dialect::{Dialect, Heard, StructOrder};
 use crate::error::{ApiMisuse, PeerViolation, SessionEnd};
 use crate::handoff::{Envelope, HandoffGive, Signed};
 use crate::outbox::Outbox;
@@ -35,6 +37,7 @@ pub(crate) struct Incoming<'s, R: Runtime> {
     pub(crate) runtime: &'s mut R,
     /// Gifts that came along with the message, and the promises for them.
     pub(crate) handoffs: &'s mut Vec<(Signed<HandoffGive>, R::Resolver)>,
+    pub(crate) dialect: &'s mut Dialect,
 }
 
 type Value<R> = Passable<<R as Runtime>::Ref>;
@@ -91,12 +94,14 @@ impl<R: Runtime> Incoming<'_, R> {
 
     /// A struct if all keys are strings, else a map.
     fn dict(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
-        let mut fields = Vec::new();
+        let mut fields: Vec<(SmolStr, _)> = Vec::new();
         loop {
             let offset = input.offset();
             match input.token()? {
                 Token::DictEnd => return Ok(Passable::Struct(fields)),
                 Token::String(key) => {
+                    let order = fields.last().and_then(|(last, _)| StructOrder::of(last, key));
+                    order.into_iter().for_each(|order| self.dialect.hear(Heard::Struct(order)));
                     let key = key.into();
                     fields.push((key, self.value(input)?));
                 }
@@ -228,6 +233,7 @@ pub(crate) struct Outgoing<'s, R: Runtime> {
     pub(crate) runtime: &'s mut R,
     pub(crate) out: &'s mut Outbox,
     pub(crate) max_depth: usize,
+    pub(crate) dialect: Dialect,
 }
 
 impl<R: Runtime> Outgoing<'_, R> {
@@ -311,18 +317,16 @@ impl<R: Runtime> Outgoing<'_, R> {
         Ok(())
     }
 
-    fn fields(
-        &mut self,
-        fields: &[(smol_str::SmolStr, Value<R>)],
-        depth: usize,
-    ) -> Result<(), ApiMisuse> {
+    fn fields(&mut self, fields: &[(SmolStr, Value<R>)], depth: usize) -> Result<(), ApiMisuse> {
         let mut order: Vec<_> = fields.iter().collect();
-        let key = |text: &str| {
-            let mut bytes = Vec::with_capacity(text.len() + 4);
-            Encoder::new(&mut bytes).string(text);
-            bytes
-        };
-        order.sort_by_cached_key(|(text, _)| key(text));
+        match self.dialect.structs {
+            StructOrder::Content => order.sort_by_key(|(text, _)| text.as_str()),
+            StructOrder::Encoded => order.sort_by_cached_key(|(text, _)| {
+                let mut bytes = Vec::with_capacity(text.len() + 4);
+                Encoder::new(&mut bytes).string(text);
+                bytes
+            }),
+        }
         if order.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
             return Err(ApiMisuse::DuplicateKey);
         }
@@ -371,7 +375,8 @@ impl<R: Runtime> Outgoing<'_, R> {
         for (index, value) in values.enumerate() {
             let mut out = Outbox::default();
             let (tables, runtime) = (&mut *self.tables, &mut *self.runtime);
-            let mut part = Outgoing { tables, runtime, out: &mut out, max_depth: self.max_depth };
+            let (max_depth, dialect) = (self.max_depth, self.dialect);
+            let mut part = Outgoing { tables, runtime, out: &mut out, max_depth, dialect };
             part.value(value, depth + 1)?;
             let mut bytes = Vec::new();
             out.drain_into(&mut bytes);

@@ -130,7 +130,8 @@ impl<R: Runtime> Session<R> {
     }
 
     fn incoming<'s>(&'s mut self, runtime: &'s mut R) -> Incoming<'s, R> {
-        Incoming { tables: &mut self.tables, runtime, handoffs: &mut self.handoffs }
+        let Self { tables, handoffs, dialect, .. } = self;
+        Incoming { tables, runtime, handoffs, dialect }
     }
 
     /// Announces the gifts in a message, before the message.

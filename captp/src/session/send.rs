@@ -152,8 +152,8 @@ impl<R: Runtime> Session<R> {
         out.symbol(op);
         target(&mut out, to);
         let max_depth = self.config.limits.message_depth;
-        let (tables, out) = (&mut self.tables, &mut self.outbox);
-        Outgoing { tables, runtime, out, max_depth }.list(args, 1)
+        let (tables, out, dialect) = (&mut self.tables, &mut self.outbox, self.dialect);
+        Outgoing { tables, runtime, out, max_depth, dialect }.list(args, 1)
     }
 
     /// Keeps a message that was written whole, and takes back what of it was written
