@@ -65,6 +65,11 @@ await echoes('floats', 0, -1.5, 3.141592653589793, 1e300, Infinity, -Infinity, N
 await echoes('lists', [], [1n, 2n, 3n], ['a', symbol('b'), true, 1.5]);
 await echoes('nested', [1n, [2n, [3n, [4n, ['five', [symbol('six'), bytes('7')]]]]]]);
 await echoes('structs', {}, { name: 'Alyssa', b: [1n], nested: { k: 1n } });
+await echoes('a struct of keys of several lengths', {
+  aa: 1n,
+  b: 2n,
+  abc: { zz: 3n, y: 4n, tenletters: 5n },
+});
 await echoes('undefined and null', undefined, null);
 await echoes('a tagged value', makeTagged('colour', harden([1n, 2n])));
 await echoes('many', ...Array.from({ length: 40 }, (_, n) => BigInt(n)));
