@@ -1,6 +1,6 @@
 // Third-party handoffs: this process is the gifter, the two peers that are named by
 // their URIs are exporter and receiver.
-//   node --expose-gc handoff.mjs [--framing=none|syrup] EXPORTER-URI RECEIVER-URI
+//   node --expose-gc handoff.mjs [--framing=none|syrup] [--record=PATH] EXPORTER-URI RECEIVER-URI
 
 import {
   E,

@@ -26,6 +26,7 @@ const { makeTagged, nameForPassableSymbol, passableSymbolForName } =
 const { makeClient, swissnumFromBytes, swissnumToBytes } = await load('@endo/ocapn');
 const { makeTcpNetLayer } = await load('@endo/ocapn/netlayer/tcp-testing');
 const { makeWebSocketNetLayer } = await load('@endo/ocapn/netlayer/ws');
+const { recorded } = await import('./record.mjs');
 
 export { makeTagged, passableSymbolForName as symbol, sleep };
 
@@ -103,7 +104,10 @@ export const openPeer = async transports => {
   });
   const locations = [];
   for (const transport of transports) {
-    const { location } = await client.registerNetlayer(netlayers[transport]);
+    const { location } = await client.registerNetlayer((handlers, logger) => {
+      const record = flags.record;
+      return netlayers[transport](record ? recorded(handlers, record) : handlers, logger);
+    });
     locations.push(location);
   }
   setInterval(gc, 100).unref();

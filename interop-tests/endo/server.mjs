@@ -1,5 +1,5 @@
 // Serves the well-known objects until its standard input ends.
-//   node --expose-gc server.mjs [--framing=none|syrup] TRANSPORT…
+//   node --expose-gc server.mjs [--framing=none|syrup] [--record=PATH] TRANSPORT…
 // Prints the peer's URI for each transport, one a line.
 
 import { openPeer, positional, serve, uriOf } from './peer.mjs';
