@@ -8,9 +8,9 @@
 //! | transport | confidential | proves the dialled end | proves the dialling end | bytes |
 //! |---|---|---|---|---|
 //! | [`loopback`] | same process | yes | yes | raw Syrup |
-//! | [`tcp-testing-only`](TcpTestingOnly) | **no** | **no**: claims are taken at face value | **no** | raw Syrup |
-//! | [`tcp-tls`](TcpTls) | TLS 1.2, 1.3 | yes: certificate hash is the designator | if it shows a certificate; ours do, Goblins' do when asked | raw Syrup |
-//! | [`unix`](Unix) | same kernel | yes: path, and the user who listens there | no, but its user is known | raw Syrup |
+//! | [`tcp-testing-only`](TcpTestingOnly) | **no** | **no**: claims are taken at face value | **no** | raw Syrup, or framed |
+//! | [`tcp-tls`](TcpTls) | TLS 1.2, 1.3 | yes: certificate hash is the designator | if it shows a certificate; ours do, Goblins' do when asked | raw Syrup, or framed |
+//! | [`unix`](Unix) | same kernel | yes: path, and the user who listens there | no, but its user is known | raw Syrup, or framed |
 //! | [`websocket`] | **no**: `ws://` only | yes, with a signature; **not** against who can change what is sent | no | raw Syrup, one value in a frame |
 //!
 //! Every netlayer here answers to the same contract, `tests/contract.rs`:
@@ -48,6 +48,7 @@
 
 mod acceptor;
 mod error;
+mod framing;
 mod key_file;
 mod listen;
 pub mod loopback;
@@ -57,6 +58,7 @@ mod tcp;
 mod tcp_testing_only;
 pub mod tcp_tls;
 pub mod unix;
+mod values;
 pub mod websocket;
 
 pub use error::{AcceptError, BadLocator, BindError, ConnectError, UnreachableCause};

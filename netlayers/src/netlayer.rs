@@ -86,12 +86,20 @@ pub enum Authentication {
     Both,
 }
 
-/// How messages are told apart in the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How messages are told apart in the stream below a channel. The channel itself is a
+/// stream of Syrup values with any of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Framing {
     /// Not at all: Syrup values follow each other.
+    #[default]
     RawSyrup,
+    /// Each value comes after its length in bytes: `<decimal>:` and no comma. A length
+    /// with a leading zero, none, or one above
+    /// [`Settings::max_message`](crate::Settings::max_message) fails the channel, as does
+    /// a frame that is not exactly one value. Flush between values: what is there of a
+    /// value that is not whole can't be sent.
+    LengthPrefixed,
 }
 
 /// Who opened a channel.

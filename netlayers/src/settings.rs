@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::netlayer::Framing;
+
 /// Deadlines and limits of a netlayer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +25,15 @@ pub struct Settings {
     /// and one that stops reading is cut off. `None`: the system's habits, which may be to
     /// wait for ever. Counted in whole seconds, at least 4. Default 60 s.
     pub keepalive: Option<Duration>,
+    /// How messages are told apart, on channels that we dial as on those that we
+    /// accept; for `tcp-testing-only`, `tcp-tls` and `unix`. Both ends must be set to the
+    /// same: nothing in a locator says it, as no peer would read it, and it is not
+    /// guessed from what comes. Default: not at all.
+    pub framing: Framing,
+    /// Where a netlayer tells messages apart, in frames or in WebSocket's messages: the
+    /// largest one, in bytes, sent or accepted. A channel with a larger one fails. At
+    /// least the 200 of `websocket`'s handshake. Default 64 MiB.
+    pub max_message: usize,
 }
 
 impl Default for Settings {
@@ -33,6 +44,8 @@ impl Default for Settings {
             max_handshakes: 256,
             max_ready: 64,
             keepalive: Some(Duration::from_secs(60)),
+            framing: Framing::RawSyrup,
+            max_message: 64 << 20,
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `tcp-testing-only`: bare TCP. No secrecy, no proof of identity: for tests.
 //!
-//! Hints `host` and `port`; any unique designator; raw Syrup.
+//! Hints `host` and `port`; any unique designator; raw Syrup, or [frames](crate::Framing) by a setting.
 
 use captp::locator::PeerLocator;
 
 use crate::acceptor::Acceptor;
 use crate::error::{AcceptError, BindError, ConnectError};
-use crate::netlayer::{
-    Authentication, BoxFuture, Channel, Direction, Framing, Guarantees, Netlayer,
-};
+use crate::framing;
+use crate::netlayer::{Authentication, BoxFuture, Channel, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::{self, TcpListen, TcpOptions};
 
@@ -60,8 +59,10 @@ impl TcpTestingOnly {
             .with_hint("port", bound.port.to_string());
         let settings = options.settings;
         let listen = TcpListen { listener: bound.listener, settings: settings.clone() };
-        let acceptor = Acceptor::start(listen, &settings, |stream, address| async move {
-            Ok(Channel::new(stream, Direction::Accepted, address))
+        let framing = settings.clone();
+        let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
+            let channel = framing::channel(stream, &framing, Direction::Accepted, address);
+            async move { Ok(channel) }
         });
         Ok(Self { location, settings, acceptor })
     }
@@ -70,7 +71,8 @@ impl TcpTestingOnly {
         tcp::expect_transport(to, TRANSPORT)?;
         let (host, port) = tcp::target(to, None)?;
         let stream = tcp::dial(&host, port, &self.settings).await?;
-        Ok(Channel::new(stream, Direction::Dialled, tcp::show(&host, port)))
+        let address = tcp::show(&host, port);
+        Ok(framing::channel(stream, &self.settings, Direction::Dialled, address))
     }
 }
 
@@ -87,7 +89,7 @@ impl Netlayer for TcpTestingOnly {
         Guarantees {
             confidential: false,
             authentication: Authentication::FaceValue,
-            framing: Framing::RawSyrup,
+            framing: self.settings.framing,
         }
     }
 

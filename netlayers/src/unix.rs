@@ -28,8 +28,9 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::acceptor::{Acceptor, Listen};
 use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
+use crate::framing;
 use crate::netlayer::{
-    Authentication, BoxFuture, Channel, Credentials, Direction, Framing, Guarantees, Netlayer,
+    Authentication, BoxFuture, Channel, Credentials, Direction, Guarantees, Netlayer,
 };
 use crate::settings::Settings;
 use crate::tcp::expect_transport;
@@ -87,9 +88,9 @@ impl Unix {
         let location =
             PeerLocator::new(TRANSPORT, designator_of(&text)).with_hint("path", text.clone());
         let settings = options.settings;
-        let allowed = users.clone();
+        let (allowed, framing) = (users.clone(), settings.clone());
         let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
-            let outcome = welcome(stream, &address, &allowed);
+            let outcome = welcome(stream, &address, &allowed, &framing);
             async move { outcome }
         });
         Ok(Self { location, settings, users, acceptor })
@@ -127,7 +128,7 @@ impl Unix {
                 found: Some(format!("a program of user {}", credentials.uid)),
             });
         }
-        Ok(Channel::new(stream, Direction::Dialled, path)
+        Ok(framing::channel(stream, &self.settings, Direction::Dialled, path)
             .with_proven(Some(found))
             .with_credentials(credentials))
     }
@@ -146,7 +147,7 @@ impl Netlayer for Unix {
         Guarantees {
             confidential: true,
             authentication: Authentication::Dialled,
-            framing: Framing::RawSyrup,
+            framing: self.settings.framing,
         }
     }
 
@@ -187,7 +188,12 @@ fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
     Ok(Credentials { uid: kernel.uid(), gid: kernel.gid(), pid: kernel.pid() })
 }
 
-fn welcome(stream: UnixStream, address: &str, users: &Users) -> io::Result<Channel> {
+fn welcome(
+    stream: UnixStream,
+    address: &str,
+    users: &Users,
+    settings: &Settings,
+) -> io::Result<Channel> {
     let credentials = credentials(&stream)?;
     if !users.allow(credentials.uid) {
         let reason = format!("user {} is not allowed", credentials.uid);
@@ -195,7 +201,8 @@ fn welcome(stream: UnixStream, address: &str, users: &Users) -> io::Result<Chann
     }
     let pid = credentials.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     let address = format!("{address} (user {}, process {pid})", credentials.uid);
-    Ok(Channel::new(stream, Direction::Accepted, address).with_credentials(credentials))
+    let channel = framing::channel(stream, settings, Direction::Accepted, address);
+    Ok(channel.with_credentials(credentials))
 }
 
 /// Dials, and waits while the listener's queue is full: a Unix socket then refuses to

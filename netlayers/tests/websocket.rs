@@ -66,7 +66,7 @@ async fn each_value_is_a_message() {
 #[tokio::test]
 async fn messages_have_a_limit() {
     let mut options = WebsocketOptions::default();
-    options.max_message = 1000;
+    options.tcp.settings.max_message = 1000;
     let layer = listen(options).await;
     let value = |content: usize| [format!("{content}:").as_bytes(), &vec![0; content]].concat();
 

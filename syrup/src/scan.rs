@@ -22,6 +22,8 @@ pub struct Scanner {
     /// How far the current value has been looked at; may be beyond the input when a
     /// literal's content is skipped.
     position: usize,
+    /// How much of the value went before the input that `position` counts in.
+    passed: usize,
     /// Open containers.
     depth: usize,
     /// The number being read: its digits so far and, unless it is too large to be a
@@ -34,7 +36,7 @@ impl Scanner {
     /// A scanner at the beginning of a value. Only the limits of the options matter.
     #[must_use]
     pub const fn new(options: &Options) -> Self {
-        Self { limits: options.limits, position: 0, depth: 0, digits: 0, value: Some(0) }
+        Self { limits: options.limits, position: 0, passed: 0, depth: 0, digits: 0, value: Some(0) }
     }
 
     /// The length of the value at the front of `input`, once it is whole.
@@ -77,7 +79,7 @@ impl Scanner {
             }
             self.digits = 0;
             self.value = Some(0);
-            if self.position > self.limits.size {
+            if self.passed.saturating_add(self.position) > self.limits.size {
                 return Err(self.error(DecodeErrorKind::SizeLimit(self.limits.size)));
             }
         }
@@ -87,6 +89,33 @@ impl Scanner {
         Ok(Some(std::mem::take(&mut self.position)))
     }
 
+    /// As [`scan`](Self::scan), for those who don't keep what they have shown: `input`
+    /// is only what follows the input of the last call. Gives the length of what
+    /// belongs to the value in this `input`.
+    ///
+    /// ```
+    /// let mut scanner = syrup::Scanner::new(&syrup::Options::default());
+    /// assert_eq!(scanner.scan_next(b"[1+3\"o")?, None);
+    /// assert_eq!(scanner.scan_next(b"ne]7+")?, Some(3));
+    /// assert_eq!(scanner.scan_next(b"7+")?, Some(2));
+    /// # Ok::<_, syrup::DecodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`](Self::scan).
+    pub fn scan_next(&mut self, input: &[u8]) -> Result<Option<usize>, DecodeError> {
+        let end = self.scan(input)?;
+        if end.is_some() {
+            self.passed = 0;
+        } else {
+            // Without an end all of the input has been looked at.
+            self.position = self.position.saturating_sub(input.len());
+            self.passed = self.passed.saturating_add(input.len());
+        }
+        Ok(end)
+    }
+
     /// Whether the position is where the value ends.
     #[inline]
     const fn at_end(&self) -> bool {
@@ -94,7 +123,7 @@ impl Scanner {
     }
 
     const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError::new(self.position, kind)
+        DecodeError::new(self.passed.saturating_add(self.position), kind)
     }
 
     #[inline]
@@ -115,7 +144,7 @@ impl Scanner {
             .value
             .and_then(|length| usize::try_from(length).ok()?.checked_add(self.position + 1));
         match end {
-            Some(end) if end <= self.limits.size => {
+            Some(end) if self.passed.saturating_add(end) <= self.limits.size => {
                 self.position = end;
                 Ok(())
             }

@@ -79,6 +79,13 @@ fn size_is_limited() {
         assert_eq!(Scanner::new(&options).scan(fits), Ok(Some(8)));
         assert_eq!(skip(crosses, &options), Err(over(decoder_at)));
         assert_eq!(Scanner::new(&options).scan(crosses), Err(over(scanner_at)));
+        // The same in pieces that are shown once.
+        for (value, outcome) in [(fits, Ok(8)), (crosses, Err(over(scanner_at)))] {
+            let mut scanner = Scanner::new(&options);
+            let ends = value.iter().map(|byte| scanner.scan_next(std::slice::from_ref(byte)));
+            let first = ends.enumerate().find(|(_, end)| *end != Ok(None)).expect("an end");
+            assert_eq!(first.1.map(|_| first.0 + 1), outcome);
+        }
     }
     // Found by fuzzing: the decoder asked for more of a value that was too long already.
     for (hopeless, offset) in [(b"[tttttttt".as_slice(), 9), (b"[D", 1), (b"[tttF", 4)] {

@@ -67,6 +67,20 @@ fn scan_all(stream: &[u8], cut: usize) -> Vec<usize> {
     ends
 }
 
+/// As `scan_all`, never showing a byte twice.
+fn scan_once(stream: &[u8], cut: usize) -> Vec<usize> {
+    let mut scanner = Scanner::new(&STRICT);
+    let (mut start, mut ends) = (0, Vec::new());
+    for end in [cut, stream.len()] {
+        while start < end {
+            let length = scanner.scan_next(&stream[start..end]).expect("Syrup");
+            start = length.map_or(end, |length| start + length);
+            ends.extend(length.map(|_| start));
+        }
+    }
+    ends
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -120,6 +134,7 @@ proptest! {
         }
         for cut in 0..=stream.len() {
             prop_assert_eq!(scan_all(&stream, cut), ends.clone());
+            prop_assert_eq!(scan_once(&stream, cut), ends.clone());
         }
     }
 

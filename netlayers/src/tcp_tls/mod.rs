@@ -11,7 +11,8 @@
 //! expiry date in a certificate is looked at. Resumption is off, so that every channel
 //! rests on a handshake of its own.
 //!
-//! Hints `host` and `port` (8088 if missing). Inside TLS is raw Syrup. Some peers send a
+//! Hints `host` and `port` (8088 if missing). Inside TLS is raw Syrup, or
+//! [frames](crate::Framing) by a setting. Some peers send a
 //! TLS record for every few bytes; reading copes.
 
 pub(crate) mod designator;
@@ -31,9 +32,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::acceptor::Acceptor;
 use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
-use crate::netlayer::{
-    Authentication, BoxFuture, Channel, Direction, Framing, Guarantees, Netlayer,
-};
+use crate::framing;
+use crate::netlayer::{Authentication, BoxFuture, Channel, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::{self, TcpListen, TcpOptions};
 
@@ -81,8 +81,9 @@ impl TcpTls {
         let listen = TcpListen { listener: bound.listener, settings: settings.clone() };
         let tls = TlsAcceptor::from(Arc::new(server));
         let shown = Arc::clone(&identity);
+        let framing = settings.clone();
         let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
-            welcome(tls.clone(), Arc::clone(&shown), stream, address)
+            welcome(tls.clone(), Arc::clone(&shown), framing.clone(), stream, address)
         });
         Ok(Self { location, identity, settings, acceptor })
     }
@@ -127,7 +128,7 @@ impl TcpTls {
         // An address is no name, so no name is sent.
         let name = ServerName::IpAddress(stream.peer_addr().map_err(failed)?.ip().into());
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
-            Ok(tls) => Ok(Channel::new(tls, Direction::Dialled, address)
+            Ok(tls) => Ok(framing::channel(tls, &self.settings, Direction::Dialled, address)
                 .with_proven(Some(designator::show(&expected)))),
             Err(error) => Err(match (verifier.swapped(), tls_error(&error)) {
                 (Some(other), _) => mismatch(Some(other)),
@@ -166,6 +167,7 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
 async fn welcome(
     tls: TlsAcceptor,
     identity: Arc<Identity>,
+    settings: Settings,
     mut stream: TcpStream,
     address: String,
 ) -> io::Result<Channel> {
@@ -173,7 +175,8 @@ async fn welcome(
     let stream = tls.accept(stream).await?;
     let shown = stream.get_ref().1.peer_certificates();
     let proven = shown.and_then(<[_]>::first).map(|der| designator::of_der(der));
-    Ok(Channel::new(stream, Direction::Accepted, address).with_proven(proven))
+    let channel = framing::channel(stream, &settings, Direction::Accepted, address);
+    Ok(channel.with_proven(proven))
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
@@ -193,7 +196,7 @@ impl Netlayer for TcpTls {
         Guarantees {
             confidential: true,
             authentication: Authentication::DialledAndWilling,
-            framing: Framing::RawSyrup,
+            framing: self.settings.framing,
         }
     }
 

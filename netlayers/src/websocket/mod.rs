@@ -51,28 +51,19 @@ pub const DEFAULT_PORT: u16 = 80;
 const READ_BUFFER: usize = 16 * 1024;
 
 /// How a `websocket` netlayer is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebsocketOptions {
     /// What it has in common with other netlayers over TCP.
     pub tcp: TcpOptions,
-    /// The largest message, in bytes, sent or accepted; a channel with a larger one
-    /// fails. At least the 200 of the handshake. Default 64 MiB.
-    pub max_message: usize,
-}
-
-impl Default for WebsocketOptions {
-    fn default() -> Self {
-        Self { tcp: TcpOptions::default(), max_message: 64 << 20 }
-    }
 }
 
 impl WebsocketOptions {
     fn config(&self) -> WebSocketConfig {
         WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .max_message_size(Some(self.max_message))
-            .max_frame_size(Some(self.max_message))
+            .max_message_size(Some(self.tcp.settings.max_message))
+            .max_frame_size(Some(self.tcp.settings.max_message))
     }
 }
 
@@ -151,7 +142,9 @@ impl Websocket {
         socket.send(message).await.map_err(io_error)?;
         let answer = binary(&mut socket).await?;
         match request.check(&answer, key) {
-            Answer::Proven => Ok(Some(MessageStream::new(socket, self.options.max_message))),
+            Answer::Proven => {
+                Ok(Some(MessageStream::new(socket, self.options.tcp.settings.max_message)))
+            }
             Answer::ByAnother => Ok(None),
             Answer::Malformed => {
                 tracing::debug!(peer = %address, "no answer to init:peer-auth came");
@@ -174,7 +167,7 @@ async fn welcome(
     let request = Request::parse(&request).ok_or_else(|| bad("this is no init:peer-auth"))?;
     let answer = Message::Binary(identity.answer(&request).into());
     socket.send(answer).await.map_err(io_error)?;
-    let stream = MessageStream::new(socket, options.max_message);
+    let stream = MessageStream::new(socket, options.tcp.settings.max_message);
     Ok(Channel::new(stream, Direction::Accepted, address))
 }
 

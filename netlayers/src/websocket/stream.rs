@@ -1,19 +1,18 @@
 //! A WebSocket as a stream of bytes: reading joins the binary messages, writing sends
 //! each whole Syrup value as a binary message of its own.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
-use syrup::Scanner;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-/// How much is sent at most in one message of what is not Syrup.
-const PIECE: usize = 64 * 1024;
+use crate::values::Cutter;
 
 /// The byte stream over a WebSocket.
 ///
@@ -25,12 +24,8 @@ pub(super) struct MessageStream {
     /// What came and was not read yet.
     unread: Bytes,
     ended: bool,
-    /// The beginning of a value, until it is whole.
-    value: Vec<u8>,
-    /// Finds where values end; `None` once something was no Syrup.
-    scanner: Option<Scanner>,
+    cutter: Cutter,
     closing: bool,
-    max_message: usize,
 }
 
 impl MessageStream {
@@ -40,66 +35,23 @@ impl MessageStream {
             socket,
             unread: Bytes::new(),
             ended: false,
-            value: Vec::new(),
-            scanner: Some(any_syrup()),
+            cutter: Cutter::new(max_message),
             closing: false,
-            max_message,
         }
     }
 
-    /// Takes bytes up to the end of a value. Says how many, and whether `value` is to be
-    /// sent now.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<(usize, bool)> {
-        let before = self.value.len();
-        let Some(scanner) = &mut self.scanner else {
-            let piece = bytes.get(..PIECE.min(self.max_message)).unwrap_or(bytes);
-            self.value.extend_from_slice(piece);
-            return Ok((piece.len(), true));
-        };
-        // A write may hold many values, so only the last one's beginning is kept.
-        let found = if before == 0 {
-            scanner.scan(bytes)
-        } else {
-            self.value.extend_from_slice(bytes);
-            scanner.scan(&self.value)
-        };
-        let (end, whole) = match found {
-            Ok(Some(end)) => (end, true),
-            Ok(None) => (before + bytes.len(), false),
-            Err(_no_syrup) => {
-                self.scanner = None;
-                self.value.truncate(before);
-                return Ok((0, before > 0));
-            }
-        };
-        if end > self.max_message {
-            self.value.truncate(before);
-            let why = format!("a message of more than {} bytes", self.max_message);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        if before == 0 {
-            self.value.extend_from_slice(bytes.get(..end).unwrap_or(bytes));
-        } else {
-            self.value.truncate(end);
-        }
-        Ok((end.saturating_sub(before), whole))
-    }
-
-    fn send(&mut self) -> io::Result<()> {
-        let message = Message::Binary(std::mem::take(&mut self.value).into());
-        if let Some(scanner) = &mut self.scanner {
-            *scanner = any_syrup();
-        }
+    fn send(&mut self, message: Cow<'_, [u8]>) -> io::Result<()> {
+        let message = Message::Binary(message.into_owned().into());
         Pin::new(&mut self.socket).start_send(message).map_err(io_error)
     }
 
     /// Sends what there is of a value.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.value.is_empty() {
+        if self.cutter.is_amid() {
             ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(io_error)?;
-            // The pieces of a value would be taken for values.
-            self.scanner = None;
-            self.send()?;
+            if let Some(rest) = self.cutter.rest() {
+                self.send(rest)?;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -154,10 +106,10 @@ impl AsyncWrite for MessageStream {
                 Poll::Pending if written == 0 => return Poll::Pending,
                 Poll::Pending => break,
             }
-            let (taken, whole) = self.take(rest)?;
+            let (taken, message) = self.cutter.take(rest)?;
             written += taken;
-            if whole {
-                self.send()?;
+            if let Some(message) = message {
+                self.send(message)?;
             }
         }
         Poll::Ready(Ok(written))
@@ -175,14 +127,6 @@ impl AsyncWrite for MessageStream {
         }
         Pin::new(&mut self.socket).poll_close(context).map_err(io_error)
     }
-}
-
-/// A scanner without limits of its own.
-fn any_syrup() -> Scanner {
-    let mut options = syrup::Options::default();
-    let limits = &mut options.limits;
-    (limits.depth, limits.size, limits.int_digits) = (usize::MAX, usize::MAX, usize::MAX);
-    Scanner::new(&options)
 }
 
 /// The I/O error that a WebSocket's error is or amounts to.

@@ -1,4 +1,5 @@
-//! What every netlayer must do, run against each of them.
+//! What every netlayer must do, run against each of them. All that is said in it is
+//! Syrup, as some netlayers send nothing else.
 //!
 //! To put another netlayer to it: implement [`Subject`] and add a line to the bottom.
 mod subjects;
@@ -26,9 +27,27 @@ async fn two<S: Subject>(subject: &S) -> (Box<dyn Netlayer>, Box<dyn Netlayer>) 
     (subject.listen().await, subject.listen().await)
 }
 
-/// Bytes in which every position is different from its neighbours and its period.
+/// A byte array with this content.
+fn value(content: &[u8]) -> Vec<u8> {
+    [format!("{}:", content.len()).as_bytes(), content].concat()
+}
+
+/// Byte arrays of many lengths with `length` bytes of content together, in which every
+/// position is different from its neighbours and its period.
 fn pattern(seed: usize, length: usize) -> Vec<u8> {
-    (0..length).map(|n| (n ^ (n / 251) ^ (n / 65_003) ^ seed).to_le_bytes()[0]).collect()
+    let content: Vec<u8> =
+        (0..length).map(|n| (n ^ (n / 251) ^ (n / 65_003) ^ seed).to_le_bytes()[0]).collect();
+    let mut rest = content.as_slice();
+    let mut values = Vec::new();
+    for size in [0, 1, 40, 300, 5000, 200_000].into_iter().cycle() {
+        if rest.is_empty() {
+            return values;
+        }
+        let (chunk, later) = rest.split_at(size.min(rest.len()));
+        values.extend(value(chunk));
+        rest = later;
+    }
+    values
 }
 
 async fn a_location_is_its_own<S: Subject>(subject: S) {
@@ -112,8 +131,12 @@ async fn a_slow_reader_holds_the_writer_back<S: Subject>(subject: S) {
         Poll::Ready(false)
     });
     assert!(full.await, "{TOO_MUCH} bytes were swallowed");
+    let begun = written % data.len();
+    let rest = if begun == 0 { &[] } else { &data[begun..] };
+    written += rest.len();
     let more = pattern(4, 1 << 20);
     let finish = async {
+        dialled.io.write_all(rest).await.unwrap();
         dialled.io.write_all(&more).await.unwrap();
         dialled.io.shutdown().await.unwrap();
     };
@@ -136,7 +159,7 @@ async fn many_dial_at_once<S: Subject>(subject: S) {
                 let dial = ada.connect(&to);
                 async move {
                     let mut channel = dial.await.unwrap();
-                    channel.io.write_all(&[number]).await.unwrap();
+                    channel.io.write_all(&value(&[number])).await.unwrap();
                     channel.io.flush().await.unwrap();
                     channel
                 }
@@ -160,7 +183,9 @@ async fn many_dial_at_once<S: Subject>(subject: S) {
         let mut numbers = BTreeSet::new();
         for _ in 0..COUNT {
             let mut channel = ben.accept().await.unwrap();
-            numbers.insert(channel.io.read_u8().await.unwrap());
+            let mut heard = [0; 3];
+            channel.io.read_exact(&mut heard).await.unwrap();
+            numbers.insert(heard[2]);
         }
         numbers
     };
@@ -173,21 +198,21 @@ async fn half_closed_channels_still_answer<S: Subject>(subject: S) {
     let (mut dialled, mut accepted) = pair(&*ada, &*ben).await;
     if !S::HALF_CLOSES {
         // What was said before is heard, and the end is told.
-        accepted.io.write_all(b"answer").await.unwrap();
+        accepted.io.write_all(b"6:answer").await.unwrap();
         accepted.io.flush().await.unwrap();
-        dialled.io.write_all(b"question").await.unwrap();
+        dialled.io.write_all(b"8:question").await.unwrap();
         dialled.io.shutdown().await.unwrap();
         let (mut asked, mut answered) = (String::new(), String::new());
         let count = accepted.io.read_to_string(&mut asked).await;
-        assert_eq!((count.unwrap(), asked.as_str()), (8, "question"));
+        assert_eq!((count.unwrap(), asked.as_str()), (10, "8:question"));
         assert!(accepted.io.write_all(b"too late").await.is_err());
         let count = dialled.io.read_to_string(&mut answered).await;
-        assert_eq!((count.unwrap(), answered.as_str()), (6, "answer"));
+        assert_eq!((count.unwrap(), answered.as_str()), (8, "6:answer"));
         return;
     }
     let answer = pattern(5, 300_000);
     let ask = async {
-        dialled.io.write_all(b"question").await.unwrap();
+        dialled.io.write_all(b"8:question").await.unwrap();
         dialled.io.shutdown().await.unwrap();
         let mut heard = Vec::new();
         dialled.io.read_to_end(&mut heard).await.unwrap();
@@ -196,7 +221,7 @@ async fn half_closed_channels_still_answer<S: Subject>(subject: S) {
     let reply = async {
         let mut heard = String::new();
         accepted.io.read_to_string(&mut heard).await.unwrap();
-        assert_eq!(heard, "question");
+        assert_eq!(heard, "8:question");
         accepted.io.write_all(&answer).await.unwrap();
         accepted.io.shutdown().await.unwrap();
     };
@@ -274,11 +299,11 @@ async fn shutdown_frees_the_address<S: Subject>(subject: S) {
     pair(&*ada, &*again).await;
 
     // What was open stays so.
-    dialled.io.write_all(b"still here").await.unwrap();
+    dialled.io.write_all(b"10:still here").await.unwrap();
     dialled.io.shutdown().await.unwrap();
     let mut heard = String::new();
     accepted.io.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "still here");
+    assert_eq!(heard, "10:still here");
 }
 
 async fn shutdown_wakes_who_waits_to_accept<S: Subject>(subject: S) {
@@ -316,9 +341,11 @@ async fn giving_up_on_accept_loses_nothing<S: Subject>(subject: S) {
         Some(channel) => channel,
         None => ben.accept().await.unwrap(),
     };
-    dialled.io.write_all(b"x").await.unwrap();
+    dialled.io.write_all(b"1:x").await.unwrap();
     dialled.io.flush().await.unwrap();
-    assert_eq!(accepted.io.read_u8().await.unwrap(), b'x');
+    let mut heard = [0; 3];
+    accepted.io.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"1:x");
 }
 
 async fn rude_clients_delay_nobody<S: Subject>(subject: S) {
@@ -351,7 +378,7 @@ fn run<S: Subject, F: Future<Output = ()>>(test: impl FnOnce(S) -> F) {
 }
 
 macro_rules! contract {
-    ($($subject:ident => $module:ident;)*) => {
+    ($($subject:ty => $module:ident;)*) => {
         contract!(@each [
             a_location_is_its_own,
             both_ends_are_told_what_was_proven,
@@ -370,18 +397,21 @@ macro_rules! contract {
             rude_clients_delay_nobody,
         ] $($subject => $module;)*);
     };
-    (@each $tests:tt $($subject:ident => $module:ident;)*) => {
-        $(mod $module { contract!(@one $subject, $tests); })*
+    (@each $tests:tt $($subject:ty => $module:ident;)*) => {
+        $(mod $module { use super::*; contract!(@one $subject, $tests); })*
     };
-    (@one $subject:ident, [$($test:ident,)*]) => {
-        $(#[test] fn $test() { super::run(super::$test::<super::$subject>); })*
+    (@one $subject:ty, [$($test:ident,)*]) => {
+        $(#[test] fn $test() { super::run(super::$test::<$subject>); })*
     };
 }
 
 contract! {
     LoopbackSubject => loopback;
-    TestingOnlySubject => tcp_testing_only;
-    TlsSubject => tcp_tls;
-    UnixSubject => unix;
+    TestingOnlySubject<false> => tcp_testing_only;
+    TestingOnlySubject<true> => tcp_testing_only_framed;
+    TlsSubject<false> => tcp_tls;
+    TlsSubject<true> => tcp_tls_framed;
+    UnixSubject<false> => unix;
+    UnixSubject<true> => unix_framed;
     WebsocketSubject => websocket;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use captp::locator::PeerLocator;
 use netlayers::{
-    BindError, ByteStream, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
+    BindError, ByteStream, Framing, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
     TcpTestingOnly, TcpTls, Unix, UnixOptions, Websocket, WebsocketIdentity, WebsocketOptions,
 };
 use tokio::net::TcpStream;
@@ -46,9 +46,12 @@ pub(crate) fn settings() -> Settings {
     settings
 }
 
-pub(crate) fn tcp_options() -> TcpOptions {
+pub(crate) fn tcp_options(framed: bool) -> TcpOptions {
     let mut options = TcpOptions::default();
     options.settings = settings();
+    if framed {
+        options.settings.framing = Framing::LengthPrefixed;
+    }
     options
 }
 
@@ -98,9 +101,9 @@ impl Subject for LoopbackSubject {
     }
 }
 
-pub(crate) struct TestingOnlySubject;
+pub(crate) struct TestingOnlySubject<const FRAMED: bool>;
 
-impl Subject for TestingOnlySubject {
+impl<const FRAMED: bool> Subject for TestingOnlySubject<FRAMED> {
     const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::NobodyNotices;
 
     fn new() -> Self {
@@ -108,13 +111,13 @@ impl Subject for TestingOnlySubject {
     }
 
     async fn listen(&self) -> Box<dyn Netlayer> {
-        let layer = TcpTestingOnly::bind(&own_address(), tcp_options()).await;
+        let layer = TcpTestingOnly::bind(&own_address(), tcp_options(FRAMED)).await;
         Box::new(layer.unwrap())
     }
 
     async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
         let address = tcp_address(at);
-        let layer = TcpTestingOnly::bind_as(&at.designator, &address, tcp_options()).await?;
+        let layer = TcpTestingOnly::bind_as(&at.designator, &address, tcp_options(FRAMED)).await?;
         Ok(Box::new(layer))
     }
 
@@ -129,9 +132,9 @@ impl Subject for TestingOnlySubject {
     }
 }
 
-pub(crate) struct TlsSubject;
+pub(crate) struct TlsSubject<const FRAMED: bool>;
 
-impl Subject for TlsSubject {
+impl<const FRAMED: bool> Subject for TlsSubject<FRAMED> {
     const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
 
     fn new() -> Self {
@@ -140,13 +143,13 @@ impl Subject for TlsSubject {
 
     async fn listen(&self) -> Box<dyn Netlayer> {
         let identity = Identity::generate().unwrap();
-        let layer = TcpTls::bind(&own_address(), identity, tcp_options()).await;
+        let layer = TcpTls::bind(&own_address(), identity, tcp_options(FRAMED)).await;
         Box::new(layer.unwrap())
     }
 
     async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
         let identity = Identity::generate().unwrap();
-        let layer = TcpTls::bind(&tcp_address(at), identity, tcp_options()).await?;
+        let layer = TcpTls::bind(&tcp_address(at), identity, tcp_options(FRAMED)).await?;
         Ok(Box::new(layer))
     }
 
@@ -161,17 +164,17 @@ impl Subject for TlsSubject {
     }
 }
 
-pub(crate) struct UnixSubject(tempfile::TempDir, AtomicU16);
+pub(crate) struct UnixSubject<const FRAMED: bool>(tempfile::TempDir, AtomicU16);
 
-impl UnixSubject {
+impl<const FRAMED: bool> UnixSubject<FRAMED> {
     async fn bind(path: &std::path::Path) -> Result<Unix, BindError> {
         let mut options = UnixOptions::default();
-        options.settings = settings();
+        options.settings = tcp_options(FRAMED).settings;
         Unix::bind(path, options).await
     }
 }
 
-impl Subject for UnixSubject {
+impl<const FRAMED: bool> Subject for UnixSubject<FRAMED> {
     const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Mismatch;
 
     fn new() -> Self {
@@ -209,7 +212,7 @@ pub(crate) struct WebsocketSubject;
 impl WebsocketSubject {
     async fn bind(address: &str) -> Result<Websocket, BindError> {
         let mut options = WebsocketOptions::default();
-        options.tcp = tcp_options();
+        options.tcp = tcp_options(false);
         Websocket::bind(address, WebsocketIdentity::generate().unwrap(), options).await
     }
 
