@@ -2,5 +2,6 @@
 //! checks of any peer that serves them.
 
 pub mod checks;
+pub mod framing;
 pub mod objects;
 pub mod scripted;

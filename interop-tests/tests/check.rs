@@ -2,27 +2,42 @@
 
 mod support;
 
-use interop_tests::checks;
-use ocapn::netlayers::ListenAddress;
+use interop_tests::checks::{self, Subject};
+use interop_tests::framing;
+use ocapn::Node;
+use ocapn::netlayers::{Framing, Identities, ListenAddress};
 use support::{Program, Served, conformance, subject, tcp_testing_only, tcp_tls, websocket};
 
 /// Runs every check against a node of this process.
 async fn all_pass(listen: ListenAddress) {
     let served = Served::on(&listen).await;
-    let subject = subject(served.location());
+    all_pass_of(&subject(served.location())).await;
+    served.node.shutdown().await;
+}
+
+async fn all_pass_of(subject: &Subject) {
     let mut failed = Vec::new();
     for check in checks::all() {
-        if let Some(halt) = check.run(&subject).await.failure {
+        if let Some(halt) = check.run(subject).await.failure {
             failed.push(format!("{}: {halt}", check.name));
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    served.node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_pass_over_tcp_testing_only() {
     all_pass(tcp_testing_only()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_checks_pass_over_tcp_testing_only_with_lengths() {
+    let framing = Framing::LengthPrefixed;
+    let netlayer = framing::listen(&tcp_testing_only(), &Identities::New, framing).await;
+    let served = Served::over(Node::builder(), netlayer.unwrap());
+    let subject = Subject { framing, ..subject(served.location()) };
+    all_pass_of(&subject).await;
+    served.node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

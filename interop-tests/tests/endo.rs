@@ -9,8 +9,9 @@ mod support;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use interop_tests::checks;
-use ocapn::netlayers::{Identities, ListenAddress};
+use interop_tests::checks::{self, Subject};
+use interop_tests::framing::{self, framing};
+use ocapn::netlayers::{Framing, Identities, ListenAddress, Netlayer};
 use ocapn::{Node, PeerLocator};
 use support::calls::{call_everything, give, plain_values};
 use support::{PATIENCE, Program, Served, subject, tcp_testing_only, websocket};
@@ -21,6 +22,8 @@ use tokio::process::Command;
 enum Way {
     /// tcp-testing-only with nothing around a message.
     Raw,
+    /// tcp-testing-only where each message has its length before it.
+    Framed,
     /// websocket.
     Websocket,
 }
@@ -28,31 +31,32 @@ enum Way {
 impl Way {
     fn listen(self) -> ListenAddress {
         match self {
-            Self::Raw => tcp_testing_only(),
+            Self::Raw | Self::Framed => tcp_testing_only(),
             Self::Websocket => websocket(),
         }
     }
 
     const fn transport(self) -> &'static str {
         match self {
-            Self::Raw => "tcp-testing-only",
+            Self::Raw | Self::Framed => "tcp-testing-only",
             Self::Websocket => "websocket",
         }
     }
 
-    const fn framing(self) -> &'static str {
-        match self {
-            Self::Raw | Self::Websocket => "--framing=none",
-        }
+    const fn framing(self) -> Framing {
+        framing(matches!(self, Self::Framed))
+    }
+
+    async fn netlayer(self) -> Box<dyn Netlayer> {
+        framing::listen(&self.listen(), &Identities::New, self.framing()).await.unwrap()
     }
 
     async fn served(self) -> Served {
-        Served::on(&self.listen()).await
+        Served::over(Node::builder(), self.netlayer().await)
     }
 
     async fn node(self) -> Node {
-        let netlayer = self.listen().listen(None, &Identities::New).await.unwrap();
-        Node::builder().netlayer_boxed(netlayer).start()
+        Node::builder().netlayer_boxed(self.netlayer().await).start()
     }
 
     /// One of our programs for Endo.
@@ -64,7 +68,7 @@ impl Way {
         let mut command = std::process::Command::new("node");
         command.arg("--expose-gc");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("endo").join(script));
-        command.arg(self.framing());
+        command.arg(if self == Self::Framed { "--framing=syrup" } else { "--framing=none" });
         command
     }
 
@@ -109,7 +113,7 @@ const DIALLED_BACK: [&str; 2] = ["enlivener, a sturdyref to us", "a gift the oth
 impl Way {
     const fn excused(self) -> &'static [&'static str] {
         match self {
-            Self::Raw => &[],
+            Self::Raw | Self::Framed => &[],
             Self::Websocket => &DIALLED_BACK,
         }
     }
@@ -138,7 +142,7 @@ const NOT_ENDO_RAW: [&str; 2] = ["start-session-and-more", "echo-bytes"];
 
 async fn our_checks_of_endo(way: Way) {
     let endo = Endo::start(way);
-    let subject = subject(endo.peer.clone());
+    let subject = Subject { framing: way.framing(), ..subject(endo.peer.clone()) };
     let mut failed = Vec::new();
     for check in checks::all() {
         if NOT_ENDO.contains(&check.name) || (way == Way::Raw && NOT_ENDO_RAW.contains(&check.name))
@@ -205,4 +209,5 @@ macro_rules! living {
 }
 
 living!(Raw, over_tcp_testing_only);
+living!(Framed, over_tcp_testing_only_with_lengths);
 living!(Websocket, over_websocket);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use interop_tests::checks::Subject;
 use interop_tests::objects;
-use ocapn::netlayers::{Identities, ListenAddress};
+use ocapn::netlayers::{Framing, Identities, ListenAddress, Netlayer};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
@@ -28,7 +28,10 @@ impl Served {
     }
 
     pub(crate) async fn with(builder: NodeBuilder, listen: &ListenAddress) -> Self {
-        let netlayer = listen.listen(None, &Identities::New).await.unwrap();
+        Self::over(builder, listen.listen(None, &Identities::New).await.unwrap())
+    }
+
+    pub(crate) fn over(builder: NodeBuilder, netlayer: Box<dyn Netlayer>) -> Self {
         let node = builder.netlayer_boxed(netlayer).start();
         let vat = objects::serve(&node).unwrap();
         Self { node, _vat: vat }
@@ -40,7 +43,8 @@ impl Served {
 }
 
 pub(crate) fn subject(peer: PeerLocator) -> Subject {
-    Subject { peer, patience: PATIENCE, our_host: "127.0.0.1".to_owned() }
+    let framing = Framing::RawSyrup;
+    Subject { peer, patience: PATIENCE, our_host: "127.0.0.1".to_owned(), framing }
 }
 
 pub(crate) fn tcp_testing_only() -> ListenAddress {

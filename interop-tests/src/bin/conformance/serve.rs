@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use interop_tests::framing::{self, framing};
 use interop_tests::objects;
 use ocapn::netlayers::{Identities, ListenAddress};
 use ocapn::{Dialect, Node, Vat};
@@ -25,6 +26,9 @@ pub(crate) struct Serve {
     /// Speak this dialect to every peer, heard or not.
     #[arg(long)]
     dialect: Option<Speak>,
+    /// Messages over tcp-testing-only have their length before them.
+    #[arg(long)]
+    framed: bool,
     /// End when standard input does.
     #[arg(long)]
     until_eof: bool,
@@ -79,7 +83,8 @@ impl Serve {
         }
         let identities = self.identity.clone().map_or(Identities::New, Identities::KeptIn);
         for listen in &self.listen {
-            node = node.netlayer_boxed(listen.listen(None, &identities).await?);
+            let framing = framing(self.framed);
+            node = node.netlayer_boxed(framing::listen(listen, &identities, framing).await?);
         }
         let node = node.start();
         let vat = objects::serve(&node)?;
