@@ -15,11 +15,21 @@ pub struct Dialect {
     pub(crate) gc: Gc,
     /// Whether `op:listen` has its third field.
     pub(crate) listen_wants_partial: bool,
-    /// In which order the fields of a struct are written. Always learnt from the peer:
-    /// what it writes it reads.
+    /// In which order the fields of a struct are written.
     pub(crate) structs: StructOrder,
-    /// Whether what else is heard from the peer changes this.
+    /// Whether the peer knows `op:get`, `op:index` and `op:untag`.
+    pub(crate) extracts: bool,
+    /// Whether `desc:answer` may stand among arguments. Goblins has none there; a
+    /// promise of ours that follows the answer is understood by all.
+    pub(crate) answers_as_values: bool,
+    /// How errors are written.
+    pub(crate) errors: Errors,
+    /// How tagged values are written.
+    pub(crate) tagged: TaggedForm,
+    /// Whether what is heard from the peer changes this.
     pub(crate) learns: bool,
+    /// The peer has shown to be this crate, and may be shown the same.
+    pub(crate) met: bool,
 }
 
 /// In which order the fields of a struct are written. The two differ where keys differ
@@ -72,6 +82,30 @@ pub(crate) enum Gc {
     Held,
 }
 
+/// How an error is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// Its message as a string: Goblins and Endo each end the session over the
+    /// other's record.
+    Text,
+    /// A string, except that Goblins' own errors go back to it as they came. Its record
+    /// has no room for a message, and as a break reason a string serves it as well.
+    Goblins,
+    /// `<desc:error message>` and no more: Endo's, whose record is closed.
+    Message,
+    /// `<desc:error message fields…>`, and records with other labels as they came.
+    Open,
+}
+
+/// How a tagged value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaggedForm {
+    /// `<desc:tagged tag value>`.
+    Tagged,
+    /// `<user-record tag value>`, which is Goblins'.
+    UserRecord,
+}
+
 /// Something the peer said that tells dialects apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -88,6 +122,21 @@ pub(crate) enum Heard {
     ExportAtZero,
     /// A struct, in an order that is not the other.
     Struct(StructOrder),
+    /// `exn:fail:mystery`, `user-record`, `kw`, `pair` or `vec`: Goblins.
+    Goblins,
+    /// `<desc:error message>`.
+    Error,
+    /// `desc:error` with more than a message.
+    OpenError,
+    /// `desc:tagged`.
+    Tagged,
+    /// `desc:answer` as a value.
+    AnswerAsValue,
+    /// `op:get`, `op:index` or `op:untag`.
+    Extraction,
+    /// The resolver that does nothing, where only this crate puts it; or nothing at
+    /// all, said to ours.
+    Ourselves,
 }
 
 impl Dialect {
@@ -97,7 +146,12 @@ impl Dialect {
         gc: Gc::Plural,
         listen_wants_partial: true,
         structs: StructOrder::Content,
+        extracts: true,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: false,
+        met: false,
     };
 
     /// The conformance suite of February 2026 (6c146dc).
@@ -106,8 +160,30 @@ impl Dialect {
         gc: Gc::Singular,
         listen_wants_partial: true,
         structs: StructOrder::Encoded,
+        extracts: false,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: false,
+        met: false,
     };
+
+    /// [`Dialect::ONE`] to begin with; learns what else the peer understands.
+    pub const TODAY: Self = Self { learns: true, ..Self::ONE };
+
+    /// The draft of July 2026: [`Dialect::ONE`] with `op:listen` of two fields, answers
+    /// among arguments, structs in canonical order, and errors as records of a message. For peers known to
+    /// follow the draft; none of those that live today reads its `op:listen`.
+    pub const DRAFT: Self = Self {
+        listen_wants_partial: false,
+        answers_as_values: true,
+        errors: Errors::Message,
+        structs: StructOrder::Encoded,
+        ..Self::ONE
+    };
+
+    /// This crate at both ends: errors as open records, fields and all.
+    pub const HOBGOBLIN: Self = Self { answers_as_values: true, errors: Errors::Open, ..Self::ONE };
 
     /// The suite with `op:deliver-only` folded into `op:deliver` (5bfcde9), whose GC
     /// operations still have February's labels.
@@ -116,7 +192,12 @@ impl Dialect {
         gc: Gc::Singular,
         listen_wants_partial: true,
         structs: StructOrder::Encoded,
+        extracts: false,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: false,
+        met: false,
     };
 
     /// What all accept; gives way to what the peer is heard to speak.
@@ -125,13 +206,24 @@ impl Dialect {
         gc: Gc::Held,
         listen_wants_partial: true,
         structs: StructOrder::Content,
+        extracts: false,
+        answers_as_values: false,
+        errors: Errors::Text,
+        tagged: TaggedForm::Tagged,
         learns: true,
+        met: false,
     };
+
+    /// Whether the peer may be this crate, for all that has been heard.
+    pub(crate) fn may_be_ours(&self) -> bool {
+        self.learns && self.gc == Gc::Plural && self.errors != Errors::Goblins
+    }
 
     /// Learns from what the peer said.
     #[inline]
     pub(crate) fn hear(&mut self, heard: Heard) {
-        if self.learns || matches!(heard, Heard::Struct(_)) {
+        // One of ours passes on what others say as they say it.
+        if self.learns && !self.met {
             self.learn(heard);
         }
     }
@@ -144,6 +236,7 @@ impl Dialect {
             }
             Heard::NoResolver => {
                 self.fire_and_forget = FireAndForget::NoResolver;
+                self.extracts = true;
                 if self.gc == Gc::Held {
                     self.gc = Gc::Plural;
                 }
@@ -152,8 +245,20 @@ impl Dialect {
             Heard::PluralGc => {
                 self.fire_and_forget = FireAndForget::NoResolver;
                 self.gc = Gc::Plural;
+                self.extracts = true;
             }
             Heard::Struct(order) => self.structs = order,
+            Heard::Goblins => {
+                self.errors = Errors::Goblins;
+                self.tagged = TaggedForm::UserRecord;
+            }
+            Heard::Error if self.errors == Errors::Text => self.errors = Errors::Message,
+            Heard::OpenError if self.errors != Errors::Goblins => self.errors = Errors::Open,
+            Heard::Error | Heard::OpenError => {}
+            Heard::Tagged => self.tagged = TaggedForm::Tagged,
+            Heard::AnswerAsValue => self.answers_as_values = true,
+            Heard::Extraction => self.extracts = true,
+            Heard::Ourselves => *self = Self { learns: true, met: true, ..Self::HOBGOBLIN },
         }
     }
 }

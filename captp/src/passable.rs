@@ -19,7 +19,8 @@ pub enum Passable<R> {
     /// No value: what a method that returns nothing answers.
     #[default]
     Undefined,
-    /// The null of languages that have one.
+    /// The null of languages that have one. Goblins has none: it gets
+    /// [`Passable::Undefined`].
     Null,
     /// A boolean.
     Bool(bool),
@@ -27,9 +28,11 @@ pub enum Passable<R> {
     Int(i64),
     /// An integer that does not fit 64 bits.
     BigInt(Box<BigInt>),
-    /// A double-precision float. All NaNs are one value on the wire.
+    /// A double-precision float. All NaNs are one value on the wire; -0.0 is kept,
+    /// which Endo refuses. Single-precision ones that come in are widened; none are
+    /// sent.
     Float(f64),
-    /// A Unicode string.
+    /// A Unicode string, beyond the basic plane too (Endo can't send those).
     String(SmolStr),
     /// A symbol, such as a method name.
     Symbol(SmolStr),
@@ -39,9 +42,10 @@ pub enum Passable<R> {
     List(Vec<Passable<R>>),
     /// A mapping from strings to values, in canonical key order once encoded.
     Struct(Vec<(SmolStr, Passable<R>)>),
-    /// A mapping with keys that are not all strings; some peers send them.
+    /// A mapping with keys that are not all strings, such as symbols; some peers send
+    /// them, and Endo refuses them.
     Map(Vec<(Passable<R>, Passable<R>)>),
-    /// A set; some peers send them.
+    /// A set; some peers send them, and Endo refuses them.
     Set(Vec<Passable<R>>),
     /// A tagged value.
     Tagged(Box<Tagged<R>>),
@@ -67,17 +71,31 @@ pub struct Tagged<R> {
     pub value: Passable<R>,
 }
 
-/// An error as it crosses the wire: a message for people and whatever fields the
-/// peer added. Carries no local detail such as a backtrace.
+/// An error as it crosses the wire: an open record (#248, #289) of a message for people
+/// and whatever else its maker put in. Carries no local detail such as a backtrace.
+///
+/// What came is kept, and goes on as it came to a peer that takes it; a peer that
+/// does not gets the message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorValue<R> {
-    /// What went wrong, for people.
+    /// What went wrong, for people; [`ErrorValue::UNSAID`] if the peer did not say.
     pub message: SmolStr,
-    /// Fields beyond the message, in the order they came; kept when forwarded.
+    /// Fields beyond the message, in the order they came: in #248's shape an identifier
+    /// and data.
     pub fields: Vec<Passable<R>>,
-    /// The record label it arrived with, when it was not one of ours
+    /// The record label it arrived with, when it was not `desc:error`
     /// (`exn:fail:mystery`, say).
     pub label: Option<SmolStr>,
+}
+
+impl<R> ErrorValue<R> {
+    /// The message of an error that came without one.
+    pub const UNSAID: &'static str = "the other side does not say what went wrong";
+
+    /// Whether the error came without a message.
+    pub(crate) fn is_unsaid(&self) -> bool {
+        self.message == Self::UNSAID
+    }
 }
 
 /// A record with an arbitrary label.

@@ -6,14 +6,14 @@
 use smol_str::SmolStr;
 use syrup::{Encoder, Token};
 
-use crate::dialect::{Dialect, Heard, StructOrder};
+use crate::dialect::{Dialect, Errors, Heard, StructOrder, TaggedForm};
 use crate::error::{ApiMisuse, PeerViolation, SessionEnd};
 use crate::handoff::{Envelope, HandoffGive, Signed};
 use crate::outbox::Outbox;
 use crate::passable::{ErrorValue, Passable, Record, Tagged};
 use crate::position::{AnswerPos, ExportPos, ImportPos, RemotePos};
 use crate::runtime::{Identity, Runtime};
-use crate::tables::{Exported, Tables};
+use crate::tables::{Exported, IDLE, Tables};
 use crate::wire::{self, Reader, WireError};
 
 /// Why decoding stopped. Boxed: it is rare, and the way in is hot.
@@ -35,9 +35,9 @@ impl From<crate::LimitExceeded> for Fatal {
 pub(crate) struct Incoming<'s, R: Runtime> {
     pub(crate) tables: &'s mut Tables<R>,
     pub(crate) runtime: &'s mut R,
+    pub(crate) dialect: &'s mut Dialect,
     /// Gifts that came along with the message, and the promises for them.
     pub(crate) handoffs: &'s mut Vec<(Signed<HandoffGive>, R::Resolver)>,
-    pub(crate) dialect: &'s mut Dialect,
 }
 
 type Value<R> = Passable<<R as Runtime>::Ref>;
@@ -149,11 +149,14 @@ impl<R: Runtime> Incoming<'_, R> {
         }
         let value = match label {
             "ocapn-sturdyref" => return Ok(input.sturdyref_fields()?.into()),
-            "desc:tagged" | "user-record" => return self.tagged(input),
-            "void" => Passable::Undefined,
-            "null" => Passable::Null,
+            "desc:tagged" | "user-record" => return self.tagged(label, input),
+            "void" if input.at_record_end() => Passable::Undefined,
+            "null" if input.at_record_end() => Passable::Null,
             "desc:error" | "exn:fail:mystery" => return self.error(label, input),
             _ => {
+                if let "kw" | "pair" | "vec" = label {
+                    self.dialect.hear(Heard::Goblins);
+                }
                 let label = Passable::Symbol(label.into());
                 let fields = self.until(input, &Token::RecordEnd)?;
                 return Ok(Passable::Record(Box::new(Record { label, fields })));
@@ -172,6 +175,9 @@ impl<R: Runtime> Incoming<'_, R> {
         let reference = match label {
             "desc:import-object" | "desc:import-promise" => {
                 let pos = ImportPos(input.position()?);
+                if pos.0 == IDLE.0 {
+                    self.dialect.hear(Heard::Ourselves);
+                }
                 self.tables.import(self.runtime, pos, label == "desc:import-promise")?
             }
             "desc:export" => {
@@ -183,7 +189,11 @@ impl<R: Runtime> Incoming<'_, R> {
                     _ => return Err(PeerViolation::NoSuchExport(pos).into()),
                 }
             }
-            "desc:answer" => self.tables.answer(AnswerPos(input.position()?))?.clone(),
+            "desc:answer" => {
+                let answer = self.tables.answer(AnswerPos(input.position()?))?.clone();
+                self.dialect.hear(Heard::AnswerAsValue);
+                answer
+            }
             _ => return Ok(None),
         };
         input.record_end()?;
@@ -201,26 +211,34 @@ impl<R: Runtime> Incoming<'_, R> {
         Ok(promise)
     }
 
-    fn tagged(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
-        let offset = input.offset();
-        let (Token::Symbol(tag) | Token::String(tag)) = input.token()? else {
-            return Err(WireError::unexpected(offset, "a tag").into());
-        };
-        let tag = tag.into();
-        let value = self.value(input)?;
-        input.record_end()?;
-        Ok(Passable::Tagged(Box::new(Tagged { tag, value })))
+    /// A tagged value; a record of that label but of another shape is kept as it came.
+    fn tagged(&mut self, label: &str, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
+        let mut fields = self.until(input, &Token::RecordEnd)?;
+        let heard = if label == "user-record" { Heard::Goblins } else { Heard::Tagged };
+        self.dialect.hear(heard);
+        if let [Passable::Symbol(tag) | Passable::String(tag), _] = fields.as_slice() {
+            let tag = tag.clone();
+            let value = fields.pop().unwrap_or_default();
+            return Ok(Passable::Tagged(Box::new(Tagged { tag, value })));
+        }
+        let label = Passable::Symbol(label.into());
+        Ok(Passable::Record(Box::new(Record { label, fields })))
     }
 
     fn error(&mut self, label: &str, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
         let mut fields = self.until(input, &Token::RecordEnd)?;
+        self.dialect.hear(match label {
+            "desc:error" if fields.len() > 1 => Heard::OpenError,
+            "desc:error" => Heard::Error,
+            _ => Heard::Goblins,
+        });
         let message = match fields.first() {
             Some(Passable::String(message)) => {
                 let message = message.clone();
                 fields.remove(0);
                 message
             }
-            _ => "the other side does not say what went wrong".into(),
+            _ => SmolStr::new_static(ErrorValue::<R::Ref>::UNSAID),
         };
         let label = (label != "desc:error").then(|| label.into());
         Ok(Passable::Error(Box::new(ErrorValue { message, fields, label })))
@@ -232,8 +250,8 @@ pub(crate) struct Outgoing<'s, R: Runtime> {
     pub(crate) tables: &'s mut Tables<R>,
     pub(crate) runtime: &'s mut R,
     pub(crate) out: &'s mut Outbox,
-    pub(crate) max_depth: usize,
     pub(crate) dialect: Dialect,
+    pub(crate) max_depth: usize,
 }
 
 impl<R: Runtime> Outgoing<'_, R> {
@@ -254,6 +272,8 @@ impl<R: Runtime> Outgoing<'_, R> {
         }
         match value {
             Passable::Undefined => self.empty_record("void"),
+            // Goblins has one nothing, and stops reading at any other record.
+            Passable::Null if self.dialect.errors == Errors::Goblins => self.empty_record("void"),
             Passable::Null => self.empty_record("null"),
             Passable::Bool(value) => self.out.encoder().bool(*value),
             Passable::Int(value) => self.out.encoder().int(*value),
@@ -270,14 +290,15 @@ impl<R: Runtime> Outgoing<'_, R> {
             Passable::Map(entries) => self.map(entries, depth)?,
             Passable::Set(values) => self.set(values, depth)?,
             Passable::Tagged(tagged) => {
-                self.open_record("desc:tagged");
+                self.open_record(match self.dialect.tagged {
+                    TaggedForm::Tagged => "desc:tagged",
+                    TaggedForm::UserRecord => "user-record",
+                });
                 self.out.encoder().symbol(&tagged.tag);
                 self.value(&tagged.value, depth + 1)?;
                 self.out.encoder().end_record();
             }
-            // Goblins and Endo each end the session over the other's error record;
-            // a string is understood by all.
-            Passable::Error(error) => self.out.encoder().string(&error.message),
+            Passable::Error(error) => self.error(error, depth)?,
             Passable::Sturdyref(sturdyref) => {
                 wire::encode_sturdyref(&mut self.out.encoder(), sturdyref);
             }
@@ -295,6 +316,36 @@ impl<R: Runtime> Outgoing<'_, R> {
         Ok(())
     }
 
+    fn error(&mut self, error: &ErrorValue<R::Ref>, depth: usize) -> Result<(), ApiMisuse> {
+        let theirs = error.label.as_deref();
+        let goblins = theirs == Some("exn:fail:mystery") && error.fields.is_empty();
+        match self.dialect.errors {
+            Errors::Goblins if goblins && error.is_unsaid() => {
+                self.empty_record("exn:fail:mystery");
+                return Ok(());
+            }
+            Errors::Text | Errors::Goblins => {
+                self.out.encoder().string(&error.message);
+                return Ok(());
+            }
+            Errors::Message => {
+                self.open_record("desc:error");
+                self.out.encoder().string(&error.message);
+            }
+            Errors::Open => {
+                self.open_record(theirs.unwrap_or("desc:error"));
+                if !error.is_unsaid() {
+                    self.out.encoder().string(&error.message);
+                }
+                for field in &error.fields {
+                    self.value(field, depth + 1)?;
+                }
+            }
+        }
+        self.out.encoder().end_record();
+        Ok(())
+    }
+
     /// A descriptor, or the value of a promise that has one.
     pub(crate) fn reference(&mut self, reference: &R::Ref, depth: usize) -> Result<(), ApiMisuse> {
         match self.runtime.identify(reference) {
@@ -306,8 +357,11 @@ impl<R: Runtime> Outgoing<'_, R> {
             Identity::Remote { pos: RemotePos::Import(pos), .. } => {
                 descriptor(&mut self.out.encoder(), "desc:export", pos.0);
             }
-            // Goblins has no descriptor for the peer's answers among arguments; a
-            // promise of ours that follows the answer is understood by all.
+            Identity::Remote { pos: RemotePos::Answer(pos), .. }
+                if self.dialect.answers_as_values =>
+            {
+                descriptor(&mut self.out.encoder(), "desc:answer", pos.0);
+            }
             Identity::Remote { pos: RemotePos::Answer(_), key } => {
                 let pos = self.tables.export(reference, key)?;
                 descriptor(&mut self.out.encoder(), "desc:import-promise", pos.0);
@@ -375,8 +429,8 @@ impl<R: Runtime> Outgoing<'_, R> {
         for (index, value) in values.enumerate() {
             let mut out = Outbox::default();
             let (tables, runtime) = (&mut *self.tables, &mut *self.runtime);
-            let (max_depth, dialect) = (self.max_depth, self.dialect);
-            let mut part = Outgoing { tables, runtime, out: &mut out, max_depth, dialect };
+            let (dialect, max_depth) = (self.dialect, self.max_depth);
+            let mut part = Outgoing { tables, runtime, out: &mut out, dialect, max_depth };
             part.value(value, depth + 1)?;
             let mut bytes = Vec::new();
             out.drain_into(&mut bytes);

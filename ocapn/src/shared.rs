@@ -257,7 +257,7 @@ impl Shared {
         config.dialect = settings.dialect.unwrap_or(if config.trust_claims {
             Dialect::UNHEARD
         } else {
-            Dialect::ONE
+            Dialect::TODAY
         });
         config.version.clone_from(&settings.version);
         config.limits = settings.limits;

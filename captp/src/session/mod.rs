@@ -206,6 +206,8 @@ pub struct Session<R: Runtime> {
     /// Gifts in the message being read.
     handoffs: Vec<(Signed<HandoffGive>, R::Resolver)>,
     established: Option<Established>,
+    /// The peer has been shown that we are this crate.
+    shown: bool,
     /// The count of our next withdrawal on this session.
     next_withdrawal: u64,
 }
@@ -227,6 +229,7 @@ impl<R: Runtime> Session<R> {
             lengths: Vec::new(),
             handoffs: Vec::new(),
             established: None,
+            shown: false,
             next_withdrawal: 0,
             config,
         };

@@ -107,12 +107,14 @@ impl<R: Runtime> Session<R> {
             let call = self.bootstrap_call(runtime, input)?;
             let question = if answerable { self.question(runtime, input)? } else { None };
             self.accept_handoffs();
+            self.return_greeting();
             self.events.push_back(Event::Bootstrap { call, question });
             return Ok(());
         }
         let args = self.incoming(runtime).list(input)?;
         let question = if answerable { self.question(runtime, input)? } else { None };
         self.accept_handoffs();
+        self.return_greeting();
         match to {
             Target::Reference(to) => {
                 self.events.push_back(Event::Deliver { to, args, question });
@@ -122,6 +124,9 @@ impl<R: Runtime> Session<R> {
                 self.events.extend(question.map(Event::Acknowledge));
             }
             Target::Idle | Target::Bootstrap => {
+                if args.is_empty() {
+                    self.dialect.hear(Heard::Ourselves);
+                }
                 self.drop_values(args);
                 self.events.extend(question.map(Event::Acknowledge));
             }
@@ -130,8 +135,12 @@ impl<R: Runtime> Session<R> {
     }
 
     fn incoming<'s>(&'s mut self, runtime: &'s mut R) -> Incoming<'s, R> {
-        let Self { tables, handoffs, dialect, .. } = self;
-        Incoming { tables, runtime, handoffs, dialect }
+        Incoming {
+            tables: &mut self.tables,
+            runtime,
+            dialect: &mut self.dialect,
+            handoffs: &mut self.handoffs,
+        }
     }
 
     /// Announces the gifts in a message, before the message.
@@ -323,6 +332,7 @@ impl<R: Runtime> Session<R> {
         let offset = input.offset();
         let answer =
             self.answer_field(input)?.ok_or(WireError::unexpected(offset, "an answer position"))?;
+        self.dialect.hear(Heard::Extraction);
         let question = self.open_question(runtime, Some(answer), None);
         self.events.push_back(Event::Extract { from, part, question });
         Ok(())

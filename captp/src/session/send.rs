@@ -1,13 +1,13 @@
 //! Operations that go out.
 
-use super::{Session, State};
+use super::{Part, Session, State};
 use crate::dialect::{FireAndForget, Gc};
 use crate::error::{ApiMisuse, LimitExceeded};
 use crate::outbox::Mark;
 use crate::passable::Passable;
 use crate::position::{AnswerPos, RemotePos};
 use crate::runtime::Runtime;
-use crate::tables::Released;
+use crate::tables::{IDLE, Released};
 use crate::value::{Outgoing, descriptor};
 
 /// How many releases are held back, at most, from a peer that has not been heard.
@@ -89,6 +89,53 @@ impl<R: Runtime> Session<R> {
         self.finish(&mark, written)
     }
 
+    /// Asks for a part of what a promise of the peer's comes to, or an answer
+    /// (`op:get`, `op:index`, `op:untag`).
+    ///
+    /// Gives the position of the part, which may be sent messages, listened to and
+    /// taken apart before it is there; it is used until [`Session::release`]. `None` if
+    /// the peer is not known to understand: wait for the value, then, and look
+    /// inside.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::deliver`].
+    pub fn extract(
+        &mut self,
+        from: RemotePos,
+        part: &Part,
+    ) -> Result<Option<AnswerPos>, ApiMisuse> {
+        if !self.is_live() {
+            return Err(ApiMisuse::Ended);
+        }
+        if !self.dialect.extracts {
+            return Ok(None);
+        }
+        let mark = self.outbox.mark();
+        let written = self.write_extraction(from, part).map(Some);
+        let written = written.map_err(|why| Unsent { why, resolver: None });
+        self.finish(&mark, written).map_err(|unsent| unsent.why)
+    }
+
+    fn write_extraction(&mut self, from: RemotePos, part: &Part) -> Result<AnswerPos, ApiMisuse> {
+        let answer = self.tables.ask()?;
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol(match part {
+            Part::Field(_) => "op:get",
+            Part::Index(_) => "op:index",
+            Part::Tagged(_) => "op:untag",
+        });
+        target(&mut out, from);
+        match part {
+            Part::Field(name) | Part::Tagged(name) => out.string(name),
+            Part::Index(index) => out.uint(*index),
+        }
+        out.uint(answer.0);
+        out.end_record();
+        Ok(answer)
+    }
+
     fn write_question(
         &mut self,
         runtime: &mut R,
@@ -117,7 +164,14 @@ impl<R: Runtime> Session<R> {
         to: RemotePos,
         args: &[Passable<R::Ref>],
     ) -> Result<(), ApiMisuse> {
-        match self.dialect.fire_and_forget {
+        let how = match self.dialect.fire_and_forget {
+            // Once, to a peer that may be this crate: the resolver says that we are.
+            FireAndForget::NoResolver if self.dialect.may_be_ours() && !self.shown => {
+                FireAndForget::IdleResolver
+            }
+            how => how,
+        };
+        match how {
             FireAndForget::DeliverOnly => {
                 self.write_message(runtime, "op:deliver-only", to, args)?;
             }
@@ -129,7 +183,8 @@ impl<R: Runtime> Session<R> {
             }
             FireAndForget::IdleResolver => {
                 self.write_message(runtime, "op:deliver", to, args)?;
-                let idle = self.tables.export_idle()?;
+                let idle = self.tables.export_idle();
+                self.shown = true;
                 let mut out = self.outbox.encoder();
                 out.bool(false);
                 descriptor(&mut out, "desc:import-object", idle.0);
@@ -137,6 +192,25 @@ impl<R: Runtime> Session<R> {
         }
         self.outbox.encoder().end_record();
         Ok(())
+    }
+
+    /// Shows a peer that is this crate that we are, too, if it can't know: by saying
+    /// nothing to its resolver that does nothing, which stands until we let go of it.
+    pub(super) fn return_greeting(&mut self) {
+        if !self.dialect.met || self.shown {
+            return;
+        }
+        self.shown = true;
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol("op:deliver");
+        descriptor(&mut out, "desc:export", IDLE.0);
+        out.begin_list();
+        out.end_list();
+        out.bool(false);
+        out.bool(false);
+        out.end_record();
+        self.traffic.messages_out += 1;
     }
 
     /// The fields that all deliveries begin with.
@@ -153,7 +227,7 @@ impl<R: Runtime> Session<R> {
         target(&mut out, to);
         let max_depth = self.config.limits.message_depth;
         let (tables, out, dialect) = (&mut self.tables, &mut self.outbox, self.dialect);
-        Outgoing { tables, runtime, out, max_depth, dialect }.list(args, 1)
+        Outgoing { tables, runtime, out, dialect, max_depth }.list(args, 1)
     }
 
     /// Keeps a message that was written whole, and takes back what of it was written

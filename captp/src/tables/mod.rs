@@ -19,6 +19,11 @@ use crate::limits::Limits;
 use crate::position::{AnswerPos, ExportPos, ImportPos, RemotePos};
 use crate::runtime::Runtime;
 
+/// Where the resolver that does nothing stands: a position that no table reaches by
+/// counting. Any position will do for a peer, so this one also says, in a message
+/// that all understand, that the sender is this crate ("Hobgob").
+pub(crate) const IDLE: ExportPos = ExportPos(0x486f_6267_6f62);
+
 /// What stands at an export position.
 pub(crate) enum Exported<R: Runtime> {
     /// Position 0.
@@ -77,7 +82,8 @@ pub(crate) struct Tables<R: Runtime> {
     by_key: HashMap<usize, ExportPos>,
     /// References sent in the message being written, to be taken back if it fails.
     journal: Vec<ExportPos>,
-    idle: Option<ExportPos>,
+    /// What stands at [`IDLE`].
+    idle: Option<Export<R>>,
     imports: Sparse<Import<R::Weak>>,
     questions: Slab<()>,
     /// The question asked in the message being written.
@@ -107,7 +113,7 @@ impl<R: Runtime> Tables<R> {
 
     pub(crate) fn counts(&self) -> TableCounts {
         TableCounts {
-            exports: self.exports.len() - 1 - usize::from(self.idle.is_some()),
+            exports: self.exports.len() - 1,
             imports: self.imports.len(),
             questions: self.questions.len(),
             answers: self.answers.len(),
@@ -144,14 +150,15 @@ impl<R: Runtime> Tables<R> {
     }
 
     /// The position of the resolver that does nothing.
-    pub(crate) fn export_idle(&mut self) -> Result<ExportPos, LimitExceeded> {
-        if let Some(pos) = self.idle {
-            self.count_sent(pos);
-            return Ok(pos);
-        }
-        let pos = self.add_export(Exported::Idle)?;
-        self.idle = Some(pos);
-        Ok(pos)
+    pub(crate) fn export_idle(&mut self) -> ExportPos {
+        let idle = self.idle.get_or_insert(Export { what: Exported::Idle, sent: 0 });
+        idle.sent += 1;
+        self.journal.push(IDLE);
+        IDLE
+    }
+
+    fn entry(&mut self, pos: ExportPos) -> Option<&mut Export<R>> {
+        if pos == IDLE { self.idle.as_mut() } else { self.exports.get_mut(index(pos.0)) }
     }
 
     fn room_to_export(&self) -> Result<(), LimitExceeded> {
@@ -170,7 +177,7 @@ impl<R: Runtime> Tables<R> {
     }
 
     fn count_sent(&mut self, pos: ExportPos) {
-        if let Some(export) = self.exports.get_mut(index(pos.0)) {
+        if let Some(export) = self.entry(pos) {
             export.sent += 1;
             self.journal.push(pos);
         }
@@ -200,10 +207,7 @@ impl<R: Runtime> Tables<R> {
 
     /// What stands at a position that the peer named.
     pub(crate) fn exported(&mut self, pos: ExportPos) -> Result<&mut Exported<R>, PeerViolation> {
-        self.exports
-            .get_mut(index(pos.0))
-            .map(|export| &mut export.what)
-            .ok_or(PeerViolation::NoSuchExport(pos))
+        self.entry(pos).map(|export| &mut export.what).ok_or(PeerViolation::NoSuchExport(pos))
     }
 
     /// The peer has let go of `delta` of the references that we sent. Gives what
@@ -213,7 +217,7 @@ impl<R: Runtime> Tables<R> {
         pos: ExportPos,
         delta: u64,
     ) -> Result<Option<Exported<R>>, PeerViolation> {
-        let export = self.exports.get(index(pos.0)).ok_or(PeerViolation::NoSuchExport(pos))?;
+        let export = self.entry(pos).ok_or(PeerViolation::NoSuchExport(pos))?;
         if matches!(export.what, Exported::Bootstrap) {
             // Position 0 is there for as long as the session; some peers count it.
             return Ok(None);
@@ -225,18 +229,17 @@ impl<R: Runtime> Tables<R> {
     }
 
     fn give_back(&mut self, pos: ExportPos, delta: u64) -> Option<Exported<R>> {
-        let export = self.exports.get_mut(index(pos.0))?;
+        let export = self.entry(pos)?;
         export.sent -= delta;
         if export.sent > 0 {
             return None;
         }
+        if pos == IDLE {
+            return self.idle.take().map(|export| export.what);
+        }
         let export = self.exports.remove(index(pos.0));
-        match &export.what {
-            Exported::Reference { key, .. } => {
-                self.by_key.remove(key);
-            }
-            Exported::Idle => self.idle = None,
-            Exported::Bootstrap | Exported::Resolver(_) => {}
+        if let Exported::Reference { key, .. } = &export.what {
+            self.by_key.remove(key);
         }
         Some(export.what)
     }
@@ -352,6 +355,9 @@ impl<R: Runtime> Tables<R> {
     ///
     /// Says which invariant is broken.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if self.idle.as_ref().is_some_and(|idle| idle.sent == 0) {
+            return Err("the resolver that does nothing is held by nobody".into());
+        }
         let mut references = 0;
         for (pos, export) in &self.exports {
             if export.sent == 0 {
@@ -379,7 +385,8 @@ impl<R: Runtime> Tables<R> {
     /// The tables in words, an entry a line, sorted.
     pub(crate) fn dump(&self) -> String {
         let mut lines = Vec::new();
-        for (pos, export) in &self.exports {
+        let idle = self.idle.iter().map(|export| (index(IDLE.0), export));
+        for (pos, export) in self.exports.iter().chain(idle) {
             let what = match &export.what {
                 Exported::Bootstrap => "bootstrap",
                 Exported::Reference { .. } => "reference",

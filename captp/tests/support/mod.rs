@@ -22,6 +22,8 @@ pub(crate) enum Thing {
     Local { id: usize, promise: bool },
     /// Something of the peer's.
     Import { pos: ImportPos, generation: u32, promise: bool, released: Released },
+    /// The answer to a question of ours.
+    Answer { pos: AnswerPos, released: Released },
 }
 
 type Released = Arc<Mutex<Vec<(RemotePos, u32)>>>;
@@ -36,6 +38,8 @@ impl Drop for Thing {
     fn drop(&mut self) {
         if let Self::Import { pos, generation, released, .. } = self {
             released.lock().unwrap().push((RemotePos::Import(*pos), *generation));
+        } else if let Self::Answer { pos, released } = self {
+            released.lock().unwrap().push((RemotePos::Answer(*pos), 0));
         }
     }
 }
@@ -54,6 +58,11 @@ impl TestRuntime {
     pub(crate) fn local(&mut self, promise: bool) -> Ref {
         self.next += 1;
         Arc::new(Thing::Local { id: self.next, promise })
+    }
+
+    /// A reference to an answer, which it releases.
+    pub(crate) fn answer(&self, pos: AnswerPos) -> Ref {
+        Arc::new(Thing::Answer { pos, released: Arc::clone(&self.released) })
     }
 
     fn import(&self, pos: ImportPos, generation: u32, promise: bool) -> Ref {
@@ -96,6 +105,10 @@ impl Runtime for TestRuntime {
             Thing::Import { pos, .. } => {
                 let key = Arc::as_ptr(reference) as usize;
                 Identity::Remote { pos: RemotePos::Import(*pos), key }
+            }
+            Thing::Answer { pos, .. } => {
+                let key = Arc::as_ptr(reference) as usize;
+                Identity::Remote { pos: RemotePos::Answer(*pos), key }
             }
         }
     }
@@ -305,6 +318,7 @@ pub(crate) const BOOTSTRAP: RemotePos = RemotePos::Import(ImportPos(0));
 pub(crate) fn remote(reference: &Ref) -> RemotePos {
     match **reference {
         Thing::Import { pos, .. } => RemotePos::Import(pos),
+        Thing::Answer { pos, .. } => RemotePos::Answer(pos),
         Thing::Local { .. } => panic!("ours"),
     }
 }
