@@ -9,6 +9,9 @@
 #
 #   CONFORMANCE        the program (default: built by cargo, in release mode)
 #   CONFORMANCE_ARGS   more arguments for `conformance serve`, as `--dialect NAME`
+#   CONFORMANCE_SETTINGS  settings of its listen address (default: none), as
+#                      framing=length for a suite whose messages have their length
+#                      before them
 #   PYTHON             the python to use (default: python3); it needs `cryptography`
 #   SUITE_MODULES      the suite's modules to run (default: all)
 #   SUITE_EXPECTED     tests that are expected to fail, each by its name or by
@@ -47,7 +50,7 @@ fi
 # fifo makes reading it a wait for it.
 mkfifo "$work/uri"
 # shellcheck disable=SC2086 # arguments, to be split
-"$CONFORMANCE" serve --listen tcp-testing-only:127.0.0.1:0 ${CONFORMANCE_ARGS:-} > "$work/uri" &
+"$CONFORMANCE" serve --listen "tcp-testing-only:127.0.0.1:0${CONFORMANCE_SETTINGS:+?$CONFORMANCE_SETTINGS}" ${CONFORMANCE_ARGS:-} > "$work/uri" &
 server=$!
 read -r uri < "$work/uri" || { echo 'run-suite.sh: conformance serve did not start' >&2; exit 2; }
 

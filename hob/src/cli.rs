@@ -1,6 +1,6 @@
 //! The command line.
 
-use ocapn::netlayers::{ListenAddress, PublicAddress};
+use ocapn::netlayers::{ListenSpec, PublicAddress};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -148,9 +148,10 @@ pub(crate) struct ServeOptions {
     pub(crate) state: Option<PathBuf>,
     /// Where to listen; may be repeated. The first is what capabilities name.
     /// tcp-tls:HOST:PORT, unix:PATH, websocket:HOST:PORT (nothing is secret), or, with
-    /// no security at all, tcp-testing-only:HOST:PORT
+    /// no security at all, tcp-testing-only:HOST:PORT; then settings, as in
+    /// ?framing=length
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) listen: Vec<ListenAddress>,
+    pub(crate) listen: Vec<ListenSpec>,
     /// Where others reach the TCP address, if not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) public_address: Option<PublicAddress>,

@@ -32,7 +32,7 @@ impl Serving {
     /// socket last.
     pub(crate) async fn start(options: &ServeOptions) -> anyhow::Result<Self> {
         let public = options.public_address.as_ref();
-        let tcp = options.listen.iter().filter(|address| address.is_tcp());
+        let tcp = options.listen.iter().filter(|listen| listen.address.is_tcp());
         match (public, tcp.count()) {
             (Some(_), 0) => {
                 let why = "--public-address means nothing without a TCP --listen";
@@ -46,11 +46,11 @@ impl Serving {
         }
         let state = StateDir::named(options.state.clone())?.lock()?;
         let mut builder = Node::builder();
-        for address in &options.listen {
-            let public = public.filter(|_| address.is_tcp());
+        for listen in &options.listen {
+            let public = public.filter(|_| listen.address.is_tcp());
             let identities = Identities::KeptIn(state.path().to_owned());
             let netlayer =
-                address.listen(public, &identities).await.map_err(|error| match error {
+                listen.listen(public, &identities).await.map_err(|error| match error {
                     ListenError::Bind(error) => error.into(),
                     ListenError::Identity(error) => error.into(),
                     other => anyhow::Error::from(other),

@@ -11,7 +11,8 @@
 //! | [`tcp-testing-only`](TcpTestingOnly) | **no** | **no**: claims are taken at face value | **no** | raw Syrup, or framed |
 //! | [`tcp-tls`](TcpTls) | TLS 1.2, 1.3 | yes: certificate hash is the designator | if it shows a certificate; ours do, Goblins' do when asked | raw Syrup, or framed |
 //! | [`unix`](Unix) | same kernel | yes: path, and the user who listens there | no, but its user is known | raw Syrup, or framed |
-//! | [`websocket`] | **no**: `ws://` only | yes, with a signature; **not** against who can change what is sent | no | raw Syrup, one value in a frame |
+//! | [`websocket`], `ws://` | **no** | yes, with a signature; **not** against who can change what is sent | no | raw Syrup, one value in a frame |
+//! | [`websocket`], `wss://` | TLS 1.3 | yes: its certificate is of the designator's key, or of one whom we [trust](WebsocketTrust) | if it shows a certificate of its key; ours do | raw Syrup, one value in a frame |
 //!
 //! Every netlayer here answers to the same contract, `tests/contract.rs`:
 //!
@@ -62,7 +63,9 @@ mod values;
 pub mod websocket;
 
 pub use error::{AcceptError, BadLocator, BindError, ConnectError, UnreachableCause};
-pub use listen::{Identities, ListenAddress, ListenError, PublicAddress};
+pub use listen::{
+    Identities, ListenAddress, ListenError, ListenSpec, ListenTls, ListenTrust, PublicAddress,
+};
 pub use loopback::{Loopback, LoopbackNetwork};
 pub use netlayer::{
     Authentication, BoxFuture, ByteStream, Channel, Credentials, Direction, Framing, Guarantees,
@@ -73,4 +76,7 @@ pub use tcp::TcpOptions;
 pub use tcp_testing_only::TcpTestingOnly;
 pub use tcp_tls::{Identity, IdentityError, TcpTls};
 pub use unix::{Unix, UnixOptions};
-pub use websocket::{Websocket, WebsocketIdentity, WebsocketOptions};
+pub use websocket::{
+    Websocket, WebsocketCertificate, WebsocketIdentity, WebsocketOptions, WebsocketTls,
+    WebsocketTrust,
+};

@@ -18,7 +18,7 @@
 pub(crate) mod designator;
 mod identity;
 mod preamble;
-mod verify;
+pub(crate) mod verify;
 
 use std::borrow::Cow;
 use std::io;

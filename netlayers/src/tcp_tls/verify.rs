@@ -15,12 +15,13 @@ use super::designator;
 
 /// The cryptography in use, given explicitly wherever it is wanted: a library has no
 /// business setting the default of the whole process.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }
 
-fn algorithms() -> WebPkiSupportedAlgorithms {
+/// The signatures that can be checked.
+pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
     provider().signature_verification_algorithms
 }
 
@@ -84,7 +85,7 @@ impl ServerCertVerifier for ExactServer {
 /// Asks for a certificate, does without, and takes any: it is an identity and not a
 /// credential.
 #[derive(Debug)]
-pub(super) struct AnyClient;
+pub(crate) struct AnyClient;
 
 impl ClientCertVerifier for AnyClient {
     fn client_auth_mandatory(&self) -> bool {

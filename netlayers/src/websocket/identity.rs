@@ -52,6 +52,12 @@ impl WebsocketIdentity {
         request.envelope(&self.key.sign(request.as_bytes()))
     }
 
+    /// The key in PKCS #8, as RFC 8410 has it.
+    pub(super) fn pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        const BEFORE: &[u8] = b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+        Zeroizing::new([BEFORE, self.key.as_bytes()].concat())
+    }
+
     fn of(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
         let designator = designator::show(&key.verifying_key().to_bytes());

@@ -86,6 +86,19 @@ mod tests {
         assert_eq!(request.check(RECORDED_ANSWER, &other), Answer::ByAnother);
     }
 
+    /// Endo 1.1.1, asked the recorded question, and a question of its own.
+    #[test]
+    fn endo_asks_and_answers_alike() {
+        let request = Request::parse(RECORDED_REQUEST).unwrap();
+        let answer = include_bytes!("../../tests/vectors/endo-peer-auth-answer.syrup");
+        let designator = include_str!("../../tests/vectors/endo-designator.txt");
+        let key = super::super::identity::key_of(designator.trim()).unwrap();
+        assert_eq!(request.check(answer, &key), Answer::Proven);
+        assert_eq!(request.envelope(&request.signature(answer).unwrap()), answer);
+        let asked = include_bytes!("../../tests/vectors/endo-peer-auth-request.syrup");
+        assert_eq!(Request::parse(asked).unwrap().as_bytes(), asked);
+    }
+
     #[test]
     fn an_answer_to_another_request_is_none() {
         let key = SigningKey::from_bytes(&[1; 32]);

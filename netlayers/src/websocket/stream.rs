@@ -8,10 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
+use super::Socket;
 use crate::values::Cutter;
 
 /// The byte stream over a WebSocket.
@@ -20,7 +19,7 @@ use crate::values::Cutter;
 /// is, even of a value that is not whole: flush between values. Bytes that are not
 /// Syrup, and all after them, are sent as they come.
 pub(super) struct MessageStream {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     /// What came and was not read yet.
     unread: Bytes,
     ended: bool,
@@ -30,7 +29,7 @@ pub(super) struct MessageStream {
 
 impl MessageStream {
     /// A stream whose messages have at most `max_message` bytes.
-    pub(super) fn new(socket: WebSocketStream<TcpStream>, max_message: usize) -> Self {
+    pub(super) fn new(socket: Socket, max_message: usize) -> Self {
         Self {
             socket,
             unread: Bytes::new(),

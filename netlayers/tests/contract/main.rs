@@ -413,5 +413,6 @@ contract! {
     TlsSubject<true> => tcp_tls_framed;
     UnixSubject<false> => unix;
     UnixSubject<true> => unix_framed;
-    WebsocketSubject => websocket;
+    WebsocketSubject<false> => websocket;
+    WebsocketSubject<true> => websocket_tls;
 }

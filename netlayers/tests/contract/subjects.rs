@@ -8,6 +8,7 @@ use captp::locator::PeerLocator;
 use netlayers::{
     BindError, ByteStream, Framing, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
     TcpTestingOnly, TcpTls, Unix, UnixOptions, Websocket, WebsocketIdentity, WebsocketOptions,
+    WebsocketTls,
 };
 use tokio::net::TcpStream;
 
@@ -207,22 +208,29 @@ impl<const FRAMED: bool> Subject for UnixSubject<FRAMED> {
     }
 }
 
-pub(crate) struct WebsocketSubject;
+/// With TLS or without.
+pub(crate) struct WebsocketSubject<const TLS: bool>;
 
-impl WebsocketSubject {
+impl<const TLS: bool> WebsocketSubject<TLS> {
+    const SCHEME: &str = if TLS { "wss" } else { "ws" };
+
     async fn bind(address: &str) -> Result<Websocket, BindError> {
         let mut options = WebsocketOptions::default();
         options.tcp = tcp_options(false);
+        if TLS {
+            options.tls = WebsocketTls::OwnKey;
+        }
         Websocket::bind(address, WebsocketIdentity::generate().unwrap(), options).await
     }
 
     fn address(at: &PeerLocator) -> &str {
-        at.hints["url"].strip_prefix("ws://").unwrap()
+        at.hints["url"].strip_prefix(Self::SCHEME).unwrap().strip_prefix("://").unwrap()
     }
 }
 
-impl Subject for WebsocketSubject {
-    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::MismatchUnnamed;
+impl<const TLS: bool> Subject for WebsocketSubject<TLS> {
+    const WRONG_DESIGNATOR: WrongDesignator =
+        if TLS { WrongDesignator::Mismatch } else { WrongDesignator::MismatchUnnamed };
     const HALF_CLOSES: bool = false;
 
     fn new() -> Self {
@@ -245,18 +253,14 @@ impl Subject for WebsocketSubject {
         let mut named = like.clone();
         named.designator = "ada".into();
         let mut bad = vec![without(like, "url"), named];
-        for url in [
-            "",
-            "127.0.0.1:80",
-            "wss://127.0.0.1:80",
-            "http://127.0.0.1:80",
-            "ws://",
-            "ws://:80",
-            "ws://127.0.0.1:0",
-            "ws://127.0.0.1:x",
-            "ws://127.0.0.1:70000",
-            "ws://ada@127.0.0.1:80",
-        ] {
+        bad.extend(
+            ["", "127.0.0.1:80", "http://127.0.0.1:80"]
+                .map(|url| like.clone().with_hint("url", url)),
+        );
+        for place in
+            ["", ":80", "127.0.0.1:0", "127.0.0.1:x", "127.0.0.1:70000", "ada@127.0.0.1:80"]
+        {
+            let url = format!("{}://{place}", Self::SCHEME);
             bad.push(like.clone().with_hint("url", url));
         }
         bad

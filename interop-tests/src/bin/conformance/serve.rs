@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use interop_tests::framing::{self, framing};
 use interop_tests::objects;
-use ocapn::netlayers::{Identities, ListenAddress};
+use ocapn::netlayers::{Identities, ListenSpec};
 use ocapn::{Dialect, Node, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,9 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Where to listen: tcp-testing-only:HOST:PORT, tcp-tls:HOST:PORT,
-    /// websocket:HOST:PORT or unix:PATH. May be given once for each transport; port 0 lets the system choose.
-    #[arg(long, value_name = "TRANSPORT:ADDRESS", required = true)]
-    listen: Vec<ListenAddress>,
+    /// websocket:HOST:PORT or unix:PATH, and settings as in ?framing=length. May be given
+    /// once for each transport; port 0 lets the system choose.
+    #[arg(long, value_name = "TRANSPORT:ADDRESS[?SETTINGS]", required = true)]
+    listen: Vec<ListenSpec>,
     /// The directory that keeps the tcp-tls and websocket identities, made if need be.
     /// Without it they end with the program.
     #[arg(long, value_name = "DIR")]
