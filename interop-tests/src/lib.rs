@@ -2,6 +2,5 @@
 //! checks of any peer that serves them.
 
 pub mod checks;
-pub mod framing;
 pub mod objects;
 pub mod scripted;

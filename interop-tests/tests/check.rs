@@ -3,13 +3,13 @@
 mod support;
 
 use interop_tests::checks::{self, Subject};
-use interop_tests::framing;
-use ocapn::Node;
-use ocapn::netlayers::{Framing, Identities, ListenAddress};
-use support::{Program, Served, conformance, subject, tcp_testing_only, tcp_tls, websocket};
+use ocapn::netlayers::{Framing, ListenAddress, ListenSpec};
+use support::{
+    Program, Served, conformance, framed, subject, tcp_testing_only, tcp_tls, websocket,
+};
 
 /// Runs every check against a node of this process.
-async fn all_pass(listen: ListenAddress) {
+async fn all_pass(listen: ListenSpec) {
     let served = Served::on(&listen).await;
     all_pass_of(&subject(served.location())).await;
     served.node.shutdown().await;
@@ -32,9 +32,8 @@ async fn all_checks_pass_over_tcp_testing_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_pass_over_tcp_testing_only_with_lengths() {
+    let served = Served::on(&framed()).await;
     let framing = Framing::LengthPrefixed;
-    let netlayer = framing::listen(&tcp_testing_only(), &Identities::New, framing).await;
-    let served = Served::over(Node::builder(), netlayer.unwrap());
     let subject = Subject { framing, ..subject(served.location()) };
     all_pass_of(&subject).await;
     served.node.shutdown().await;
@@ -48,7 +47,7 @@ async fn all_checks_pass_over_tcp_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_pass_over_unix() {
     let directory = tempfile::tempdir().unwrap();
-    all_pass(ListenAddress::Unix(directory.path().join("served"))).await;
+    all_pass(ListenAddress::Unix(directory.path().join("served")).into()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

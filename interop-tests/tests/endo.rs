@@ -10,11 +10,10 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use interop_tests::checks::{self, Subject};
-use interop_tests::framing::{self, framing};
-use ocapn::netlayers::{Framing, Identities, ListenAddress, Netlayer};
+use ocapn::netlayers::ListenSpec;
 use ocapn::{Node, PeerLocator};
 use support::calls::{call_everything, give, plain_values};
-use support::{PATIENCE, Program, Served, subject, tcp_testing_only, websocket};
+use support::{PATIENCE, Program, Served, framed, our_node, subject, tcp_testing_only, websocket};
 use tokio::process::Command;
 
 /// How Endo is to be reached.
@@ -29,9 +28,10 @@ enum Way {
 }
 
 impl Way {
-    fn listen(self) -> ListenAddress {
+    fn listen(self) -> ListenSpec {
         match self {
-            Self::Raw | Self::Framed => tcp_testing_only(),
+            Self::Raw => tcp_testing_only(),
+            Self::Framed => framed(),
             Self::Websocket => websocket(),
         }
     }
@@ -43,20 +43,12 @@ impl Way {
         }
     }
 
-    const fn framing(self) -> Framing {
-        framing(matches!(self, Self::Framed))
-    }
-
-    async fn netlayer(self) -> Box<dyn Netlayer> {
-        framing::listen(&self.listen(), &Identities::New, self.framing()).await.unwrap()
-    }
-
     async fn served(self) -> Served {
-        Served::over(Node::builder(), self.netlayer().await)
+        Served::on(&self.listen()).await
     }
 
     async fn node(self) -> Node {
-        Node::builder().netlayer_boxed(self.netlayer().await).start()
+        our_node(&self.listen()).await
     }
 
     /// One of our programs for Endo.
@@ -153,7 +145,7 @@ impl Way {
 
 async fn our_checks_of_endo(way: Way) {
     let endo = Endo::start(way);
-    let subject = Subject { framing: way.framing(), ..subject(endo.peer.clone()) };
+    let subject = Subject { framing: way.listen().settings.framing, ..subject(endo.peer.clone()) };
     let mut failed = Vec::new();
     for check in checks::all() {
         if way.not_endo().contains(&check.name) {

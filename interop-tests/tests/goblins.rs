@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use interop_tests::checks;
-use ocapn::netlayers::{Identities, ListenAddress};
-use ocapn::{Node, PeerLocator};
+use ocapn::PeerLocator;
+use ocapn::netlayers::ListenSpec;
 use support::calls::{call_everything, give, plain_values};
-use support::{Program, Served, subject, tcp_testing_only, tcp_tls, websocket};
+use support::{Program, Served, our_node, subject, tcp_testing_only, tcp_tls, websocket};
 
 /// The scripts, or a note that they can't be run.
 fn scripts(test: &str) -> Option<PathBuf> {
@@ -69,7 +69,7 @@ async fn goblins_checks(
 }
 
 /// All thirty of Goblins' checks of our objects.
-async fn goblins_checks_us(test: &str, listen: ListenAddress, excused: &[&str]) {
+async fn goblins_checks_us(test: &str, listen: ListenSpec, excused: &[&str]) {
     let Some(scripts) = scripts(test) else { return };
     let served = Served::on(&listen).await;
     goblins_checks(&scripts, "client.scm", &[&served.location()], 30, excused).await;
@@ -96,7 +96,7 @@ async fn goblins_checks_our_objects_over_websocket() {
 /// Every handoff with at least one Goblins and at least one of us, in each of the roles.
 /// Goblins keeps handoff counts in a way that bears one receiver a gifter, so each has
 /// processes of its own.
-async fn handoffs(test: &str, transport: &str, listen: fn() -> ListenAddress, excused: &[&str]) {
+async fn handoffs(test: &str, transport: &str, listen: fn() -> ListenSpec, excused: &[&str]) {
     let Some(scripts) = scripts(test) else { return };
     let scripts = &*scripts;
     let gives = async |exporter: &PeerLocator, receiver: &PeerLocator| {
@@ -156,13 +156,8 @@ impl Goblins {
     }
 }
 
-async fn our_node(listen: &ListenAddress) -> Node {
-    let netlayer = listen.listen(None, &Identities::New).await.unwrap();
-    Node::builder().netlayer_boxed(netlayer).start()
-}
-
 /// Our node calls every object of a Goblins process.
-async fn we_call_goblins(test: &str, transport: &str, listen: ListenAddress) {
+async fn we_call_goblins(test: &str, transport: &str, listen: ListenSpec) {
     let Some(scripts) = scripts(test) else { return };
     let goblins = Goblins::start(&scripts, transport);
     let node = our_node(&listen).await;

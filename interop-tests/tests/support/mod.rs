@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use interop_tests::checks::Subject;
 use interop_tests::objects;
-use ocapn::netlayers::{Framing, Identities, ListenAddress, Netlayer};
+use ocapn::netlayers::{Framing, Identities, ListenSpec};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
@@ -23,15 +23,12 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) async fn on(listen: &ListenAddress) -> Self {
+    pub(crate) async fn on(listen: &ListenSpec) -> Self {
         Self::with(Node::builder(), listen).await
     }
 
-    pub(crate) async fn with(builder: NodeBuilder, listen: &ListenAddress) -> Self {
-        Self::over(builder, listen.listen(None, &Identities::New).await.unwrap())
-    }
-
-    pub(crate) fn over(builder: NodeBuilder, netlayer: Box<dyn Netlayer>) -> Self {
+    pub(crate) async fn with(builder: NodeBuilder, listen: &ListenSpec) -> Self {
+        let netlayer = listen.listen(None, &Identities::New).await.unwrap();
         let node = builder.netlayer_boxed(netlayer).start();
         let vat = objects::serve(&node).unwrap();
         Self { node, _vat: vat }
@@ -47,16 +44,27 @@ pub(crate) fn subject(peer: PeerLocator) -> Subject {
     Subject { peer, patience: PATIENCE, our_host: "127.0.0.1".to_owned(), framing }
 }
 
-pub(crate) fn tcp_testing_only() -> ListenAddress {
-    ListenAddress::TcpTestingOnly("127.0.0.1:0".to_owned())
+pub(crate) fn tcp_testing_only() -> ListenSpec {
+    "tcp-testing-only:127.0.0.1:0".parse().unwrap()
 }
 
-pub(crate) fn tcp_tls() -> ListenAddress {
-    ListenAddress::TcpTls("127.0.0.1:0".to_owned())
+/// tcp-testing-only where each message has its length before it.
+pub(crate) fn framed() -> ListenSpec {
+    "tcp-testing-only:127.0.0.1:0?framing=length".parse().unwrap()
 }
 
-pub(crate) fn websocket() -> ListenAddress {
-    ListenAddress::Websocket("127.0.0.1:0".to_owned())
+pub(crate) fn tcp_tls() -> ListenSpec {
+    "tcp-tls:127.0.0.1:0".parse().unwrap()
+}
+
+pub(crate) fn websocket() -> ListenSpec {
+    "websocket:127.0.0.1:0".parse().unwrap()
+}
+
+/// A node of ours that listens there and serves nothing.
+pub(crate) async fn our_node(listen: &ListenSpec) -> Node {
+    let netlayer = listen.listen(None, &Identities::New).await.unwrap();
+    Node::builder().netlayer_boxed(netlayer).start()
 }
 
 /// A program that says lines on its standard output and ends with its standard

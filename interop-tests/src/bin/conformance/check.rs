@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use interop_tests::checks::{self, Outcome, Subject};
-use interop_tests::framing::framing;
 use ocapn::PeerLocator;
+use ocapn::netlayers::Framing;
 use serde_json::json;
 
 /// The options of `conformance check`.
@@ -71,7 +71,7 @@ impl Check {
             peer,
             patience: Duration::from_secs(self.timeout),
             our_host: self.our_host.clone(),
-            framing: framing(self.framed),
+            framing: if self.framed { Framing::LengthPrefixed } else { Framing::RawSyrup },
         };
         let mut outcomes = Vec::new();
         for check in chosen {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use interop_tests::framing::{self, framing};
 use interop_tests::objects;
 use ocapn::netlayers::{Identities, ListenSpec};
 use ocapn::{Dialect, Node, Vat};
@@ -27,9 +26,6 @@ pub(crate) struct Serve {
     /// Speak this dialect to every peer, heard or not.
     #[arg(long)]
     dialect: Option<Speak>,
-    /// Messages over tcp-testing-only have their length before them.
-    #[arg(long)]
-    framed: bool,
     /// End when standard input does.
     #[arg(long)]
     until_eof: bool,
@@ -84,8 +80,7 @@ impl Serve {
         }
         let identities = self.identity.clone().map_or(Identities::New, Identities::KeptIn);
         for listen in &self.listen {
-            let framing = framing(self.framed);
-            node = node.netlayer_boxed(framing::listen(listen, &identities, framing).await?);
+            node = node.netlayer_boxed(listen.listen(None, &identities).await?);
         }
         let node = node.start();
         let vat = objects::serve(&node)?;
