@@ -54,11 +54,18 @@ pub(crate) async fn call_everything(node: &Node, peer: &PeerLocator, values: Vec
     assert!(called.is_ok(), "the peer stopped answering: {:?}", node.sessions());
 }
 
-/// Waits until each side has let go of all that the other sent it.
+/// Of the hundreds of our objects that a peer has had, how many it may keep: Goblins'
+/// collector is conservative, and takes a stray number for a reference.
+const KEPT_ASTRAY: usize = 4;
+
+/// Waits until each side has let go of what the other sent it.
 async fn nothing_is_left(node: &Node) {
     let left = || {
         let sessions = node.sessions().into_iter();
-        sessions.filter(|session| session.tables != TableCounts::default()).collect::<Vec<_>>()
+        let is_left = |TableCounts { exports, imports, questions, answers }| {
+            exports > KEPT_ASTRAY || imports + questions + answers > 0
+        };
+        sessions.filter(|session| is_left(session.tables)).collect::<Vec<_>>()
     };
     let emptied = async {
         while !left().is_empty() {
