@@ -10,9 +10,10 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use interop_tests::checks::{self, Subject};
+use interop_tests::objects::WellKnown;
 use ocapn::netlayers::ListenSpec;
-use ocapn::{Node, PeerLocator};
-use support::calls::{call_everything, give, plain_values};
+use ocapn::{Node, PeerLocator, Value};
+use support::calls::{at, call_everything, give, plain_values};
 use support::{PATIENCE, Program, Served, framed, our_node, subject, tcp_testing_only, websocket};
 use tokio::process::Command;
 
@@ -177,6 +178,26 @@ async fn handoffs(way: Way) {
     give(&way.node().await, &one.peer, &other.peer).await;
 }
 
+/// Our node and Endo dial each other at once, again and again, and each reaches an object
+/// of the other's.
+async fn crossed_hellos(way: Way) {
+    let endo = Endo::start(way);
+    let instigator = way.node().await;
+    let enlivener = instigator.resolve(&at(&endo.peer, WellKnown::SturdyrefEnlivener)).await;
+    let enlivener = enlivener.unwrap();
+    for _ in 0..10 {
+        let served = way.served().await;
+        let ours = at(&served.location(), WellKnown::Echo);
+        let called = enlivener.send(vec![ours.into()]).send(vec!["by Endo".into()]);
+        let echo = served.node.enliven(&at(&endo.peer, WellKnown::Echo));
+        let calls = async { (echo.send(vec!["by us".into()]).await, called.await) };
+        let (by_us, by_endo) = tokio::time::timeout(PATIENCE, calls).await.expect("answers");
+        assert_eq!(by_us, Ok(Value::List(vec!["by us".into()])));
+        assert_eq!(by_endo, Ok(Value::List(vec!["by Endo".into()])));
+        served.node.shutdown().await;
+    }
+}
+
 /// Makes the tests of one way of reaching Endo.
 macro_rules! living {
     ($way:ident, $name:ident) => {
@@ -205,6 +226,12 @@ macro_rules! living {
             #[ignore = "needs Endo: ENDO_OCAPN_PREFIX"]
             async fn handoffs_in_every_role() {
                 super::handoffs($way).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs Endo: ENDO_OCAPN_PREFIX"]
+            async fn crossed_hellos() {
+                super::crossed_hellos($way).await;
             }
         }
     };

@@ -126,6 +126,12 @@ async fn handoffs_in_every_role_over_tcp_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn handoffs_in_every_role_over_tcp_testing_only() {
+    let test = "handoffs_in_every_role_over_tcp_testing_only";
+    handoffs(test, "tcp-testing-only", tcp_testing_only, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn handoffs_in_every_role_over_websocket() {
     handoffs("handoffs_in_every_role_over_websocket", "websocket", websocket, &CROSSED).await;
 }
