@@ -4,12 +4,17 @@
 //! who came for one before it was there.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::crypto::{PublicKey, SessionId};
 use crate::error::LimitExceeded;
-use crate::handoff::{GiftId, HandoffReceive, Signed};
+use crate::handoff::{GiftId, HandoffGive, HandoffReceive, Signed};
+use crate::locator::PeerLocator;
 
 /// The gifts of all sessions of an exporter.
+///
+/// A gift outlives the session it was left by, until [`Gifts::forget`]: a gifter may
+/// leave as soon as it has given.
 ///
 /// `R` is a reference; `W` is whoever waits for one.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ struct Session<R, W> {
     waiting: HashMap<GiftId, W>,
     /// The least count that this session's peer's next withdrawal may have.
     next_count: u64,
+    /// The session is over: what was left may be fetched, and nothing is left any more.
+    ended: bool,
 }
 
 /// A rule that a withdrawal broke.
@@ -51,10 +58,28 @@ pub enum WithdrawError {
     /// Not signed by the gifter.
     #[error("the gift is not the gifter's")]
     NotTheGifter,
+    /// The gifter has left without leaving it, or somebody has fetched it.
+    #[error("no such gift")]
+    NoSuchGift,
     /// Somebody waits for that gift already.
     #[error("the gift is promised already")]
     Promised,
     /// Too many wait.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+/// Why a gift is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DepositError {
+    /// The session is over.
+    #[error("the session has ended")]
+    Ended,
+    /// The gifter has left something else under the same id.
+    #[error("there is a gift of that id already")]
+    Twice,
+    /// The gifter has left too many.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
 }
@@ -81,36 +106,64 @@ impl<R, W> Gifts<R, W> {
     /// A session has begun.
     pub fn session_started(&mut self, session: SessionId, peer_key: PublicKey) {
         let (gifts, waiting) = (HashMap::new(), HashMap::new());
-        self.sessions.insert(session, Session { peer_key, gifts, waiting, next_count: 0 });
+        let begun = Session { peer_key, gifts, waiting, next_count: 0, ended: false };
+        self.sessions.insert(session, begun);
     }
 
-    /// A session is over: gives its peer's gifts, and those who waited for one. Nobody
-    /// can withdraw them any more.
-    pub fn session_ended(&mut self, session: &SessionId) -> (Vec<R>, Vec<W>) {
-        let Some(ended) = self.sessions.remove(session) else { return (vec![], vec![]) };
-        (ended.gifts.into_values().collect(), ended.waiting.into_values().collect())
+    /// A session is over: gives those who waited for a gift of its peer's. Whether there
+    /// are gifts left for others to fetch, to be forgotten in time.
+    pub fn session_ended(&mut self, session: &SessionId) -> (Vec<W>, bool) {
+        let Some(ended) = self.sessions.get_mut(session) else { return (vec![], false) };
+        ended.ended = true;
+        let waiting = std::mem::take(&mut ended.waiting).into_values().collect();
+        let left = !ended.gifts.is_empty();
+        if !left {
+            self.sessions.remove(session);
+        }
+        (waiting, left)
+    }
+
+    /// Gives up what is left of a session that is over.
+    pub fn forget(&mut self, session: &SessionId) -> Vec<R> {
+        let over = self.sessions.get(session).is_some_and(|session| session.ended);
+        let forgotten = over.then(|| self.sessions.remove(session)).flatten();
+        forgotten.map_or_else(Vec::new, |session| session.gifts.into_values().collect())
+    }
+
+    /// Whether nothing is left or waited for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let mut sessions = self.sessions.values();
+        sessions.all(|session| session.gifts.is_empty() && session.waiting.is_empty())
     }
 
     /// A gifter leaves a gift. Gives who waited for it, along with the gift.
     ///
     /// # Errors
     ///
-    /// If the gifter has left too many: the reference is given back.
+    /// If it can't be kept: the reference is given back.
     pub fn deposit(
         &mut self,
         session: &SessionId,
         gift: GiftId,
         reference: R,
-    ) -> Result<Option<(R, W)>, (LimitExceeded, R)> {
-        let Some(gifter) = self.sessions.get_mut(session) else { return Ok(None) };
+    ) -> Result<Option<(R, W)>, (DepositError, R)> {
+        let Some(gifter) = self.sessions.get_mut(session).filter(|gifter| !gifter.ended) else {
+            return Err((DepositError::Ended, reference));
+        };
         if let Some(waiting) = gifter.waiting.remove(&gift) {
             return Ok(Some((reference, waiting)));
         }
         if let Err(limit) = check("gifts", gifter.gifts.len(), self.limit) {
-            return Err((limit, reference));
+            return Err((limit.into(), reference));
         }
-        gifter.gifts.insert(gift, reference);
-        Ok(None)
+        match gifter.gifts.entry(gift) {
+            Entry::Occupied(_) => Err((DepositError::Twice, reference)),
+            Entry::Vacant(place) => {
+                place.insert(reference);
+                Ok(None)
+            }
+        }
     }
 
     /// A receiver comes for a gift, by the session `arrived`. `is_us` tells whether a
@@ -119,50 +172,90 @@ impl<R, W> Gifts<R, W> {
         &mut self,
         arrived: &SessionId,
         receive: &Signed<HandoffReceive>,
-        is_us: impl FnOnce(&crate::locator::PeerLocator) -> bool,
+        is_us: impl FnOnce(&PeerLocator) -> bool,
         who: W,
     ) -> Withdrawal<R, W> {
-        let give = &receive.record().give.record();
-        if let Err(error) = self.check(arrived, receive, is_us) {
+        let give = &receive.record().give;
+        let checked =
+            self.check_receive(arrived, receive).and_then(|()| self.check_give(give, is_us));
+        if let Err(error) = checked {
             return Withdrawal::Refused(error, who);
         }
         if let Some(receiver) = self.sessions.get_mut(arrived) {
             receiver.next_count = receive.record().count.saturating_add(1);
         }
+        self.take(give.record(), who)
+    }
+
+    /// A gift of our own objects has come to ourselves: the gifter knows us by two
+    /// sessions, and did not see that they lead to the same place. `receiver_key` is
+    /// ours in the session that the gift came by.
+    pub fn withdraw_here(
+        &mut self,
+        give: &Signed<HandoffGive>,
+        receiver_key: &PublicKey,
+        who: W,
+    ) -> Withdrawal<R, W> {
+        if give.record().receiver_key != *receiver_key {
+            return Withdrawal::Refused(WithdrawError::NotTheReceiver, who);
+        }
+        match self.check_give(give, |_| true) {
+            Ok(()) => self.take(give.record(), who),
+            Err(error) => Withdrawal::Refused(error, who),
+        }
+    }
+
+    /// The gift, if it is there; else `who` waits for it.
+    fn take(&mut self, give: &HandoffGive, who: W) -> Withdrawal<R, W> {
         let Some(gifter) = self.sessions.get_mut(&give.session) else {
             return Withdrawal::Refused(WithdrawError::NoGifter, who);
         };
         if let Some(gift) = gifter.gifts.remove(&give.gift) {
+            if gifter.ended && gifter.gifts.is_empty() {
+                self.sessions.remove(&give.session);
+            }
             return Withdrawal::Gift(gift, who);
         }
-        if gifter.waiting.contains_key(&give.gift) {
-            return Withdrawal::Refused(WithdrawError::Promised, who);
-        }
-        if let Err(limit) = check("pending_withdrawals", gifter.waiting.len(), self.limit) {
-            return Withdrawal::Refused(limit.into(), who);
+        let refused = if gifter.ended {
+            Some(WithdrawError::NoSuchGift)
+        } else if gifter.waiting.contains_key(&give.gift) {
+            Some(WithdrawError::Promised)
+        } else {
+            check("pending_withdrawals", gifter.waiting.len(), self.limit).err().map(Into::into)
+        };
+        if let Some(error) = refused {
+            return Withdrawal::Refused(error, who);
         }
         gifter.waiting.insert(give.gift.clone(), who);
         Withdrawal::Waits
     }
 
-    fn check(
+    /// Whether a request is the receiver's, and made for the session it came by.
+    fn check_receive(
         &self,
         arrived: &SessionId,
         receive: &Signed<HandoffReceive>,
-        is_us: impl FnOnce(&crate::locator::PeerLocator) -> bool,
     ) -> Result<(), WithdrawError> {
         let request = receive.record();
-        let give = &request.give;
         let receiver = self.sessions.get(arrived).ok_or(WithdrawError::OtherSession)?;
         if request.session != *arrived || request.receiver_side != receiver.peer_key.id() {
             return Err(WithdrawError::OtherSession);
         }
-        if !receive.is_by(&give.record().receiver_key) {
+        if !receive.is_by(&request.give.record().receiver_key) {
             return Err(WithdrawError::NotTheReceiver);
         }
         if request.count < receiver.next_count {
             return Err(WithdrawError::Replayed);
         }
+        Ok(())
+    }
+
+    /// Whether a gift is ours to hand out, and the gifter's to give.
+    fn check_give(
+        &self,
+        give: &Signed<HandoffGive>,
+        is_us: impl FnOnce(&PeerLocator) -> bool,
+    ) -> Result<(), WithdrawError> {
         if !is_us(&give.record().exporter) {
             return Err(WithdrawError::NotTheExporter);
         }

@@ -15,16 +15,31 @@ use crate::passable::Passable;
 use crate::wire::{self, Reader, WireError};
 
 /// What a gift is called between gifter and exporter: any value, encoded.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GiftId(Bytes);
 
 impl GiftId {
     /// The id that the draft asks for: 32 random bytes.
     #[must_use]
     pub fn from_entropy(entropy: [u8; 32]) -> Self {
-        let mut encoded = Vec::with_capacity(35);
-        Encoder::new(&mut encoded).bytes(&entropy);
+        Self::from_bytes(&entropy)
+    }
+
+    /// The id that is these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut encoded = Vec::with_capacity(bytes.len() + 4);
+        Encoder::new(&mut encoded).bytes(bytes);
         Self(encoded.into())
+    }
+
+    /// The bytes that the id is, if it is not a string or an integer.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Bytes> {
+        match syrup::Decoder::new(&self.0).token() {
+            Ok(Token::Bytes(bytes)) => Some(Bytes::copy_from_slice(bytes)),
+            _ => None,
+        }
     }
 
     /// Reads the id that a peer gave: bytes, a string or an integer.

@@ -2,8 +2,8 @@
 
 use captp::locator::PeerLocator;
 use captp::{
-    GiftId, Gifts, HandoffGive, HandoffReceive, PublicKey, SessionId, SessionKey, Signed,
-    WithdrawError, Withdrawal,
+    DepositError, GiftId, Gifts, HandoffGive, HandoffReceive, PublicKey, SessionId, SessionKey,
+    Signed, WithdrawError, Withdrawal,
 };
 
 /// An exporter with a session each with a gifter and a receiver.
@@ -172,14 +172,56 @@ fn two_gifters_may_use_one_id() {
 }
 
 #[test]
-fn gifts_and_those_who_wait_go_with_the_gifter() {
+fn a_gift_outlives_its_gifter_and_those_who_wait_do_not() {
     let mut exporter = Exporter::new();
     exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
     exporter.withdraw(exporter.receive(exporter.give(2), 0)).unwrap();
     let ended = exporter.gifts.session_ended(&exporter.with_gifter);
-    assert_eq!(ended, (vec!["gift"], vec!["receiver"]));
-    let late = exporter.withdraw(exporter.receive(exporter.give(1), 1));
+    assert_eq!(ended, (vec!["receiver"], true));
+    let late = exporter.withdraw(exporter.receive(exporter.give(2), 1));
+    assert_eq!(late, Err(WithdrawError::NoSuchGift));
+    assert_eq!(exporter.withdraw(exporter.receive(exporter.give(1), 2)), Ok(Some("gift")));
+    // With its last gift the session is forgotten.
+    let late = exporter.withdraw(exporter.receive(exporter.give(1), 3));
     assert_eq!(late, Err(WithdrawError::NoGifter));
+    assert!(exporter.gifts.is_empty());
+}
+
+#[test]
+fn a_gift_that_nobody_fetches_is_forgotten() {
+    let mut exporter = Exporter::new();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
+    assert_eq!(exporter.gifts.forget(&exporter.with_gifter), Vec::<&str>::new(), "it is live");
+    exporter.gifts.session_ended(&exporter.with_gifter);
+    let refused = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "late");
+    assert_eq!(refused, Err((DepositError::Ended, "late")));
+    assert_eq!(exporter.gifts.forget(&exporter.with_gifter), vec!["gift"]);
+    let late = exporter.withdraw(exporter.receive(exporter.give(1), 0));
+    assert_eq!(late, Err(WithdrawError::NoGifter));
+}
+
+#[test]
+fn the_first_gift_under_an_id_stays() {
+    let mut exporter = Exporter::new();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "first").unwrap();
+    let second = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "second");
+    assert_eq!(second, Err((DepositError::Twice, "second")));
+    assert_eq!(exporter.withdraw(exporter.receive(exporter.give(1), 0)), Ok(Some("first")));
+}
+
+#[test]
+fn a_gift_to_its_own_exporter_is_had_at_once() {
+    let mut exporter = Exporter::new();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
+    let give = Signed::new(exporter.give(1), &exporter.gifter);
+    let ours = exporter.receiver_with_gifter.public();
+    let stolen = exporter.gifts.withdraw_here(&give, &key(66).public(), "us");
+    assert!(matches!(stolen, Withdrawal::Refused(WithdrawError::NotTheReceiver, _)));
+    let forged = Signed::new(exporter.give(1), &key(66));
+    let forged = exporter.gifts.withdraw_here(&forged, &ours, "us");
+    assert!(matches!(forged, Withdrawal::Refused(WithdrawError::NotTheGifter, _)));
+    let had = exporter.gifts.withdraw_here(&give, &ours, "us");
+    assert!(matches!(had, Withdrawal::Gift("gift", "us")));
 }
 
 #[test]
@@ -189,7 +231,7 @@ fn neither_gifts_nor_those_who_wait_are_without_limit() {
         exporter.gifts.deposit(&exporter.with_gifter, gift(number), "gift").unwrap();
     }
     let third = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "gift");
-    assert_eq!(third.unwrap_err().0.name, "gifts");
+    assert!(matches!(third, Err((DepositError::Limit(limit), _)) if limit.name == "gifts"));
     for number in 10..12 {
         let give = exporter.give(number);
         exporter.withdraw(exporter.receive(give, number.into())).unwrap();

@@ -1,13 +1,11 @@
 //! What a peer may ask for before it holds any reference: the bootstrap object.
 
-use std::sync::Arc;
-
-use captp::{BootstrapCall, Withdrawal};
+use captp::{BootstrapCall, GiftId, Withdrawal};
 use vat_runtime::{Fault, Resolver, Value};
 
 use crate::glue::Glue;
+use crate::hub::Hub;
 use crate::link::Link;
-use crate::shared::Shared;
 
 /// What `fetch` breaks with. One answer for a number that is wrong and one that is no
 /// more: a guesser learns nothing.
@@ -16,36 +14,34 @@ pub(crate) const NO_SUCH_OBJECT: &str = "no such object";
 /// Answers a message to the bootstrap object (section "Bootstrap Object" of the
 /// CapTP draft) that came by `link`.
 pub(crate) fn receive(
-    node: &Shared,
-    link: &Arc<Link>,
+    hub: &Hub,
+    link: &Link,
     call: BootstrapCall<Glue>,
     resolver: Option<Resolver>,
 ) {
     match call {
-        BootstrapCall::Fetch(swiss) => answer(resolver, fetch(node, &swiss)),
+        BootstrapCall::Fetch(swiss) => {
+            // A gift of ours that its receiver can't reach has its id for a number.
+            let given = || hub.peer(|p| p.stand_in(link.conn(), &GiftId::from_bytes(&swiss)));
+            let found = hub.lookup(&swiss).or_else(given).map(Value::Ref);
+            answer(resolver, found.ok_or_else(|| NO_SUCH_OBJECT.into()));
+        }
         BootstrapCall::DepositGift(id, gift) => {
-            let Some(peer) = link.peer() else { return };
-            let deposited = node.gifts().deposit(&peer.session_id, id, gift);
+            let deposited = hub.peer(|peer| peer.deposit(link.conn(), id, gift));
             match deposited {
                 Ok(None) => answer(resolver, Ok(Value::Undefined)),
                 Ok(Some((gift, waiting))) => {
                     waiting.fulfill(Value::Ref(gift));
                     answer(resolver, Ok(Value::Undefined));
                 }
-                Err((limit, _)) => answer(resolver, Err(limit.to_string().into())),
+                Err((error, _)) => answer(resolver, Err(error.to_string().into())),
             }
         }
         BootstrapCall::WithdrawGift(receive) => {
-            let Some(peer) = link.peer() else { return };
             // Whoever wants no answer still uses the gift up.
             let who = resolver.unwrap_or_else(|| vat_runtime::promise().1);
-            let is_us = |exporter: &_| node.is_us(exporter);
-            let withdrawal = node.gifts().withdraw(&peer.session_id, &receive, is_us, who);
-            match withdrawal {
-                Withdrawal::Gift(gift, who) => who.fulfill(Value::Ref(gift)),
-                Withdrawal::Waits => {}
-                Withdrawal::Refused(error, who) => who.break_with(error.to_string()),
-            }
+            let is_us = |exporter: &_| hub.is_us(exporter);
+            hand_over(hub.peer(|peer| peer.withdraw(link.conn(), &receive, is_us, who)));
         }
         BootstrapCall::Unknown(_) => {
             answer(resolver, Err("the bootstrap object has no such method".into()));
@@ -53,9 +49,18 @@ pub(crate) fn receive(
     }
 }
 
+/// Tells the one who came for a gift what became of that.
+pub(crate) fn hand_over(withdrawal: Withdrawal<vat_runtime::Ref, Resolver>) {
+    match withdrawal {
+        Withdrawal::Gift(gift, who) => who.fulfill(Value::Ref(gift)),
+        Withdrawal::Waits => {}
+        Withdrawal::Refused(error, who) => who.break_with(error.to_string()),
+    }
+}
+
 /// The object with a swiss number.
-pub(crate) fn fetch(node: &Shared, swiss: &[u8]) -> Result<Value, Fault> {
-    node.registry.lookup(swiss).map(Value::Ref).ok_or_else(|| NO_SUCH_OBJECT.into())
+pub(crate) fn fetch(hub: &Hub, swiss: &[u8]) -> Result<Value, Fault> {
+    hub.lookup(swiss).map(Value::Ref).ok_or_else(|| NO_SUCH_OBJECT.into())
 }
 
 fn answer(resolver: Option<Resolver>, outcome: Result<Value, Fault>) {

@@ -13,11 +13,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use netlayers::{ByteStream, Channel};
+use netlayers::ByteStream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
 
-use crate::link::{Link, Phase};
+use crate::link::Link;
 
 /// How much is read at a time, at first and at most.
 const SMALLEST_READ: usize = 8 << 10;
@@ -36,21 +36,10 @@ const RELEASE_AFTER: Duration = Duration::from_millis(1);
 /// rather than a reset.
 const DRAIN_FOR: Duration = Duration::from_secs(1);
 
-/// Runs a session over a channel until both are done.
-pub(crate) async fn run(link: Arc<Link>, channel: Channel, handshake: Duration) {
-    let mut phase = link.phase();
-    let watchdog = {
-        let link = Arc::clone(&link);
-        async move {
-            let greeted = phase.wait_for(|phase| !matches!(phase, Phase::Greeting));
-            if tokio::time::timeout(handshake, greeted).await.is_err() {
-                link.close("no op:start-session in time");
-            }
-            std::future::pending::<()>().await;
-        }
-    };
+/// Runs a session over a channel's bytes until both are done.
+pub(crate) async fn run(link: Arc<Link>, io: Box<dyn ByteStream>) {
     let mut connection = Connection {
-        io: channel.io,
+        io,
         link: Arc::clone(&link),
         input: BytesMut::new(),
         chunk: SMALLEST_READ,
@@ -59,10 +48,7 @@ pub(crate) async fn run(link: Arc<Link>, channel: Channel, handshake: Duration) 
         release_timer: Box::pin(tokio::time::sleep(RELEASE_AFTER)),
         release_armed: false,
     };
-    let moved = tokio::select! {
-        moved = poll_fn(|cx| connection.poll(cx)) => moved,
-        () = watchdog => Ok(()),
-    };
+    let moved = poll_fn(|cx| connection.poll(cx)).await;
     if let Err(error) = &moved {
         tracing::debug!(link = link.key(), %error, "connection failed");
     }
@@ -90,7 +76,7 @@ impl Connection {
         loop {
             // What the channel has not taken stays in the session, where it counts
             // against the session's limit.
-            let waiting = self.output.is_empty() && self.link.collect(false, &mut self.output);
+            let waiting = self.output.is_empty() && self.link.transmit(false, &mut self.output);
             let wrote = self.write(cx)?;
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
@@ -127,7 +113,7 @@ impl Connection {
             return true;
         }
         self.release_armed = false;
-        self.link.collect(true, &mut self.output);
+        self.link.transmit(true, &mut self.output);
         false
     }
 
@@ -209,7 +195,7 @@ impl Connection {
     /// Says what is left to say and lets the peer hear it: closing a socket while
     /// bytes from the peer wait to be read would reset it, and lose our last words.
     async fn finish(&mut self) {
-        self.link.collect(false, &mut self.output);
+        self.link.transmit(false, &mut self.output);
         let last_words = async {
             for piece in self.output.drain(..) {
                 self.io.write_all(&piece).await?;

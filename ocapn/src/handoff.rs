@@ -3,35 +3,36 @@
 
 use std::sync::Arc;
 
-use captp::{GiftId, HandoffGive, Passable, SessionKey, Signed};
-use vat_runtime::{Args, Identity, Ref, Resolver, Value};
+use captp::{ConnId, GiftId, HandoffGive, Passable, RemotePos, SessionKey, Signed};
+use vat_runtime::{Args, Fault, Identity, Ref, Resolver, Value};
 
-use crate::entropy;
+use crate::hub::{Hub, fetch};
 use crate::link::Link;
-use crate::shared::Shared;
+use crate::{DialError, bootstrap};
 
 /// Replaces the references to third parties' objects in a message for `receiver` by
 /// gifts, where a gift can reach. What stays goes by proxy: the receiver's messages
 /// pass through us.
-pub(crate) fn give_all(node: &Shared, receiver: &Link, args: &mut Args) {
+pub(crate) fn give_all(hub: &Hub, receiver: &Link, args: &mut Args) {
     for value in args {
-        give_value(node, receiver, value);
+        give_value(hub, receiver, value);
     }
 }
 
-fn give_value(node: &Shared, receiver: &Link, value: &mut Value) {
+fn give_value(hub: &Hub, receiver: &Link, value: &mut Value) {
     match value {
         Value::Ref(reference) => {
             let replacement = match reference.identity() {
                 Identity::Value(settled) if !settled.is_plain_atom() => {
                     let mut settled = settled.clone();
-                    give_value(node, receiver, &mut settled);
+                    give_value(hub, receiver, &mut settled);
                     Some(settled)
                 }
                 // A promise goes by proxy until it settles; then the object it became
                 // is given.
-                Identity::Remote { link, promise: false, .. } => {
-                    node.link(link.key()).and_then(|exporter| give(&exporter, receiver, reference))
+                Identity::Remote { link, pos, promise, .. } if !promise || may_give(hub, pos) => {
+                    let exporter = hub.link(ConnId(link.key()));
+                    exporter.and_then(|exporter| give(hub, &exporter, receiver, reference))
                 }
                 _ => None,
             };
@@ -40,30 +41,36 @@ fn give_value(node: &Shared, receiver: &Link, value: &mut Value) {
             }
         }
         Value::List(values) | Value::Set(values) => {
-            values.iter_mut().for_each(|value| give_value(node, receiver, value));
+            values.iter_mut().for_each(|value| give_value(hub, receiver, value));
         }
         Value::Struct(fields) => {
-            fields.iter_mut().for_each(|(_, value)| give_value(node, receiver, value));
+            fields.iter_mut().for_each(|(_, value)| give_value(hub, receiver, value));
         }
         Value::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
-            give_value(node, receiver, key);
-            give_value(node, receiver, value);
+            give_value(hub, receiver, key);
+            give_value(hub, receiver, value);
         }),
-        Value::Tagged(tagged) => give_value(node, receiver, &mut tagged.value),
+        Value::Tagged(tagged) => give_value(hub, receiver, &mut tagged.value),
         Value::Record(record) => {
-            record.fields.iter_mut().for_each(|value| give_value(node, receiver, value));
+            record.fields.iter_mut().for_each(|value| give_value(hub, receiver, value));
         }
         Value::Error(error) => {
-            error.fields.iter_mut().for_each(|value| give_value(node, receiver, value));
+            error.fields.iter_mut().for_each(|value| give_value(hub, receiver, value));
         }
         _ => {}
     }
 }
 
+/// Whether an unsettled promise at this position of its peer's may be given. An answer
+/// has no name there by which it could be left.
+const fn may_give(hub: &Hub, pos: RemotePos) -> bool {
+    hub.settings().give_promises && matches!(pos, RemotePos::Import(_))
+}
+
 /// Leaves something of `exporter`'s with it for `receiver`. `None` if the two are one,
 /// or the receiver could not find the exporter: nobody has proven the exporter's
 /// location, or they have no netlayer in common that we know of.
-fn give(exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Option<Value> {
+fn give(hub: &Hub, exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Option<Value> {
     let (at, to) = (exporter.peer()?, receiver.peer()?);
     if exporter.key() == receiver.key()
         || !at.verified
@@ -72,8 +79,11 @@ fn give(exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Option<Value>
     {
         return None;
     }
-    let id = entropy::bytes();
-    let give = exporter.give(to.peer_key, GiftId::from_entropy(id))?;
+    let id = hub.outside().entropy();
+    let gift = GiftId::from_entropy(id);
+    let give = exporter.give(to.peer_key, gift.clone())?;
+    let now = hub.outside().now();
+    hub.peer(|peer| peer.gave(receiver.conn(), gift, reference.clone(), now)).ok()?;
     exporter.bootstrap().send_only(vec![
         Passable::symbol("deposit-gift"),
         Passable::Bytes(bytes::Bytes::copy_from_slice(&id)),
@@ -82,27 +92,19 @@ fn give(exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Option<Value>
     Some(give.to_passable())
 }
 
-/// Fetches what a peer gave us, by a session in which our key is `key`.
-pub(crate) fn accept(
-    node: &Arc<Shared>,
-    give: Signed<HandoffGive>,
-    key: Arc<SessionKey>,
-    resolver: Resolver,
-) {
+/// Fetches what the peer of `gifter` gave us.
+pub(crate) fn accept(hub: &Hub, gifter: &Arc<Link>, give: Signed<HandoffGive>, resolver: Resolver) {
     let exporter = give.record().exporter.clone();
-    if node.is_us(&exporter) {
-        resolver.break_with("a gift of our own, given to us as a third party's");
-    } else if let Some(link) = node.session_with(&exporter) {
-        withdraw(&link, give, &key, resolver);
-    } else {
-        let shared = Arc::clone(node);
-        node.spawn(async move {
-            match shared.session(&exporter).await {
-                Ok(link) => withdraw(&link, give, &key, resolver),
-                Err(error) => resolver.break_with(error.to_string()),
-            }
-        });
+    let key = gifter.session_key();
+    if hub.is_us(&exporter) {
+        let here = hub.peer(|peer| peer.withdraw_here(&give, &key.public(), resolver));
+        return bootstrap::hand_over(here);
     }
+    let gifter = Arc::clone(gifter);
+    hub.session(&exporter, move |dialled| match dialled {
+        Ok(exporter) => withdraw(&exporter, give, &key, resolver),
+        Err(error) => stand_in(&gifter, &give, &error, resolver),
+    });
 }
 
 fn withdraw(link: &Arc<Link>, give: Signed<HandoffGive>, key: &SessionKey, resolver: Resolver) {
@@ -113,4 +115,20 @@ fn withdraw(link: &Arc<Link>, give: Signed<HandoffGive>, key: &SessionKey, resol
         }
         None => resolver.break_with("the session with the exporter has ended"),
     }
+}
+
+/// The exporter can't be reached from here: asks the gifter to pass on what is said to
+/// the gift, by the gift's id. Not every gifter knows how; then the promise breaks with
+/// why the exporter could not be reached.
+fn stand_in(gifter: &Arc<Link>, give: &Signed<HandoffGive>, why: &DialError, resolver: Resolver) {
+    let why = why.to_string();
+    let Some(id) = give.record().gift.to_bytes() else {
+        return resolver.break_with(why);
+    };
+    tracing::info!(
+        exporter = %give.record().exporter.id(), gifter = gifter.key(), why,
+        "reaching a gift by way of its gifter"
+    );
+    let asked = gifter.bootstrap().send(fetch(&id));
+    asked.when_settled(move |found| resolver.resolve(found.map_err(|_| Fault::from(why))));
 }

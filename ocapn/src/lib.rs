@@ -59,22 +59,24 @@
 
 mod bootstrap;
 mod connection;
+mod driver;
 mod entropy;
 mod glue;
 mod handoff;
+pub mod hub;
 mod link;
 mod node;
 mod registry;
 mod scheduler;
-mod shared;
 
 pub use captp::locator::{self, PeerLocator, Sturdyref, SwissNum};
 pub use captp::{
-    Dialect, ErrorValue, Limits, PeerViolation, Record, SessionEnd, TableCounts, Tagged, Traffic,
+    Dialect, ErrorValue, Limits, PeerSettings, PeerViolation, Record, SessionEnd, TableCounts,
+    Tagged, Traffic,
 };
+pub use driver::DialError;
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
-pub use shared::DialError;
 pub use syrup::text;
 pub use vat_runtime::{
     Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,

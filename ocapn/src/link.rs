@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
 use captp::{
-    AnswerPos, Established, Event, GiftId, HandoffGive, HandoffReceive, Part, Passable, PublicId,
+    AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, Part, Passable,
     PublicKey, Question, RemotePos, Session, SessionConfig, SessionEnd, SessionKey, Signed,
     TableCounts, Traffic, Unsent,
 };
@@ -19,11 +19,12 @@ use tokio::sync::watch;
 use vat_runtime::{Args, Fault, Ref, Resolver, Value};
 
 use crate::glue::Glue;
-use crate::shared::Shared;
+use crate::hub::Hub;
 use crate::{bootstrap, handoff};
 
-/// A session and what its connection's task needs.
-pub(crate) struct Link {
+/// A session and what its connection needs. The methods that are public are for the
+/// event loop that moves its bytes; see the [module](crate::hub).
+pub struct Link {
     key: u64,
     core: Mutex<Core>,
     found: Mutex<Found>,
@@ -36,17 +37,19 @@ pub(crate) struct Link {
     running: AtomicBool,
     task: AtomicWaker,
     peer: OnceLock<Established>,
-    dialled: bool,
     phase: watch::Sender<Phase>,
-    node: Weak<Shared>,
+    hub: Weak<Hub>,
     me: Weak<Self>,
 }
 
 /// How far a session has come.
 #[derive(Clone, Debug)]
-pub(crate) enum Phase {
+pub enum Phase {
+    /// `op:start-session` is out, the peer's is not in.
     Greeting,
+    /// Calls may be made.
     Live,
+    /// It is over.
     Ended(SessionEnd),
 }
 
@@ -67,9 +70,8 @@ struct Core {
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
 impl Link {
-    pub(crate) fn new(config: SessionConfig, node: Weak<Shared>) -> Arc<Self> {
+    pub(crate) fn new(config: SessionConfig, hub: Weak<Hub>) -> Arc<Self> {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
-        let dialled = config.dialled.is_some();
         Arc::new_cyclic(|me| Self {
             key,
             core: Mutex::new(Core {
@@ -82,9 +84,8 @@ impl Link {
             running: AtomicBool::new(false),
             task: AtomicWaker::new(),
             peer: OnceLock::new(),
-            dialled,
             phase: watch::Sender::new(Phase::Greeting),
-            node,
+            hub,
             me: me.clone(),
         })
     }
@@ -110,7 +111,8 @@ impl Link {
 
     // For the connection's task.
 
-    pub(crate) fn register(&self, waker: &std::task::Waker) {
+    /// Who is woken when [`Link::transmit`] has something to give.
+    pub fn register(&self, waker: &std::task::Waker) {
         self.task.register(waker);
     }
 
@@ -125,16 +127,17 @@ impl Link {
         !self.dirty.load(Ordering::SeqCst)
     }
 
-    /// Moves what is to be sent to `out`. Gives whether releases wait for `idle`.
-    pub(crate) fn collect(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
+    /// Moves what is to be sent to `out`. References that were let go travel with
+    /// whatever is sent; with `idle` also on their own. Gives whether some wait for that.
+    pub fn transmit(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
         self.dirty.store(false, Ordering::SeqCst);
         let mut core = self.core();
         core.session.poll_transmit(idle, out);
         core.session.has_output()
     }
 
-    /// Takes in what was read, and acts on it.
-    pub(crate) fn receive(self: &Arc<Self>, input: &mut BytesMut) {
+    /// Takes in the whole messages at the front of what was read, and acts on them.
+    pub fn receive(self: &Arc<Self>, input: &mut BytesMut) {
         self.with_events(|core| core.session.receive(&mut core.glue, input));
     }
 
@@ -192,35 +195,36 @@ impl Link {
         }
     }
 
-    pub(crate) fn disconnected(self: &Arc<Self>) {
+    /// The connection is gone.
+    pub fn disconnected(self: &Arc<Self>) {
         self.with_events(|core| core.session.disconnected());
     }
 
     /// Ends the session; the peer is told why.
-    pub(crate) fn close(self: &Arc<Self>, reason: &str) {
+    pub fn close(self: &Arc<Self>, reason: &str) {
         self.with_events(|core| core.session.close(reason));
         self.wake();
     }
 
     /// Bytes that wait for the connection to take them.
-    pub(crate) fn queued_bytes(&self) -> usize {
+    pub fn queued_bytes(&self) -> usize {
         self.core().session.queued_bytes()
     }
 
     // For the node.
 
-    /// Whether this side opened the connection.
-    pub(crate) const fn is_dialled(&self) -> bool {
-        self.dialled
+    /// Our key pair in this session.
+    pub(crate) fn session_key(&self) -> Arc<SessionKey> {
+        self.core().session.key()
     }
 
-    /// Our side's id in this session.
-    pub(crate) fn our_id(&self) -> PublicId {
-        self.core().session.key().public().id()
+    /// The session's number.
+    pub fn conn(&self) -> ConnId {
+        ConnId(self.key)
     }
 
     /// Whether nothing is under way on the session.
-    pub(crate) fn is_unused(&self) -> bool {
+    pub fn is_unused(&self) -> bool {
         self.core().session.is_unused()
     }
 
@@ -229,7 +233,7 @@ impl Link {
     }
 
     /// Who the peer is, once the handshake is done.
-    pub(crate) fn peer(&self) -> Option<&Established> {
+    pub fn peer(&self) -> Option<&Established> {
         self.peer.get()
     }
 
@@ -237,24 +241,41 @@ impl Link {
         self.phase.subscribe()
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
+    /// Whether the session is over.
+    pub fn is_ended(&self) -> bool {
         matches!(*self.phase.borrow(), Phase::Ended(_))
     }
 
     /// How the session ended, if it has.
-    pub(crate) fn end(&self) -> Option<SessionEnd> {
+    pub fn end(&self) -> Option<SessionEnd> {
         match &*self.phase.borrow() {
             Phase::Ended(end) => Some(end.clone()),
             _ => None,
         }
     }
 
-    pub(crate) fn traffic(&self) -> Traffic {
+    /// Messages and bytes so far.
+    pub fn traffic(&self) -> Traffic {
         self.core().session.traffic()
     }
 
-    pub(crate) fn table_counts(&self) -> TableCounts {
+    /// How full the session's tables are.
+    pub fn table_counts(&self) -> TableCounts {
         self.core().session.table_counts()
+    }
+
+    /// Checks the invariants of the session's tables.
+    ///
+    /// # Errors
+    ///
+    /// Says which is broken.
+    pub fn check(&self) -> Result<(), String> {
+        self.core().session.check()
+    }
+
+    /// The session's tables in words, for people.
+    pub fn dump(&self) -> String {
+        self.core().session.dump()
     }
 
     /// The word with which something of this session's peer's is given away.
@@ -282,14 +303,13 @@ impl Link {
             Event::Started(established) => self.started(established),
             Event::Deliver { to, args, question } => to.deliver(args, question.map(answer)),
             Event::Bootstrap { call, question } => {
-                if let Some(node) = self.node.upgrade() {
-                    bootstrap::receive(&node, self, call, question.map(answer));
+                if let Some(hub) = self.hub.upgrade() {
+                    bootstrap::receive(&hub, self, call, question.map(answer));
                 }
             }
             Event::Handoff { give, resolver } => {
-                if let Some(node) = self.node.upgrade() {
-                    let key = self.core().session.key();
-                    handoff::accept(&node, *give, key, resolver);
+                if let Some(hub) = self.hub.upgrade() {
+                    handoff::accept(&hub, self, *give, resolver);
                 }
             }
             Event::Listen { to, listener } => to.when_settled(tell(listener)),
@@ -308,15 +328,15 @@ impl Link {
 
     fn started(self: &Arc<Self>, established: Established) {
         let _first = self.peer.set(established);
-        if let Some(node) = self.node.upgrade() {
-            node.session_started(self);
+        if let Some(hub) = self.hub.upgrade() {
+            hub.session_started(self);
         }
         self.phase.send_replace(Phase::Live);
     }
 
     fn ended(self: &Arc<Self>, end: SessionEnd) {
-        if let Some(node) = self.node.upgrade() {
-            node.session_ended(self, &end);
+        if let Some(hub) = self.hub.upgrade() {
+            hub.session_ended(self, &end);
         }
         self.phase.send_replace(Phase::Ended(end));
     }
@@ -334,9 +354,9 @@ impl vat_runtime::Link for Link {
         answer: Option<Resolver>,
     ) -> Option<AnswerPos> {
         if args.iter().any(|value| !value.is_plain_atom())
-            && let Some(node) = self.node.upgrade()
+            && let Some(hub) = self.hub.upgrade()
         {
-            handoff::give_all(&node, self, &mut args);
+            handoff::give_all(&hub, self, &mut args);
         }
         self.send(|core| core.session.deliver(&mut core.glue, to, &args, answer)).flatten()
     }

@@ -1,21 +1,20 @@
 //! A node: netlayers, sessions, vats and sturdyrefs under one roof.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use captp::locator::{PeerLocator, Sturdyref, SwissNum};
-use captp::{
-    Dialect, Limits, Passable, SessionConfig, SessionEnd, SwissDigest, TableCounts, Traffic,
-};
+use captp::{ConnId, Dialect, Limits, Passable, PeerSettings, SessionEnd, TableCounts, Traffic};
 use netlayers::Netlayer;
+use tokio::sync::oneshot;
 use vat_runtime::{Promise, Ref, Vat};
 
 use crate::bootstrap;
+use crate::driver::{DialError, Driver};
 use crate::entropy;
 use crate::glue;
-use crate::link::{Link, Phase};
+use crate::hub::{Hub, HubSettings, Link, Phase, STOPPED, fetch};
 use crate::scheduler::TokioScheduler;
-use crate::shared::{DialError, Settings, Shared};
 
 /// A node of the object capability network.
 ///
@@ -23,41 +22,20 @@ use crate::shared::{DialError, Settings, Shared};
 /// [`Node::shutdown`] ends it, and so does dropping the last handle.
 #[derive(Clone)]
 pub struct Node {
-    shared: Arc<Shared>,
-    _running: Arc<Running>,
-}
-
-/// Ends the node's tasks with the last handle.
-struct Running {
-    shared: Weak<Shared>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.stop("the node has ended").detach_all();
-        }
-    }
+    driver: Arc<Driver>,
 }
 
 /// Sets a node up.
 pub struct NodeBuilder {
     netlayers: Vec<Arc<dyn Netlayer>>,
-    settings: Settings,
+    settings: HubSettings,
+    sessions_per_netlayer: usize,
 }
 
 impl Default for NodeBuilder {
     fn default() -> Self {
-        Self {
-            netlayers: Vec::new(),
-            settings: Settings {
-                limits: Limits::default(),
-                handshake: Duration::from_secs(10),
-                sessions_per_netlayer: 1024,
-                dialect: None,
-                version: SessionConfig::VERSION.to_owned(),
-            },
-        }
+        let settings = HubSettings::default();
+        Self { netlayers: Vec::new(), settings, sessions_per_netlayer: 1024 }
     }
 }
 
@@ -82,10 +60,34 @@ impl NodeBuilder {
         self
     }
 
+    /// How sessions, dials and gifts are kept: timeouts, and whether peers must be
+    /// proven to be who they say.
+    #[must_use]
+    pub const fn peers(mut self, settings: PeerSettings) -> Self {
+        self.settings.peers = settings;
+        self
+    }
+
     /// How long a peer may take to send its `op:start-session`. Default 10 s.
     #[must_use]
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.handshake = timeout;
+        self.settings.peers.handshake = timeout;
+        self
+    }
+
+    /// Ends sessions with peers that their netlayer has not proven to be who they say,
+    /// instead of serving them. Default `false`.
+    #[must_use]
+    pub const fn refuse_unverified(mut self, refuse: bool) -> Self {
+        self.settings.peers.refuse_unverified = refuse;
+        self
+    }
+
+    /// Whether promises of third parties are given as gifts before they settle: see
+    /// [`HubSettings::give_promises`]. Default `false`.
+    #[must_use]
+    pub const fn give_promises(mut self, give: bool) -> Self {
+        self.settings.give_promises = give;
         self
     }
 
@@ -93,7 +95,7 @@ impl NodeBuilder {
     /// Further connections wait to be accepted.
     #[must_use]
     pub const fn sessions_per_netlayer(mut self, sessions: usize) -> Self {
-        self.settings.sessions_per_netlayer = sessions;
+        self.sessions_per_netlayer = sessions;
         self
     }
 
@@ -120,9 +122,8 @@ impl NodeBuilder {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(self) -> Node {
-        let shared = Shared::start(self.netlayers, self.settings);
-        let running = Arc::new(Running { shared: Arc::downgrade(&shared) });
-        Node { shared, _running: running }
+        let driver = Driver::start(self.netlayers, self.settings, self.sessions_per_netlayer);
+        Node { driver: Arc::new(driver) }
     }
 }
 
@@ -165,15 +166,15 @@ impl Node {
     /// A new vat, driven by the node's tokio runtime. It lives until the node ends or
     /// it is stopped, whether or not the handle is kept.
     pub fn vat(&self, name: &str) -> Vat {
-        let vat = Vat::new(name, TokioScheduler::new(self.shared.runtime.clone()));
-        self.shared.keep(&vat);
+        let vat = Vat::new(name, TokioScheduler::new(self.driver.runtime().clone()));
+        self.driver.keep(&vat);
         vat
     }
 
     /// Where this node can be reached, a locator for each netlayer.
     #[must_use]
     pub fn locations(&self) -> Vec<PeerLocator> {
-        self.shared.netlayers.iter().map(|netlayer| netlayer.location()).collect()
+        self.driver.netlayers().iter().map(|netlayer| netlayer.location()).collect()
     }
 
     /// Makes a sturdyref for an object: from now on whoever holds it can enliven it.
@@ -185,7 +186,8 @@ impl Node {
     ///
     /// If the node has no netlayer to be reached by.
     pub fn mint(&self, object: &Ref) -> Result<Sturdyref, MintError> {
-        self.mint_at(object, self.first_location()?, SwissNum::from_entropy(entropy::bytes()))
+        let location = self.first_location()?;
+        Ok(self.mint_at(object, location, SwissNum::from_entropy(entropy::bytes())))
     }
 
     /// Like [`Node::mint`], by the netlayer of the transport named.
@@ -194,9 +196,9 @@ impl Node {
     ///
     /// If the node has no such netlayer.
     pub fn mint_for(&self, object: &Ref, transport: &str) -> Result<Sturdyref, MintError> {
-        let netlayer = self.shared.netlayer(transport);
-        let netlayer = netlayer.ok_or_else(|| MintError::NoNetlayer(transport.to_owned()))?;
-        self.mint_at(object, netlayer.location(), SwissNum::from_entropy(entropy::bytes()))
+        let location = self.hub().outside().location(transport);
+        let location = location.ok_or_else(|| MintError::NoNetlayer(transport.to_owned()))?;
+        Ok(self.mint_at(object, location, SwissNum::from_entropy(entropy::bytes())))
     }
 
     /// Like [`Node::mint`], under a swiss number of the caller's: for well-known
@@ -206,50 +208,29 @@ impl Node {
     ///
     /// If the node has no netlayer to be reached by.
     pub fn mint_with(&self, object: &Ref, swiss: SwissNum) -> Result<Sturdyref, MintError> {
-        self.mint_at(object, self.first_location()?, swiss)
+        Ok(self.mint_at(object, self.first_location()?, swiss))
     }
 
-    fn mint_at(
-        &self,
-        object: &Ref,
-        location: PeerLocator,
-        swiss: SwissNum,
-    ) -> Result<Sturdyref, MintError> {
-        self.shared.registry.register(SwissDigest::of(swiss.as_bytes()), object.clone());
-        Ok(Sturdyref::new(location, swiss))
+    fn mint_at(&self, object: &Ref, location: PeerLocator, swiss: SwissNum) -> Sturdyref {
+        self.hub().register(&swiss, object.clone());
+        Sturdyref::new(location, swiss)
     }
 
     fn first_location(&self) -> Result<PeerLocator, MintError> {
-        let first = self.shared.netlayers.first().ok_or(MintError::Unreachable)?;
+        let first = self.driver.netlayers().first().ok_or(MintError::Unreachable)?;
         Ok(first.location())
     }
 
     /// Takes a sturdyref back: it can't be enlivened any more. Live references that
     /// were had by it go on working. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
-        self.shared.registry.revoke(&SwissDigest::of(swiss.as_bytes()))
+        self.hub().revoke(swiss)
     }
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at
     /// once; they leave when there is a session with its peer.
     pub fn enliven(&self, sturdyref: &Sturdyref) -> Promise {
-        if self.shared.is_us(&sturdyref.peer) {
-            let (promise, resolver) = vat_runtime::promise();
-            resolver.resolve(bootstrap::fetch(&self.shared, sturdyref.swiss.as_bytes()));
-            return promise;
-        }
-        if let Some(link) = self.shared.session_with(&sturdyref.peer) {
-            return link.bootstrap().send(fetch(sturdyref));
-        }
-        let (promise, resolver) = vat_runtime::promise();
-        let (shared, sturdyref) = (Arc::clone(&self.shared), sturdyref.clone());
-        self.shared.spawn(async move {
-            match shared.session(&sturdyref.peer).await {
-                Ok(link) => link.bootstrap().deliver(fetch(&sturdyref), Some(resolver)),
-                Err(error) => resolver.break_with(error.to_string()),
-            }
-        });
-        promise
+        self.hub().enliven(sturdyref)
     }
 
     /// The object that a sturdyref names, once its peer has confirmed it; with what
@@ -259,13 +240,15 @@ impl Node {
     ///
     /// If the peer can't be reached or proven, or does not know the object.
     pub async fn resolve(&self, sturdyref: &Sturdyref) -> Result<Ref, EnlivenError> {
-        if self.shared.is_us(&sturdyref.peer) {
-            let found = self.shared.registry.lookup(sturdyref.swiss.as_bytes());
-            return found
+        let swiss = sturdyref.swiss.as_bytes();
+        if self.hub().is_us(&sturdyref.peer) {
+            return self
+                .hub()
+                .lookup(swiss)
                 .ok_or_else(|| EnlivenError::NoSuchObject(bootstrap::NO_SUCH_OBJECT.to_owned()));
         }
-        let link = self.shared.session(&sturdyref.peer).await?;
-        match link.bootstrap().send(fetch(sturdyref)).await {
+        let link = self.session(&sturdyref.peer).await?;
+        match link.bootstrap().send(fetch(swiss)).await {
             Ok(Passable::Ref(object)) => Ok(object),
             Ok(other) => {
                 Err(EnlivenError::NoSuchObject(format!("the peer gave a {}", other.kind())))
@@ -277,11 +260,24 @@ impl Node {
         }
     }
 
+    async fn session(&self, peer: &PeerLocator) -> Result<Arc<Link>, DialError> {
+        let (tell, told) = oneshot::channel();
+        self.hub().session(peer, |dialled| {
+            // Whoever asked may have stopped waiting.
+            let _heard = tell.send(dialled);
+        });
+        told.await.unwrap_or(Err(DialError::Stopped))
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.driver.hub
+    }
+
     /// Waits until the session that a remote reference lives on ends, and says how.
     /// Gives `None` at once for a reference that is not remote.
     pub async fn on_sever(&self, reference: &Ref) -> Option<SessionEnd> {
         let (key, _) = glue::remote(reference)?;
-        let Some(link) = self.shared.link(key) else {
+        let Some(link) = self.hub().link(ConnId(key)) else {
             return Some(SessionEnd::Disconnected);
         };
         let mut phase = link.phase();
@@ -295,7 +291,7 @@ impl Node {
     /// The sessions there are now.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
-        let links = self.shared.links();
+        let links = self.hub().links();
         links.iter().filter_map(|link| describe(link)).collect()
     }
 
@@ -304,14 +300,14 @@ impl Node {
     #[must_use]
     pub fn session_of(&self, reference: &Ref) -> Option<SessionInfo> {
         let (key, _) = glue::remote(reference)?;
-        let link = self.shared.link(key).filter(|link| !link.is_ended())?;
+        let link = self.hub().link(ConnId(key)).filter(|link| !link.is_ended())?;
         describe(&link)
     }
 
     /// Ends every session, telling each peer, stops listening, and stops the node's
     /// vats. Waits until what was to be said has been sent.
     pub async fn shutdown(&self) {
-        let mut tasks = self.shared.stop("the node is shut down");
+        let mut tasks = self.driver.stop(STOPPED);
         while tasks.join_next().await.is_some() {}
     }
 }
@@ -326,11 +322,6 @@ pub enum MintError {
     /// The node has no netlayer of that transport.
     #[error("the node has no {0} netlayer")]
     NoNetlayer(String),
-}
-
-fn fetch(sturdyref: &Sturdyref) -> Vec<Passable<Ref>> {
-    let swiss = bytes::Bytes::copy_from_slice(sturdyref.swiss.as_bytes());
-    vec![Passable::symbol("fetch"), Passable::Bytes(swiss)]
 }
 
 fn describe(link: &Link) -> Option<SessionInfo> {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use captp::RemotePos;
 
-use crate::link::Route;
 use crate::promise::{Message, Resolver};
 use crate::reference::{Kind, Ref};
+use crate::route::{Claim, Route};
 use crate::trampoline::{self, Work};
 use crate::vat::Handler;
 use crate::{Fault, Value};
@@ -23,7 +23,7 @@ static CHAINING: Mutex<()> = Mutex::new(());
 #[derive(Default)]
 pub(crate) struct PromiseCell {
     settled: OnceLock<Settled>,
-    route: OnceLock<Box<Route>>,
+    route: OnceLock<Arc<Route>>,
     pending: Mutex<Pending>,
 }
 
@@ -38,8 +38,6 @@ pub(crate) enum Settled {
 #[derive(Default)]
 struct Pending {
     phase: Phase,
-    /// Messages have gone along the route.
-    carried: bool,
     /// The peer was asked to tell when the promise settles.
     subscribed: bool,
     messages: Vec<Message>,
@@ -96,7 +94,7 @@ impl Listener {
 
 impl PromiseCell {
     /// The promise of something that a peer will tell if asked.
-    pub(crate) fn routed(route: Box<Route>) -> Self {
+    pub(crate) fn routed(route: Arc<Route>) -> Self {
         let cell = Self::default();
         // Cannot fail: the cell is new.
         let _ = cell.route.set(route);
@@ -129,8 +127,8 @@ impl PromiseCell {
         let mut cell = self;
         loop {
             if let Some(settled) = cell.settled.get() {
-                if let Some(route) = cell.route.get().filter(|route| route.is_kept()) {
-                    return route.deliver(message);
+                if let Some(passage) = cell.route.get().and_then(Route::enter) {
+                    return passage.deliver(message);
                 }
                 match settled {
                     Settled::Forwarded(next) => cell = next,
@@ -143,13 +141,10 @@ impl PromiseCell {
                 continue;
             }
             if pending.phase == Phase::Open
-                && let Some(route) = cell.route.get()
+                && let Some(passage) = cell.route.get().and_then(Route::enter)
             {
-                pending.carried = true;
-                route.enter();
                 drop(pending);
-                route.deliver(message);
-                return route.leave();
+                return passage.deliver(message);
             }
             pending.messages.push(message);
             return;
@@ -261,14 +256,11 @@ impl PromiseCell {
     }
 
     fn publish<'a>(&'a self, mut pending: MutexGuard<'a, Pending>, settled: Settled) {
-        let mut let_go = None;
-        if let Some(route) = self.route.get() {
-            if pending.carried && !settled.stays_on(route.link.key()) {
-                route.keep();
-            } else {
-                let_go = Some(route);
-            }
-        }
+        let route = self.route.get();
+        let claim = route.and_then(|route| route.claim());
+        let drained = claim.filter(|_| settled.is_fulfilled()).and_then(Claim::confirm);
+        let let_go =
+            route.filter(|route| if settled.is_target() { route.settle() } else { route.close() });
         // Cannot fail: only the one holder of the moving phase gets here.
         let _ = self.settled.set(settled);
         let moving = pending.moving.take();
@@ -279,9 +271,9 @@ impl PromiseCell {
             pending.phase = Phase::Telling;
             self.tell(pending);
         }
-        drop(moving);
+        drop((moving, drained));
         if let Some(route) = let_go {
-            route.release();
+            route.let_go();
         }
     }
 
@@ -304,7 +296,7 @@ impl PromiseCell {
     }
 
     /// Gives the promise a place at the peer to which its messages can go at once.
-    pub(crate) fn attach(self: Arc<Self>, route: Box<Route>) {
+    pub(crate) fn attach(self: Arc<Self>, route: Arc<Route>) {
         let pending = self.lock();
         if pending.phase == Phase::Open && pending.messages.is_empty() {
             // Fails only if there is a route, which a promise gets at most once.
@@ -319,20 +311,26 @@ impl PromiseCell {
         trampoline::run(Work::Attach(self, route));
     }
 
-    pub(crate) fn attach_now(self: &Arc<Self>, route: Box<Route>) {
+    pub(crate) fn attach_now(self: &Arc<Self>, route: Arc<Route>) {
         let mut pending = self.lock();
         if pending.phase != Phase::Open {
             drop(pending);
+            // The answer was quicker than we.
+            if self.settled.get().is_some_and(Settled::is_fulfilled) {
+                drop(route.claim().and_then(Claim::confirm));
+            }
             route.release();
             return;
         }
         pending.phase = Phase::Moving;
         while !pending.messages.is_empty() {
-            pending.carried = true;
             let messages = std::mem::take(&mut pending.messages);
             drop(pending);
             for message in messages {
-                route.deliver(message);
+                // Nobody can have closed the route yet: no other has it.
+                if let Some(passage) = route.enter() {
+                    passage.deliver(message);
+                }
             }
             pending = self.lock();
         }
@@ -371,16 +369,13 @@ impl Settled {
         }
     }
 
-    /// Whether messages that went along a route of this link and messages that go
-    /// straight to the settlement stay in order.
-    fn stays_on(&self, link: u64) -> bool {
-        match self {
-            Self::Fulfilled(Value::Ref(target)) => target.link_key() == Some(link),
-            Self::Fulfilled(_) | Self::Broken(_) => true,
-            Self::Forwarded(next) => {
-                next.end().route.get().is_some_and(|route| route.link.key() == link)
-            }
-        }
+    const fn is_fulfilled(&self) -> bool {
+        matches!(self, Self::Fulfilled(_))
+    }
+
+    /// Whether messages go on to anything from here.
+    const fn is_target(&self) -> bool {
+        matches!(self, Self::Fulfilled(Value::Ref(_)) | Self::Forwarded(_))
     }
 }
 

@@ -38,8 +38,8 @@
 //! A message to a reference is never overtaken by a later message of the same
 //! sender to the same reference, also while promises settle. What waits in a promise
 //! goes on, in order, before the promise can be seen to have settled. A promise at a
-//! peer that has carried messages goes on sending the same way, unless what it
-//! settled to is reached over the same link.
+//! peer that has carried messages goes on sending the same way until these are known
+//! to have arrived: until the last of them has been answered.
 
 mod actormap;
 mod behaviour;
@@ -49,6 +49,7 @@ mod fault;
 mod link;
 mod promise;
 mod reference;
+mod route;
 mod scheduler;
 mod trampoline;
 mod turn;

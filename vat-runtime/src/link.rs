@@ -1,14 +1,14 @@
 //! References to what lives at a peer. Owns the [`Link`] that a session implements,
-//! the handle of a remote object and the route of a promise that a peer answers.
+//! the handle of a remote object and the handing over of messages.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use captp::{AnswerPos, ImportPos, RemotePos};
 
 use crate::Args;
 use crate::promise::{Message, Resolver};
+use crate::route::{Claim, Route};
 
 /// One session with a peer, as the runtime sees it.
 ///
@@ -22,7 +22,9 @@ pub trait Link: Send + Sync + 'static {
     /// answer's position if an answer was asked for.
     ///
     /// The link settles the resolver when the answer comes, and breaks it when the
-    /// session ends or is over already. Messages leave in the order of the calls.
+    /// session ends or is over already. Messages leave in the order of the calls, and
+    /// the peer hands them on in that order. A fulfilled answer says that the message
+    /// has arrived at its final target: never fulfil one for any other reason.
     fn deliver(&self, to: RemotePos, args: Args, answer: Option<Resolver>) -> Option<AnswerPos>;
 
     /// Asks the peer to tell the resolver when the promise at `to` settles. Called
@@ -30,8 +32,10 @@ pub trait Link: Send + Sync + 'static {
     fn listen(&self, to: RemotePos, resolver: Resolver);
 
     /// The last local handle of a position is gone; called exactly once for each
-    /// handle made. For an import, `generation` is what the handle was made with;
-    /// for an answer it is 0.
+    /// handle made. The handle of an answer is there until the question is answered,
+    /// also if nobody waits: the resolver is one, and the peer, which has to resolve
+    /// that, keeps the answer for as long anyway. For an import, `generation` is what
+    /// the handle was made with; for an answer it is 0.
     ///
     /// Called from `Drop`, perhaps while the link itself is dropping arguments: it
     /// may take only a lock under which nothing is called or dropped. A promise that
@@ -49,7 +53,8 @@ pub(crate) struct RemoteCell {
 
 impl RemoteCell {
     pub(crate) fn deliver(&self, message: Message) {
-        deliver(&self.link, RemotePos::Import(self.pos), message);
+        // An object stays where it is: no other way to it could be shorter.
+        hand_over(&self.link, RemotePos::Import(self.pos), message, || None);
     }
 }
 
@@ -65,72 +70,18 @@ impl fmt::Debug for RemoteCell {
     }
 }
 
-/// Where the messages to an unsettled promise go at once: an answer or a promise
-/// at the peer.
-pub(crate) struct Route {
-    pub(crate) link: Arc<dyn Link>,
-    pub(crate) pos: RemotePos,
-    generation: u32,
-    released: AtomicBool,
-    /// The promise's own use of the position and the messages that are just being
-    /// handed to the link: a position must not be released before they are.
-    users: AtomicUsize,
-    /// The promise has settled, but its messages go on along this route, since
-    /// earlier ones may still be on it.
-    kept: AtomicBool,
-}
-
-impl Route {
-    pub(crate) fn new(link: Arc<dyn Link>, pos: RemotePos, generation: u32) -> Box<Self> {
-        Box::new(Self {
-            link,
-            pos,
-            generation,
-            released: AtomicBool::new(false),
-            users: AtomicUsize::new(1),
-            kept: AtomicBool::new(false),
-        })
-    }
-
-    pub(crate) fn deliver(&self, message: Message) {
-        deliver(&self.link, self.pos, message);
-    }
-
-    /// The promise needs the position no more.
-    pub(crate) fn release(&self) {
-        if !self.released.swap(true, Ordering::AcqRel) {
-            self.leave();
-        }
-    }
-
-    /// Keeps the position while a message is on its way to the link. Called under
-    /// the promise's lock, so before the promise can let go of it.
-    pub(crate) fn enter(&self) {
-        self.users.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn leave(&self) {
-        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.link.release(self.pos, self.generation);
-        }
-    }
-
-    pub(crate) fn keep(&self) {
-        self.kept.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Acquire)
-    }
-}
-
 /// Sends a message over a link and lets the promise of its answer, if there is one,
-/// pipeline to the answer's position.
-fn deliver(link: &Arc<dyn Link>, to: RemotePos, message: Message) {
+/// pipeline to the answer's position. `claim` is what a fulfilled answer shows.
+pub(crate) fn hand_over(
+    link: &Arc<dyn Link>,
+    to: RemotePos,
+    message: Message,
+    claim: impl FnOnce() -> Option<Claim>,
+) {
     let Message { args, answer } = message;
     let cell = answer.as_ref().map(Resolver::cell);
     let pos = link.deliver(to, args, answer);
     if let (Some(cell), Some(pos)) = (cell, pos) {
-        cell.attach(Route::new(link.clone(), RemotePos::Answer(pos), 0));
+        cell.attach(Route::new(link.clone(), RemotePos::Answer(pos), 0, claim()));
     }
 }

@@ -10,8 +10,9 @@ use captp::{ImportPos, RemotePos};
 
 use crate::actormap::Slot;
 use crate::cell::{Listener, PromiseCell, Settled};
-use crate::link::{Link, RemoteCell, Route};
+use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
+use crate::route::Route;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
@@ -132,7 +133,7 @@ impl Ref {
     /// the peer is asked what it settles to only when somebody here wants to know.
     #[must_use]
     pub fn remote_promise(link: Arc<dyn Link>, pos: ImportPos, generation: u32) -> Self {
-        let route = Route::new(link, RemotePos::Import(pos), generation);
+        let route = Route::new(link, RemotePos::Import(pos), generation, None);
         Self(Kind::Promise(Arc::new(PromiseCell::routed(route))))
     }
 
@@ -243,14 +244,6 @@ impl Ref {
                     _ => Identity::Local { key: address(end), promise: true },
                 }
             }
-        }
-    }
-
-    /// The link of something at a peer.
-    pub(crate) fn link_key(&self) -> Option<u64> {
-        match self.identity() {
-            Identity::Remote { link, .. } => Some(link.key()),
-            _ => None,
         }
     }
 

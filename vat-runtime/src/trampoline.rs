@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use crate::Value;
 use crate::cell::{Outcome, PromiseCell};
-use crate::link::Route;
+use crate::route::Route;
 
 pub(crate) enum Work {
     /// Settle a promise and tell whoever waits.
     Settle(Arc<PromiseCell>, Outcome),
     /// Send what waits in a promise along the route it has got.
-    Attach(Arc<PromiseCell>, Box<Route>),
+    Attach(Arc<PromiseCell>, Arc<Route>),
     /// Drop a value that may hold the last reference to further promises.
     Bury(Value),
 }

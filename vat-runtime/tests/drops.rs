@@ -2,12 +2,15 @@
 
 mod recorder;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use captp::{AnswerPos, ImportPos, RemotePos};
 
 use recorder::Recorder;
 use vat_runtime::{
-    Args, Behaviour, Fault, Manual, ReadyVat, Ref, Reply, Scheduler, Turn, Vat, promise,
+    Args, Behaviour, Fault, Link, Manual, ReadyVat, Ref, Reply, Resolver, Scheduler, Turn, Vat,
+    promise,
 };
 
 /// Counts how many behaviours were dropped; holds another actor.
@@ -175,4 +178,66 @@ fn a_vat_stopped_within_a_turn_breaks_what_waits_behind_it() {
     assert_eq!(stopping.wait(), Ok(()));
     assert_eq!(behind.outcome(), Some(Err("the vat has stopped".into())));
     assert_eq!(vat.actor_count(), 0);
+}
+
+/// A peer that answers when told, and counts the positions that are not released.
+#[derive(Default)]
+struct Counting {
+    questions: Mutex<Vec<Resolver>>,
+    held: AtomicI64,
+}
+
+impl Link for Counting {
+    fn key(&self) -> u64 {
+        1
+    }
+
+    fn deliver(&self, _: RemotePos, _: Args, answer: Option<Resolver>) -> Option<AnswerPos> {
+        self.questions.lock().unwrap().push(answer?);
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Some(AnswerPos(0))
+    }
+
+    fn listen(&self, _: RemotePos, _: Resolver) {}
+
+    fn release(&self, _: RemotePos, _: u32) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Each round trip pipelines to the answer of the one before, all of them hold on to
+/// each other while they are open, and the promises are dropped before or after they
+/// are answered.
+#[test]
+fn a_million_pipelined_calls_leave_nothing() {
+    let link = Arc::new(Counting::default());
+    let object = Ref::remote_object(link.clone(), ImportPos(1), 0);
+    link.held.fetch_add(1, Ordering::Relaxed);
+    let mut kept = Vec::new();
+    for round in 0..1_000_i64 {
+        let mut last = object.clone();
+        for step in 0..1_000 {
+            let next = last.send(vec![]);
+            if (step + round) % 7 == 0 {
+                last.send_only(vec![]);
+                kept.push(last);
+            }
+            last = next.into_ref();
+        }
+        drop(last);
+        let questions = std::mem::take(&mut *link.questions.lock().unwrap());
+        for (number, resolver) in questions.into_iter().enumerate() {
+            match number % 3 {
+                0 => resolver.fulfill(5),
+                1 => resolver.fulfill(&object),
+                _ => resolver.fulfill(kept.first().unwrap_or(&object)),
+            }
+        }
+        kept.clear();
+        assert_eq!(link.held.load(Ordering::Relaxed), 1, "round {round}");
+    }
+    let all = Arc::strong_count(&link);
+    assert_eq!(all, 2, "ours and the object's");
+    drop(object);
+    assert_eq!(link.held.load(Ordering::Relaxed), 0);
 }

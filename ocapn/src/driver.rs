@@ -1,0 +1,262 @@
+//! A node's event loop: netlayers, connections, timers and vats on tokio. Owns every
+//! task of the node.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::Duration;
+
+use captp::locator::PeerLocator;
+use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use vat_runtime::Vat;
+
+use crate::connection;
+use crate::entropy;
+use crate::hub::{Hub, HubSettings, Link, Outside};
+
+/// Why there is no session with a peer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// None of our netlayers speaks the peer's transport.
+    #[error("no netlayer for {0} here")]
+    NoNetlayer(String),
+    /// The netlayer could not connect.
+    #[error(transparent)]
+    Connect(Arc<ConnectError>),
+    /// Connected, but the handshake failed.
+    #[error("session with {peer} failed: {end}")]
+    Handshake {
+        /// Whom we dialled.
+        peer: captp::locator::PeerId,
+        /// How the session ended.
+        end: captp::SessionEnd,
+    },
+    /// The node is shut down.
+    #[error("the node is shut down")]
+    Stopped,
+}
+
+/// A node at work, until its last handle is dropped.
+pub(crate) struct Driver {
+    pub(crate) hub: Arc<Hub>,
+    world: Arc<World>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.stop("the node has ended").detach_all();
+    }
+}
+
+/// The world around the node's hub.
+struct World {
+    netlayers: Vec<Arc<dyn Netlayer>>,
+    /// Set once, as soon as there is a hub.
+    hub: OnceLock<Weak<Hub>>,
+    tasks: Mutex<JoinSet<()>>,
+    vats: Mutex<Vec<Vat>>,
+    stopping: watch::Sender<bool>,
+    deadline: watch::Sender<Option<Duration>>,
+    started: Instant,
+    runtime: tokio::runtime::Handle,
+    me: Weak<Self>,
+}
+
+impl Driver {
+    pub(crate) fn start(
+        netlayers: Vec<Arc<dyn Netlayer>>,
+        settings: HubSettings,
+        sessions_per_netlayer: usize,
+    ) -> Self {
+        let world = Arc::new_cyclic(|me| World {
+            netlayers,
+            hub: OnceLock::new(),
+            tasks: Mutex::default(),
+            vats: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            deadline: watch::Sender::new(None),
+            started: Instant::now(),
+            runtime: tokio::runtime::Handle::current(),
+            me: me.clone(),
+        });
+        let hub = Hub::new(Arc::clone(&world), settings);
+        let _first = world.hub.set(Arc::downgrade(&hub));
+        world.spawn_until_stopped(keep_time(Arc::downgrade(&world), Arc::downgrade(&hub)));
+        for netlayer in &world.netlayers {
+            let permits = Arc::new(Semaphore::new(sessions_per_netlayer));
+            let accepting = accept_all(Arc::downgrade(&world), Arc::clone(netlayer), permits);
+            world.spawn_until_stopped(accepting);
+        }
+        Self { hub, world }
+    }
+
+    pub(crate) fn netlayers(&self) -> &[Arc<dyn Netlayer>] {
+        &self.world.netlayers
+    }
+
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.world.runtime
+    }
+
+    /// Keeps a vat for as long as the node lives.
+    pub(crate) fn keep(&self, vat: &Vat) {
+        let mut vats = lock(&self.world.vats);
+        vats.retain(|vat| !vat.is_stopped());
+        vats.push(vat.clone());
+    }
+
+    /// Stops accepting and dialling, and ends every session. Gives the tasks that
+    /// are still saying goodbye.
+    pub(crate) fn stop(&self, reason: &str) -> JoinSet<()> {
+        let world = &self.world;
+        world.stopping.send_replace(true);
+        for netlayer in world.netlayers.iter().map(Arc::clone) {
+            world.spawn(async move { netlayer.shutdown().await });
+        }
+        self.hub.stop(reason);
+        let vats = std::mem::take(&mut *lock(&world.vats));
+        for vat in vats {
+            vat.stop();
+        }
+        std::mem::take(&mut *lock(&world.tasks))
+    }
+}
+
+impl World {
+    fn hub(&self) -> Option<Arc<Hub>> {
+        self.hub.get()?.upgrade()
+    }
+
+    fn netlayer(&self, transport: &str) -> Option<&Arc<dyn Netlayer>> {
+        self.netlayers.iter().find(|netlayer| netlayer.transport() == transport)
+    }
+
+    /// Runs a task for as long as the node does not forget it.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.runtime);
+    }
+
+    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut stopping = self.stopping.subscribe();
+        self.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        });
+    }
+}
+
+impl Outside for Arc<World> {
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn entropy(&self) -> [u8; 32] {
+        entropy::bytes()
+    }
+
+    fn location(&self, transport: &str) -> Option<PeerLocator> {
+        self.netlayer(transport).map(|netlayer| netlayer.location())
+    }
+
+    fn canonical(&self, peer: &PeerLocator) -> PeerLocator {
+        let mut peer = peer.clone();
+        if let Some(netlayer) = self.netlayer(&peer.transport) {
+            peer.designator = netlayer.canonical_designator(&peer.designator).into_owned();
+        }
+        peer
+    }
+
+    fn trusts_claims(&self, transport: &str) -> bool {
+        self.netlayer(transport).is_some_and(|netlayer| {
+            netlayer.guarantees().authentication == Authentication::FaceValue
+        })
+    }
+
+    fn connect(&self, peer: PeerLocator) {
+        let (hub, netlayer) = (self.hub(), self.netlayer(&peer.transport).cloned());
+        // The hub asks only for transports that it was told of.
+        if let (Some(hub), Some(netlayer)) = (hub, netlayer) {
+            self.spawn_until_stopped(dial(Weak::clone(&self.me), hub, netlayer, peer));
+        }
+    }
+
+    fn wake_at(&self, deadline: Option<Duration>) {
+        self.deadline.send_replace(deadline);
+    }
+}
+
+/// Connects, and leaves the connection to a task of its own.
+async fn dial(world: Weak<World>, hub: Arc<Hub>, netlayer: Arc<dyn Netlayer>, peer: PeerLocator) {
+    match netlayer.connect(&peer).await {
+        Ok(Channel { io, proven, .. }) => {
+            let link = hub.connected(&peer, proven);
+            if let (Some(link), Some(world)) = (link, world.upgrade()) {
+                world.spawn(connection::run(link, io));
+            }
+        }
+        Err(error) => hub.connect_failed(&peer, error),
+    }
+}
+
+/// Wakes the hub when something is due.
+async fn keep_time(world: Weak<World>, hub: Weak<Hub>) {
+    let Some(mut deadline) = world.upgrade().map(|world| world.deadline.subscribe()) else {
+        return;
+    };
+    let Some(started) = world.upgrade().map(|world| world.started) else { return };
+    drop(world);
+    loop {
+        let due = *deadline.borrow_and_update();
+        let sleep = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(started + due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => match hub.upgrade() {
+                Some(hub) => hub.tick(),
+                None => return,
+            },
+            changed = deadline.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+/// Accepts connections, as many at a time as there are permits.
+async fn accept_all(world: Weak<World>, netlayer: Arc<dyn Netlayer>, permits: Arc<Semaphore>) {
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            return;
+        };
+        match netlayer.accept().await {
+            Ok(channel) => {
+                let Some(world) = world.upgrade() else { return };
+                let Some(hub) = world.hub() else { return };
+                if let Some(link) = hub.accepted(netlayer.transport(), channel.proven.clone()) {
+                    world.spawn(accepted(link, channel, permit));
+                }
+            }
+            Err(AcceptError::Closed) => return,
+            Err(error) => tracing::warn!(%error, "could not accept a connection"),
+        }
+    }
+}
+
+async fn accepted(link: Arc<Link>, channel: Channel, permit: OwnedSemaphorePermit) {
+    connection::run(link, channel.io).await;
+    drop(permit);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
+}
