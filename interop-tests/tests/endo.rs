@@ -178,26 +178,6 @@ async fn handoffs(way: Way) {
     give(&way.node().await, &one.peer, &other.peer).await;
 }
 
-/// Our node and Endo dial each other at once, again and again, and each reaches an object
-/// of the other's.
-async fn crossed_hellos(way: Way) {
-    let endo = Endo::start(way);
-    let instigator = way.node().await;
-    let enlivener = instigator.resolve(&at(&endo.peer, WellKnown::SturdyrefEnlivener)).await;
-    let enlivener = enlivener.unwrap();
-    for _ in 0..10 {
-        let served = way.served().await;
-        let ours = at(&served.location(), WellKnown::Echo);
-        let called = enlivener.send(vec![ours.into()]).send(vec!["by Endo".into()]);
-        let echo = served.node.enliven(&at(&endo.peer, WellKnown::Echo));
-        let calls = async { (echo.send(vec!["by us".into()]).await, called.await) };
-        let (by_us, by_endo) = tokio::time::timeout(PATIENCE, calls).await.expect("answers");
-        assert_eq!(by_us, Ok(Value::List(vec!["by us".into()])));
-        assert_eq!(by_endo, Ok(Value::List(vec!["by Endo".into()])));
-        served.node.shutdown().await;
-    }
-}
-
 /// Makes the tests of one way of reaching Endo.
 macro_rules! living {
     ($way:ident, $name:ident) => {
@@ -227,12 +207,6 @@ macro_rules! living {
             async fn handoffs_in_every_role() {
                 super::handoffs($way).await;
             }
-
-            #[tokio::test(flavor = "multi_thread")]
-            #[ignore = "needs Endo: ENDO_OCAPN_PREFIX"]
-            async fn crossed_hellos() {
-                super::crossed_hellos($way).await;
-            }
         }
     };
 }
@@ -240,3 +214,30 @@ macro_rules! living {
 living!(Raw, over_tcp_testing_only);
 living!(Framed, over_tcp_testing_only_with_lengths);
 living!(Websocket, over_websocket);
+
+/// Our node and Endo dial each other at once, again and again, and each reaches an object
+/// of the other's.
+///
+/// Not where there is nothing between messages: there Endo ends a session in which one comes
+/// in one piece with a greeting. And not over websocket, where we can't know that it is Endo
+/// who dialled us.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Endo: ENDO_OCAPN_PREFIX"]
+async fn crossed_hellos_over_tcp_testing_only_with_lengths() {
+    let way = Way::Framed;
+    let endo = Endo::start(way);
+    let instigator = way.node().await;
+    let enlivener = instigator.resolve(&at(&endo.peer, WellKnown::SturdyrefEnlivener)).await;
+    let enlivener = enlivener.unwrap();
+    for _ in 0..10 {
+        let served = way.served().await;
+        let ours = at(&served.location(), WellKnown::Echo);
+        let called = enlivener.send(vec![ours.into()]).send(vec!["by Endo".into()]);
+        let echo = served.node.enliven(&at(&endo.peer, WellKnown::Echo));
+        let calls = async { (echo.send(vec!["by us".into()]).await, called.await) };
+        let (by_us, by_endo) = tokio::time::timeout(PATIENCE, calls).await.expect("answers");
+        assert_eq!(by_us, Ok(Value::List(vec!["by us".into()])));
+        assert_eq!(by_endo, Ok(Value::List(vec!["by Endo".into()])));
+        served.node.shutdown().await;
+    }
+}
