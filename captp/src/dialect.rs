@@ -15,6 +15,8 @@ pub struct Dialect {
     pub(crate) gc: Gc,
     /// Whether `op:listen` has its third field.
     pub(crate) listen_wants_partial: bool,
+    /// In which order the fields of a struct are written.
+    pub(crate) structs: StructOrder,
     /// Whether the peer knows `op:get`, `op:index` and `op:untag`.
     pub(crate) extracts: bool,
     /// Whether `desc:answer` may stand among arguments. Goblins has none there; a
@@ -28,6 +30,33 @@ pub struct Dialect {
     pub(crate) learns: bool,
     /// The peer has shown to be this crate, and may be shown the same.
     pub(crate) met: bool,
+}
+
+/// In which order the fields of a struct are written. The two differ where keys differ
+/// in length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StructOrder {
+    /// By the bytes of the keys as they are encoded: what canonical Syrup wants, and
+    /// Goblins and the suite write. Endo ends the session over it.
+    Encoded,
+    /// By the keys' own bytes, as Endo writes. Goblins and the suite read any order.
+    Content,
+}
+
+impl StructOrder {
+    /// The order that one field's key after another's shows, if it shows any.
+    pub(crate) fn of(before: &str, after: &str) -> Option<Self> {
+        if before.len() == after.len() {
+            return None;
+        }
+        // The digits of a length end before anything that is greater than a digit.
+        let encoded = before.len().to_string() < after.len().to_string();
+        match (encoded, before < after) {
+            (true, false) => Some(Self::Encoded),
+            (false, true) => Some(Self::Content),
+            _ => None,
+        }
+    }
 }
 
 /// How a message that wants no answer is written.
@@ -91,6 +120,8 @@ pub(crate) enum Heard {
     /// An export of the peer's at position 0 that is not its bootstrap object: the
     /// conformance suite counts its exports from there, and nobody else does.
     ExportAtZero,
+    /// A struct, in an order that is not the other.
+    Struct(StructOrder),
     /// `exn:fail:mystery`, `user-record`, `kw`, `pair` or `vec`: Goblins.
     Goblins,
     /// `<desc:error message>`.
@@ -114,6 +145,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Plural,
         listen_wants_partial: true,
+        structs: StructOrder::Content,
         extracts: true,
         answers_as_values: false,
         errors: Errors::Text,
@@ -127,6 +159,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::DeliverOnly,
         gc: Gc::Singular,
         listen_wants_partial: true,
+        structs: StructOrder::Encoded,
         extracts: false,
         answers_as_values: false,
         errors: Errors::Text,
@@ -139,12 +172,13 @@ impl Dialect {
     pub const TODAY: Self = Self { learns: true, ..Self::ONE };
 
     /// The draft of July 2026: [`Dialect::ONE`] with `op:listen` of two fields, answers
-    /// among arguments, and errors as records of a message. For peers known to
+    /// among arguments, structs in canonical order, and errors as records of a message. For peers known to
     /// follow the draft; none of those that live today reads its `op:listen`.
     pub const DRAFT: Self = Self {
         listen_wants_partial: false,
         answers_as_values: true,
         errors: Errors::Message,
+        structs: StructOrder::Encoded,
         ..Self::ONE
     };
 
@@ -157,6 +191,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::NoResolver,
         gc: Gc::Singular,
         listen_wants_partial: true,
+        structs: StructOrder::Encoded,
         extracts: false,
         answers_as_values: false,
         errors: Errors::Text,
@@ -170,6 +205,7 @@ impl Dialect {
         fire_and_forget: FireAndForget::IdleResolver,
         gc: Gc::Held,
         listen_wants_partial: true,
+        structs: StructOrder::Content,
         extracts: false,
         answers_as_values: false,
         errors: Errors::Text,
@@ -211,6 +247,7 @@ impl Dialect {
                 self.gc = Gc::Plural;
                 self.extracts = true;
             }
+            Heard::Struct(order) => self.structs = order,
             Heard::Goblins => {
                 self.errors = Errors::Goblins;
                 self.tagged = TaggedForm::UserRecord;

@@ -408,7 +408,12 @@ impl<R: Clone, W> Peer<R, W> {
         let dialled = self.dialled_by(conn);
         let Some(connection) = self.connections.remove(&conn) else { return (vec![], vec![]) };
         if let Some(peer) = dialled {
-            if gave_way(end) {
+            // Endo refuses it if the peer's own connection came first, with no word of
+            // crossed hellos and whichever the keys say should stay.
+            self.restore(&peer);
+            if let Some(place) = self.session_with(&peer) {
+                self.dial_is_over(&peer, Ok(place));
+            } else if gave_way(end) {
                 // The peer may have found out about the two before we have.
                 self.dials.insert(peer.clone(), Dial::GaveWay(end.clone()));
                 self.set(now + self.settings.handshake, Timer::GaveWay(peer));
@@ -429,9 +434,12 @@ impl<R: Clone, W> Peer<R, W> {
         (in_vain, given.map(|(_, given)| given.reference).collect())
     }
 
-    /// The session that had a peer's place is gone: one that gave way to it, and is
-    /// still there, may have it back.
+    /// The session that had a peer's place, or was to have it, is gone: one that gave way
+    /// to it, and is still there, may have it back.
     fn restore(&mut self, peer: &PeerId) {
+        if self.places.contains_key(peer) {
+            return;
+        }
         let mut retired = self.connections.iter_mut().filter(|(_, conn)| {
             conn.retired
                 && conn.live.as_ref().is_some_and(|live| live.verified && live.peer == *peer)

@@ -6,7 +6,7 @@
 use smol_str::SmolStr;
 use syrup::{Encoder, Token};
 
-use crate::dialect::{Dialect, Errors, Heard, TaggedForm};
+use crate::dialect::{Dialect, Errors, Heard, StructOrder, TaggedForm};
 use crate::error::{ApiMisuse, PeerViolation, SessionEnd};
 use crate::handoff::{Envelope, HandoffGive, Signed};
 use crate::outbox::Outbox;
@@ -94,12 +94,14 @@ impl<R: Runtime> Incoming<'_, R> {
 
     /// A struct if all keys are strings, else a map.
     fn dict(&mut self, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
-        let mut fields = Vec::new();
+        let mut fields: Vec<(SmolStr, _)> = Vec::new();
         loop {
             let offset = input.offset();
             match input.token()? {
                 Token::DictEnd => return Ok(Passable::Struct(fields)),
                 Token::String(key) => {
+                    let order = fields.last().and_then(|(last, _)| StructOrder::of(last, key));
+                    order.into_iter().for_each(|order| self.dialect.hear(Heard::Struct(order)));
                     let key = key.into();
                     fields.push((key, self.value(input)?));
                 }
@@ -371,12 +373,14 @@ impl<R: Runtime> Outgoing<'_, R> {
 
     fn fields(&mut self, fields: &[(SmolStr, Value<R>)], depth: usize) -> Result<(), ApiMisuse> {
         let mut order: Vec<_> = fields.iter().collect();
-        let key = |text: &str| {
-            let mut bytes = Vec::with_capacity(text.len() + 4);
-            Encoder::new(&mut bytes).string(text);
-            bytes
-        };
-        order.sort_by_cached_key(|(text, _)| key(text));
+        match self.dialect.structs {
+            StructOrder::Content => order.sort_by_key(|(text, _)| text.as_str()),
+            StructOrder::Encoded => order.sort_by_cached_key(|(text, _)| {
+                let mut bytes = Vec::with_capacity(text.len() + 4);
+                Encoder::new(&mut bytes).string(text);
+                bytes
+            }),
+        }
         if order.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
             return Err(ApiMisuse::DuplicateKey);
         }

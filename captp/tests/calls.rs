@@ -75,7 +75,7 @@ fn every_kind_of_value_arrives_as_it_was_sent() {
         Passable::symbol("method"),
         long.into(),
         Passable::List(vec![1.into(), Passable::List(vec![])]),
-        Passable::Struct(vec![("zz".into(), 1.into()), ("aaa".into(), 2.into())]),
+        Passable::Struct(vec![("aaa".into(), 2.into()), ("zz".into(), 1.into())]),
         Passable::Map(vec![(1.into(), "one".into()), ("two".into(), 2.into())]),
         Passable::Set(vec![1.into(), 2.into()]),
         Passable::Tagged(Box::new(captp::Tagged { tag: "t".into(), value: 1.into() })),

@@ -7,8 +7,12 @@ use support::{BOOTSTRAP, Pair, Side, Value, config};
 
 /// A pair whose `a` does not know its peer's dialect.
 fn unheard() -> Pair {
+    speaking(Dialect::UNHEARD)
+}
+
+fn speaking(dialect: Dialect) -> Pair {
     let mut alice = config("alice", 1);
-    alice.dialect = Dialect::UNHEARD;
+    alice.dialect = dialect;
     Pair::with(alice, config("bob", 2))
 }
 
@@ -89,6 +93,39 @@ fn a_peer_of_today_gets_its_own_forms() {
         let (message, release) = habits(&mut pair);
         assert_eq!(message, "<10'op:deliver<11'desc:export0+>[]ff>", "after {heard}");
         assert_eq!(release, "<13'op:gc-exports[9+8+][1+1+]>");
+    }
+}
+
+/// Endo ends the session over a struct that is not in its own order, where keys differ
+/// in length; the others read any.
+#[test]
+fn a_struct_is_in_the_order_that_the_peer_writes() {
+    let fields = |names: [&str; 3]| names.map(|name| (name.into(), Value::Int(1))).to_vec();
+    for mut pair in [speaking(Dialect::TODAY), unheard()] {
+        sent(&mut pair.a);
+        let said = |pair: &mut Pair| {
+            let value = Value::Struct(fields(["b", "aa", "c"]));
+            pair.a.deliver(BOOTSTRAP, &[value], None).unwrap();
+            let said = sent(&mut pair.a);
+            said[said.find('{').unwrap()..=said.find('}').unwrap()].to_owned()
+        };
+        assert_eq!(said(&mut pair), "{2\"aa1+1\"b1+1\"c1+}");
+        let hear = |pair: &mut Pair, structure: &str| {
+            let message = format!("<10'op:deliver<11'desc:export0+>[{structure}]ff>");
+            pair.a.receive(message.as_bytes());
+        };
+        // Same lengths, ascending in both orders and in none: these show nothing.
+        for neither in ["{1\"a1+1\"b1+}", "{1\"a1+2\"bb1+}", "{2\"bb1+1\"a1+}"] {
+            hear(&mut pair, neither);
+        }
+        assert_eq!(said(&mut pair), "{2\"aa1+1\"b1+1\"c1+}");
+        hear(&mut pair, "[{1\"k{1\"b1+2\"aa1+}}]");
+        assert_eq!(said(&mut pair), "{1\"b1+1\"c1+2\"aa1+}");
+        hear(&mut pair, "{2\"aa1+1\"b1+}");
+        assert_eq!(said(&mut pair), "{2\"aa1+1\"b1+1\"c1+}");
+        // A length of two digits sorts by its first.
+        hear(&mut pair, "{10\"zzzzzzzzzz1+2\"aa1+}");
+        assert_eq!(said(&mut pair), "{1\"b1+1\"c1+2\"aa1+}");
     }
 }
 

@@ -2,27 +2,41 @@
 
 mod support;
 
-use interop_tests::checks;
-use ocapn::netlayers::ListenAddress;
-use support::{Program, Served, conformance, subject, tcp_testing_only, tcp_tls, websocket};
+use interop_tests::checks::{self, Subject};
+use ocapn::netlayers::{Framing, ListenAddress, ListenSpec};
+use support::{
+    Program, Served, conformance, framed, subject, tcp_testing_only, tcp_tls, websocket,
+};
 
 /// Runs every check against a node of this process.
-async fn all_pass(listen: ListenAddress) {
+async fn all_pass(listen: ListenSpec) {
     let served = Served::on(&listen).await;
-    let subject = subject(served.location());
+    all_pass_of(&subject(served.location())).await;
+    served.node.shutdown().await;
+}
+
+async fn all_pass_of(subject: &Subject) {
     let mut failed = Vec::new();
     for check in checks::all() {
-        if let Some(halt) = check.run(&subject).await.failure {
+        if let Some(halt) = check.run(subject).await.failure {
             failed.push(format!("{}: {halt}", check.name));
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    served.node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_pass_over_tcp_testing_only() {
     all_pass(tcp_testing_only()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_checks_pass_over_tcp_testing_only_with_lengths() {
+    let served = Served::on(&framed()).await;
+    let framing = Framing::LengthPrefixed;
+    let subject = Subject { framing, ..subject(served.location()) };
+    all_pass_of(&subject).await;
+    served.node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +47,7 @@ async fn all_checks_pass_over_tcp_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_checks_pass_over_unix() {
     let directory = tempfile::tempdir().unwrap();
-    all_pass(ListenAddress::Unix(directory.path().join("served"))).await;
+    all_pass(ListenAddress::Unix(directory.path().join("served")).into()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

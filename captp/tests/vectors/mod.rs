@@ -1,4 +1,4 @@
-//! Sessions that Goblins 0.18 was recorded in, if they are there.
+//! Sessions that Endo 1.1 was recorded in, and, if they are there, such of Goblins 0.18.
 
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
@@ -16,7 +16,15 @@ pub(crate) struct Recorded {
 }
 
 /// The sessions that were recorded, with names that tell them apart.
-pub(crate) const SESSIONS: [&str; 6] = [
+pub(crate) const SESSIONS: [&str; 14] = [
+    "endo/script",
+    "endo/client",
+    "endo/gifter-to-exporter",
+    "endo/gifter-to-receiver",
+    "endo/exporter-to-gifter",
+    "endo/exporter-to-receiver",
+    "endo/receiver-to-gifter",
+    "endo/receiver-to-exporter",
     "scripted-tcp-testing-only",
     "scripted-tcp-tls",
     "scripted-websocket",
@@ -25,11 +33,14 @@ pub(crate) const SESSIONS: [&str; 6] = [
     "handoff-receiver-1",
 ];
 
-/// The operations of a recorded session. None, with a note, where the recordings are
+/// The operations of a recorded session. None, with a note, where those of Goblins are
 /// not beside the repository.
 pub(crate) fn session(name: &str) -> Vec<Recorded> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/interop/vectors");
+    let ours = name.starts_with("endo/");
+    let folder = if ours { "tests/vectors" } else { "../../shared/interop/vectors" };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let Ok(text) = std::fs::read_to_string(folder.join(name).with_extension("hex")) else {
+        assert!(!ours, "{name} is part of the repository");
         // Not by eprintln, which the test harness would keep to itself.
         let _said = writeln!(std::io::stderr(), "skipped: no ../shared/interop/vectors/{name}.hex");
         return Vec::new();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ocapn::PeerLocator;
 use ocapn::netlayers::{
-    BoxFuture, Identity, Netlayer, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
+    BoxFuture, Framing, Identity, Netlayer, TcpOptions, TcpTestingOnly, TcpTls, Unix, UnixOptions,
     Websocket, WebsocketIdentity, WebsocketOptions,
 };
 use tempfile::TempDir;
@@ -31,6 +31,8 @@ pub struct Subject {
     pub patience: Duration,
     /// Where it can reach us, for what it dials itself; on Unix sockets not needed.
     pub our_host: String,
+    /// How messages are told apart on streams, there and here.
+    pub framing: Framing,
 }
 
 /// One check.
@@ -97,6 +99,7 @@ impl Subject {
     async fn ours(&self) -> Result<Ours, Halt> {
         let failed = |why: String| Halt::Unexpected(format!("no netlayer of our own: {why}"));
         let mut options = TcpOptions::default();
+        options.settings.framing = self.framing;
         let mut address = format!("{}:0", self.our_host);
         if self.our_host != "127.0.0.1" {
             options.public_host = Some(self.our_host.clone());

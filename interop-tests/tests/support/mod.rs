@@ -2,13 +2,15 @@
 
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
+pub(crate) mod calls;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use interop_tests::checks::Subject;
 use interop_tests::objects;
-use ocapn::netlayers::{Identities, ListenAddress, Netlayer};
+use ocapn::netlayers::{Framing, Identities, ListenSpec, Netlayer};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
@@ -21,11 +23,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) async fn on(listen: &ListenAddress) -> Self {
+    pub(crate) async fn on(listen: &ListenSpec) -> Self {
         Self::with(Node::builder(), listen).await
     }
 
-    pub(crate) async fn with(builder: NodeBuilder, listen: &ListenAddress) -> Self {
+    pub(crate) async fn with(builder: NodeBuilder, listen: &ListenSpec) -> Self {
         Self::over(builder, listen.listen(None, &Identities::New).await.unwrap())
     }
 
@@ -41,19 +43,31 @@ impl Served {
 }
 
 pub(crate) fn subject(peer: PeerLocator) -> Subject {
-    Subject { peer, patience: PATIENCE, our_host: "127.0.0.1".to_owned() }
+    let framing = Framing::RawSyrup;
+    Subject { peer, patience: PATIENCE, our_host: "127.0.0.1".to_owned(), framing }
 }
 
-pub(crate) fn tcp_testing_only() -> ListenAddress {
-    ListenAddress::TcpTestingOnly("127.0.0.1:0".to_owned())
+pub(crate) fn tcp_testing_only() -> ListenSpec {
+    "tcp-testing-only:127.0.0.1:0".parse().unwrap()
 }
 
-pub(crate) fn tcp_tls() -> ListenAddress {
-    ListenAddress::TcpTls("127.0.0.1:0".to_owned())
+/// tcp-testing-only where each message has its length before it.
+pub(crate) fn framed() -> ListenSpec {
+    "tcp-testing-only:127.0.0.1:0?framing=length".parse().unwrap()
 }
 
-pub(crate) fn websocket() -> ListenAddress {
-    ListenAddress::Websocket("127.0.0.1:0".to_owned())
+pub(crate) fn tcp_tls() -> ListenSpec {
+    "tcp-tls:127.0.0.1:0".parse().unwrap()
+}
+
+pub(crate) fn websocket() -> ListenSpec {
+    "websocket:127.0.0.1:0".parse().unwrap()
+}
+
+/// A node of ours that listens there and serves nothing.
+pub(crate) async fn our_node(listen: &ListenSpec) -> Node {
+    let netlayer = listen.listen(None, &Identities::New).await.unwrap();
+    Node::builder().netlayer_boxed(netlayer).start()
 }
 
 /// A program that says lines on its standard output and ends with its standard

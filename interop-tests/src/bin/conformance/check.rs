@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use interop_tests::checks::{self, Outcome, Subject};
 use ocapn::PeerLocator;
+use ocapn::netlayers::Framing;
 use serde_json::json;
 
 /// The options of `conformance check`.
@@ -36,6 +37,9 @@ pub(crate) struct Check {
     /// The address by which the peer can dial us.
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     our_host: String,
+    /// Messages have their length before them. Not over unix or websocket.
+    #[arg(long)]
+    framed: bool,
 }
 
 impl Check {
@@ -67,6 +71,7 @@ impl Check {
             peer,
             patience: Duration::from_secs(self.timeout),
             our_host: self.our_host.clone(),
+            framing: if self.framed { Framing::LengthPrefixed } else { Framing::RawSyrup },
         };
         let mut outcomes = Vec::new();
         for check in chosen {
