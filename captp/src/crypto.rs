@@ -26,6 +26,32 @@ impl SessionKey {
         Self(SigningKey::from_bytes(&entropy))
     }
 
+    /// The key with the highest [`PublicId`] of some that belong to `entropy`'s bytes: of
+    /// 32, and of up to 256 as long as it is not above `claim`. Each costs some 20 us.
+    ///
+    /// Of two connections that are crossed, the one whose opener's key has the lower id
+    /// gives way; with a key of high rank it is hardly ever ours. For connections to
+    /// peers that could not prove who they are if they had dialled us: see
+    /// [`Peer::claim_on`](crate::Peer::claim_on).
+    #[must_use]
+    pub fn of_high_rank(claim: Option<PublicId>, mut entropy: impl FnMut() -> [u8; 32]) -> Self {
+        const USUAL: usize = 32;
+        const MOST: usize = 256;
+        let mut key = Self::from_entropy(entropy());
+        let mut id = key.public().id();
+        for tried in 1..MOST {
+            if tried >= USUAL && claim.is_none_or(|claim| id > claim) {
+                break;
+            }
+            let other = Self::from_entropy(entropy());
+            let other_id = other.public().id();
+            if other_id > id {
+                (key, id) = (other, other_id);
+            }
+        }
+        key
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {

@@ -3,7 +3,7 @@
 mod support;
 
 use captp::locator::PeerLocator;
-use captp::{Event, PeerViolation, SessionConfig, SessionEnd, SessionKey};
+use captp::{Event, PeerViolation, Proof, SessionConfig, SessionEnd, SessionKey};
 use support::{Pair, Side, config, location};
 
 /// How two sides that greet each other end.
@@ -45,18 +45,19 @@ fn both_sides_know_each_other_and_the_session() {
 #[test]
 fn a_claim_is_verified_only_by_the_netlayer() {
     let cases = [
-        (None, false, false),
-        (None, true, true),
-        (Some("bob"), false, true),
-        (Some("mallory"), false, false),
-        (Some("mallory"), true, false),
+        (None, false, Proof::None),
+        (None, true, Proof::FaceValue),
+        (Some("bob"), false, Proof::Netlayer),
+        (Some("bob"), true, Proof::Netlayer),
+        (Some("mallory"), false, Proof::None),
+        (Some("mallory"), true, Proof::None),
     ];
-    for (proven, trust_claims, verified) in cases {
+    for (proven, trust_claims, proof) in cases {
         let mut alice = config("alice", 1);
         alice.proven = proven.map(str::to_owned);
         alice.trust_claims = trust_claims;
         let (mut a, _) = greet(alice, config("bob", 2));
-        assert_eq!(started(&mut a).verified, verified, "{proven:?} {trust_claims}");
+        assert_eq!(started(&mut a).proof, proof, "{proven:?} {trust_claims}");
     }
 }
 
@@ -67,7 +68,7 @@ fn a_claim_to_another_netlayers_name_is_not_verified() {
     let mut bob = config("bob", 2);
     bob.location = PeerLocator::new("onion", "bob");
     let (mut a, _) = greet(alice, bob);
-    assert!(!started(&mut a).verified);
+    assert_eq!(started(&mut a).proof, Proof::None);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use smol_str::SmolStr;
 use syrup::Scanner;
 
-pub use self::handshake::Established;
+pub use self::handshake::{Established, Proof};
 pub use self::send::Unsent;
 use crate::crypto::{PublicKey, SessionKey};
 use crate::dialect::Dialect;
