@@ -127,3 +127,32 @@ fn without_proof_of_who_dials_each_side_uses_what_it_dialled() {
         assert!(world.is_whole(who, conn));
     }
 }
+
+/// Who is dialled aborts, as crossed with a session of its own that we can't know to be
+/// its: a second dial has a key that wins, and needs no waiting.
+#[test]
+fn what_gives_way_to_an_unproven_session_is_dialled_again_at_once() {
+    for claimant_first in [true, false] {
+        let mut world = two(Proves::Dialled);
+        world.nodes[ALICE].keys = [[1; 32], [2; 32]].into();
+        world.ask(ALICE, BOB);
+        let dialling = world.steps()[0];
+        world.take(dialling);
+        world.wires[0].stuck = true;
+        let dialled = *world.nodes[ALICE].ends.keys().next().unwrap();
+        let abort = b"<8'op:abort25\"Crossed hellos mitigation>";
+        if claimant_first {
+            world.intrude(ALICE, "bob", None, 1);
+            world.receive(ALICE, dialled, abort);
+        } else {
+            world.receive(ALICE, dialled, abort);
+            assert!(world.steps().is_empty(), "it may be there any moment, and proven");
+            world.intrude(ALICE, "bob", None, 1);
+        }
+        world.run();
+        let conn = world.session(ALICE, BOB).unwrap();
+        assert_eq!(world.nodes[ALICE].dialled, [Ok(conn)]);
+        let claim = world.peer(ALICE).claim_on(&location("bob").id()).unwrap();
+        assert!(world.nodes[ALICE].id(conn) > claim);
+    }
+}

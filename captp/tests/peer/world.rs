@@ -79,7 +79,7 @@ pub(crate) struct End {
     wire: usize,
     end: usize,
     heard: u64,
-    /// The last was a message of its user's that wants an answer for ever.
+    /// Its user waits for something on it.
     pub(crate) in_use: bool,
 }
 
@@ -344,6 +344,13 @@ impl World {
         } else {
             end.side.receive(&bytes);
         }
+    }
+
+    /// Bytes arrive that no node has sent.
+    pub(crate) fn receive(&mut self, who: usize, conn: ConnId, bytes: &[u8]) {
+        self.nodes[who].ends.get_mut(&conn).unwrap().side.receive(bytes);
+        self.settle();
+        self.check();
     }
 
     /// A connection is cut; neither end is told why.
