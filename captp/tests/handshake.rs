@@ -81,6 +81,16 @@ fn who_answers_must_be_who_was_dialled() {
 }
 
 #[test]
+fn who_was_dialled_must_be_who_is_proven() {
+    let mut alice = config("alice", 1);
+    alice.dialled = Some(location("bob"));
+    alice.proven = Some("mallory".to_owned());
+    let (mut a, _) = greet(alice, config("bob", 2));
+    let PeerViolation::NotWhoWeDialled { claimed, .. } = violation(&mut a) else { panic!() };
+    assert_eq!(claimed, location("mallory").id());
+}
+
+#[test]
 fn hints_do_not_make_another_peer() {
     let mut alice = config("alice", 1);
     alice.dialled = Some(location("bob").with_hint("host", "192.0.2.1"));

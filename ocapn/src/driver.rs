@@ -136,9 +136,22 @@ impl World {
 
     /// Runs a task for as long as the node does not forget it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.tasks);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(task, &self.runtime);
+        // A runtime that is shut down drops what it is given right there, and dropping a
+        // session may lead back here: not before the lock is given back.
+        let place = Arc::new(Mutex::new(Some(Box::pin(task))));
+        let there = Arc::clone(&place);
+        let started = async move {
+            let task = lock(&there).take();
+            if let Some(task) = task {
+                task.await;
+            }
+        };
+        {
+            let mut tasks = lock(&self.tasks);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn_on(started, &self.runtime);
+        }
+        drop(place);
     }
 
     fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -177,6 +190,11 @@ impl Outside for Arc<World> {
         self.netlayer(transport).is_some_and(|netlayer| {
             netlayer.guarantees().authentication == Authentication::FaceValue
         })
+    }
+
+    fn knows_who_dials(&self, transport: &str) -> bool {
+        self.netlayer(transport)
+            .is_none_or(|netlayer| netlayer.guarantees().authentication != Authentication::Dialled)
     }
 
     fn connect(&self, peer: PeerLocator) {

@@ -15,7 +15,7 @@
 //! Only *verified* sessions count: those whose netlayer has proven who the other side
 //! is. A session with an unproven claim is usable for what its peer asks of us, but it
 //! takes no place, ends no other session, and nothing is sent by it to the peer that
-//! it claims to be.
+//! it claims to be. One that we dialled is ended: it would be of no use.
 //!
 //! When both sides dial at once, both find out and come to the same result (section
 //! "Crossed Hellos" of the CapTP draft): of the two session keys of the dialling
@@ -235,15 +235,14 @@ impl<R: Clone, W> Peer<R, W> {
             since: now,
         };
         connection.live = Some(live.clone());
+        let dialled = connection.dialled.is_some();
         self.gifts.session_started(live.session, live.peer_key);
         if live.verified {
             return self.take_place(conn, &live, now);
         }
-        if self.settings.refuse_unverified {
+        // What is meant for the peer that was dialled is for nobody else.
+        if self.settings.refuse_unverified || dialled {
             self.actions.push_back(Action::Close(conn, UNVERIFIED));
-        } else if let Some(peer) = self.dialled_by(conn) {
-            // Whoever dialled has what it asked for, for what it is worth.
-            self.dial_is_over(&peer, Ok(conn));
         }
         // If this is what a dial gave way to, another try will win against it.
         self.dial_again(&live.peer);

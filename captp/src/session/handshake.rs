@@ -5,7 +5,7 @@ use syrup::Encoder;
 use super::{Event, Session, State};
 use crate::crypto::{PublicKey, SessionId, Signature};
 use crate::error::PeerViolation;
-use crate::locator::PeerLocator;
+use crate::locator::{PeerId, PeerLocator};
 use crate::runtime::Runtime;
 use crate::value::Fatal;
 use crate::wire::{self, Reader, WireError};
@@ -102,6 +102,12 @@ impl<R: Runtime> Session<R> {
         {
             let (dialled, claimed) = (dialled.id(), claimed.id());
             return Err(PeerViolation::NotWhoWeDialled { dialled, claimed });
+        }
+        if let (Some(dialled), Some(proven)) = (&self.config.dialled, &self.config.proven)
+            && dialled.designator != *proven
+        {
+            let claimed = PeerId::new(&dialled.transport, proven);
+            return Err(PeerViolation::NotWhoWeDialled { dialled: dialled.id(), claimed });
         }
         if claimed.transport != self.config.location.transport {
             return Ok(Proof::None);

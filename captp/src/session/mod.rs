@@ -431,6 +431,11 @@ impl<R: Runtime> Session<R> {
         self.tables.counts()
     }
 
+    /// What the peer holds of ours.
+    pub fn exports(&self) -> impl Iterator<Item = &R::Ref> {
+        self.tables.exported_references()
+    }
+
     /// Checks the invariants of the tables. For tests and simulations.
     ///
     /// # Errors

@@ -156,3 +156,16 @@ fn what_gives_way_to_an_unproven_session_is_dialled_again_at_once() {
         assert!(world.nodes[ALICE].id(conn) > claim);
     }
 }
+
+/// Nobody has proven who answers: what is meant for the peer is not sent there.
+#[test]
+fn an_unproven_answer_to_a_dial_is_none() {
+    let mut world = two(Proves::Nobody);
+    world.ask(ALICE, BOB);
+    world.pass(SECOND);
+    let [Err(SessionEnd::Closed(why))] = &world.nodes[ALICE].dialled[..] else {
+        panic!("{:?}", world.nodes[ALICE].dialled)
+    };
+    assert!(why.contains("not proven"), "{why}");
+    assert!(world.nodes.iter().all(|node| node.ends.is_empty()));
+}

@@ -17,6 +17,7 @@ use crate::support::{Side, location};
 pub(crate) enum Proves {
     Both,
     Dialled,
+    Nobody,
 }
 
 /// Something that can happen next.
@@ -259,7 +260,8 @@ impl World {
         let wire = self.wires.len() - 1;
         let (dialler, acceptor) = (self.nodes[who].name, self.nodes[whom].name);
         let proven = (self.proves == Proves::Both).then_some(dialler);
-        self.open(who, wire, 0, Some(to), Some(acceptor), dialler);
+        let answers = (self.proves != Proves::Nobody).then_some(acceptor);
+        self.open(who, wire, 0, Some(to), answers, dialler);
         self.open(whom, wire, 1, None, proven, acceptor);
     }
 
