@@ -1,0 +1,9 @@
+//! Nodes without an event loop: third-party handoffs in all three roles, with everybody
+//! gone at every step, and who may stand in for whom.
+
+mod by_hand;
+mod cuts;
+mod identity;
+mod stand_in;
+mod withdrawals;
+mod world;
