@@ -64,6 +64,12 @@ impl NodeBuilder {
 
     /// How sessions, dials and gifts are kept: timeouts, and whether peers must be
     /// proven to be who they say.
+    ///
+    /// ```
+    /// let mut settings = ocapn::PeerSettings::default();
+    /// settings.keep_gifts = std::time::Duration::from_secs(600);
+    /// let node = ocapn::Node::builder().peers(settings);
+    /// ```
     #[must_use]
     pub const fn peers(mut self, settings: PeerSettings) -> Self {
         self.settings.peers = settings;
