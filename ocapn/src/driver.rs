@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use captp::locator::PeerLocator;
-use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer};
+use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer, UnreachableCause};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -211,15 +211,46 @@ impl Outside for Arc<World> {
 }
 
 /// Connects, and leaves the connection to a task of its own.
-async fn dial(world: Weak<World>, hub: Arc<Hub>, netlayer: Arc<dyn Netlayer>, peer: PeerLocator) {
-    match netlayer.connect(&peer).await {
-        Ok(Channel { io, proven, .. }) => {
-            let link = hub.connected(&peer, proven);
-            if let (Some(link), Some(world)) = (link, world.upgrade()) {
-                world.spawn(connection::run(link, io));
+fn dial(
+    world: Weak<World>,
+    hub: Arc<Hub>,
+    netlayer: Arc<dyn Netlayer>,
+    peer: PeerLocator,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Made here, since a task may be dropped before it has run at all.
+    let unanswered = Unanswered(Some((Arc::clone(&hub), peer.clone())));
+    async move {
+        let connected = netlayer.connect(&peer).await;
+        unanswered.is_answered();
+        match connected {
+            Ok(Channel { io, proven, .. }) => {
+                let link = hub.connected(&peer, proven);
+                if let (Some(link), Some(world)) = (link, world.upgrade()) {
+                    world.spawn(connection::run(link, io));
+                }
             }
+            Err(error) => hub.connect_failed(&peer, error),
         }
-        Err(error) => hub.connect_failed(&peer, error),
+    }
+}
+
+/// Answers the hub if the attempt to connect is dropped before it has come to an end, as
+/// by a runtime that is shut down: whoever waits for it would wait for ever.
+struct Unanswered(Option<(Arc<Hub>, PeerLocator)>);
+
+impl Unanswered {
+    fn is_answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some((hub, peer)) = self.0.take() {
+            let cause = UnreachableCause::Io(std::io::Error::other("the event loop has ended"));
+            let address = peer.id().to_string();
+            hub.connect_failed(&peer, ConnectError::Unreachable { address, cause });
+        }
     }
 }
 

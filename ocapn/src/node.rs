@@ -84,7 +84,8 @@ impl NodeBuilder {
     }
 
     /// Ends sessions with peers that their netlayer has not proven to be who they say,
-    /// instead of serving them. Default `false`.
+    /// instead of serving them. Default `false`: on netlayers that prove only the dialled
+    /// side, `unix` and `websocket`, nobody could dial us at all.
     #[must_use]
     pub const fn refuse_unverified(mut self, refuse: bool) -> Self {
         self.settings.peers.refuse_unverified = refuse;

@@ -215,3 +215,19 @@ async fn a_vat_lives_as_long_as_its_node() {
     vat.stop();
     assert!(counter.send(value()).await.is_err());
 }
+
+#[test]
+fn a_node_whose_runtime_is_gone_keeps_nobody_waiting() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, client) = runtime.block_on(async { loopback_nodes() });
+    let sturdyref = server.mint(&server.vat("objects").spawn(Counter(0))).unwrap();
+    runtime.shutdown_background();
+    // Its user does something else with the node, and on another thread, when told.
+    let (again, other) = (client.clone(), sturdyref.clone());
+    let (promise, resolver) = ocapn::promise();
+    client.enliven(&sturdyref).into_ref().when_settled(move |outcome| {
+        drop(again.enliven(&other));
+        resolver.resolve(outcome);
+    });
+    assert!(promise.wait().is_err());
+}

@@ -86,6 +86,26 @@ fn whoever_is_gone_after_whichever_step_nothing_hangs_and_nothing_is_left() {
     }
 }
 
+/// From gifter to receiver, from there to the exporter with the request for the gift and
+/// the call of it in one, and back: two round trips, once receiver and exporter have a
+/// session. It takes one to call an object that is there, and as long to enliven it.
+#[test]
+fn a_handoff_takes_two_round_trips() {
+    let mut world = World::new(&NAMES, &settings(false));
+    let sturdyref = world.export(EXPORTER, TRANSPORT, Counter(0));
+    let caller = world.export(RECEIVER, TRANSPORT, Caller);
+    let counter = world.resolve(GIFTER, &sturdyref);
+    let caller = world.resolve(GIFTER, &caller);
+    let of_receiver = world.resolve(RECEIVER, &sturdyref);
+    let give = || vec![Value::Ref(counter.clone()), 1.into()];
+    assert_eq!(world.journeys_until(&caller.send(give())), 4);
+    assert_eq!(world.journeys_until(&caller.send(give())), 4, "each is a gift of its own");
+    assert_eq!(world.journeys_until(&counter.send(vec![1.into()])), 2);
+    let enlivened = world.hubs[GIFTER].enliven(&sturdyref);
+    assert_eq!(world.journeys_until(&enlivened.send(vec![1.into()])), 2, "call included");
+    drop(of_receiver);
+}
+
 #[test]
 fn several_receivers_of_one_gifter_and_several_gifters_of_one_receiver() {
     for seed in 0..20 {

@@ -235,6 +235,27 @@ impl World {
         true
     }
 
+    /// Lets what is on its way arrive, all at once, and what is sent then not. Counts
+    /// how often that takes until a promise has settled: the journeys, one after the
+    /// other, that nothing could be saved of by sending more at a time.
+    pub(crate) fn journeys_until(&mut self, promise: &Promise) -> usize {
+        for journeys in 0.. {
+            while self.scheduler.step() {}
+            if promise.outcome().is_some() {
+                return journeys;
+            }
+            self.collect();
+            for wire in 0..self.wires.len() {
+                for end in [0, 1] {
+                    for _ in 0..self.wires[wire].ends[end].coming.len() {
+                        self.arrive((wire, end));
+                    }
+                }
+            }
+        }
+        unreachable!()
+    }
+
     /// Takes what is to be sent, and hears of sessions that are over.
     fn collect(&mut self) {
         for wire in &mut self.wires {
