@@ -4,12 +4,34 @@
 //! (`[public-key [ecc …]]`, `[sig-val [eddsa …]]`), the public id
 //! (`sha256(sha256(key))`) and the session id (section "Session ID" of the CapTP
 //! draft). Keys come from entropy that the caller passes in.
+//!
+//! # What is signed
+//!
+//! Signing is no oracle: whatever a peer sends, none of our keys signs bytes that it
+//! chose, but only records whose label and place in the protocol we chose.
+//!
+//! | key | signs | what a peer chose of it |
+//! |---|---|---|
+//! | a [`SessionKey`], fresh for each connection | `my-location` with our own locator, once | nothing |
+//! | | `desc:handoff-give`, when we give something away | the receiver's key and the exporter's locator, where it said it is |
+//! | | `desc:handoff-receive`, when we fetch a gift | the whole of a `desc:handoff-give`, which stands inside the record beside its own signature |
+//! | the key of a `websocket` designator (crate `netlayers`) | `init:peer-auth`, when dialled | 32 bytes inside the record; anything that is not exactly that record is refused |
+//! | the key of a `tcp-tls` certificate (crate `netlayers`) | TLS 1.3 transcripts | what TLS lets it choose |
+//!
+//! The labels differ, all is encoded canonically, and no key signs for two protocols: a
+//! signature that was made for one place is none for another. There is no way in for
+//! other bytes: [`SessionKey`] signs within this crate only, and
+//! [`HandoffRecord`](crate::HandoffRecord) can't be implemented outside of it.
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use syrup::{Encoder, Token};
 
 use crate::wire::{Reader, WireError};
+
+/// How the records begin that session keys sign.
+const SIGNED: [&[u8]; 3] =
+    [b"<11'my-location", b"<17'desc:handoff-give", b"<20'desc:handoff-receive"];
 
 /// A SHA-256 digest taken twice, as CapTP ids are.
 pub(crate) fn double_sha256(bytes: &[u8]) -> [u8; 32] {
@@ -26,6 +48,32 @@ impl SessionKey {
         Self(SigningKey::from_bytes(&entropy))
     }
 
+    /// The key with the highest [`PublicId`] of some that belong to `entropy`'s bytes: of
+    /// 32, and of up to 256 as long as it is not above `claim`. Each costs some 20 us.
+    ///
+    /// Of two connections that are crossed, the one whose opener's key has the lower id
+    /// gives way; with a key of high rank it is hardly ever ours. For connections to
+    /// peers that could not prove who they are if they had dialled us: see
+    /// [`Peer::claim_on`](crate::Peer::claim_on).
+    #[must_use]
+    pub fn of_high_rank(claim: Option<PublicId>, mut entropy: impl FnMut() -> [u8; 32]) -> Self {
+        const USUAL: usize = 32;
+        const MOST: usize = 256;
+        let mut key = Self::from_entropy(entropy());
+        let mut id = key.public().id();
+        for tried in 1..MOST {
+            if tried >= USUAL && claim.is_none_or(|claim| id > claim) {
+                break;
+            }
+            let other = Self::from_entropy(entropy());
+            let other_id = other.public().id();
+            if other_id > id {
+                (key, id) = (other, other_id);
+            }
+        }
+        key
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -36,6 +84,7 @@ impl SessionKey {
     /// whose label it chose itself, so that signing is never an oracle for bytes
     /// that a peer picked.
     pub(crate) fn sign_record(&self, encoded_record: &[u8]) -> Signature {
+        debug_assert!(SIGNED.iter().any(|label| encoded_record.starts_with(label)));
         Signature(self.0.sign(encoded_record).to_bytes())
     }
 }
@@ -237,5 +286,16 @@ impl<'a> Reader<'a> {
             }
             _ => Err(WireError::unexpected(offset, "32 bytes")),
         }
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "SIGNED")]
+    fn nothing_but_our_records_is_signed() {
+        SessionKey::from_entropy([1; 32]).sign_record(b"<14'init:peer-auth32:>");
     }
 }

@@ -93,8 +93,9 @@ pub struct Signed<T> {
     signature: Signature,
 }
 
-/// A handoff record, as [`Signed`] wants it.
-pub trait HandoffRecord: Sized {
+/// A handoff record, as [`Signed`] wants it: one of the two here, so that nothing else
+/// gets signed with a session's key.
+pub trait HandoffRecord: Sized + sealed::Sealed {
     /// Writes the record.
     fn encode(&self, out: &mut Encoder<'_>);
 }
@@ -163,6 +164,12 @@ impl HandoffRecord for HandoffReceive {
         self.give.encode_envelope(out);
         out.end_record();
     }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::HandoffGive {}
+    impl Sealed for super::HandoffReceive {}
 }
 
 /// What a `desc:sig-envelope` among arguments holds.

@@ -45,6 +45,7 @@ pub use peer::{Action, ConnId, Peer, PeerSettings};
 pub use position::{AnswerPos, ExportPos, ImportPos, RemotePos};
 pub use runtime::{Identity, Runtime};
 pub use session::{
-    BootstrapCall, Established, Event, Part, Question, Session, SessionConfig, Traffic, Unsent,
+    BootstrapCall, Established, Event, Part, Proof, Question, Session, SessionConfig, Traffic,
+    Unsent,
 };
 pub use tables::TableCounts;

@@ -3,7 +3,7 @@
 mod support;
 
 use captp::locator::PeerLocator;
-use captp::{Event, PeerViolation, SessionConfig, SessionEnd, SessionKey};
+use captp::{Event, PeerViolation, Proof, SessionConfig, SessionEnd, SessionKey};
 use support::{Pair, Side, config, location};
 
 /// How two sides that greet each other end.
@@ -45,18 +45,19 @@ fn both_sides_know_each_other_and_the_session() {
 #[test]
 fn a_claim_is_verified_only_by_the_netlayer() {
     let cases = [
-        (None, false, false),
-        (None, true, true),
-        (Some("bob"), false, true),
-        (Some("mallory"), false, false),
-        (Some("mallory"), true, false),
+        (None, false, Proof::None),
+        (None, true, Proof::FaceValue),
+        (Some("bob"), false, Proof::Netlayer),
+        (Some("bob"), true, Proof::Netlayer),
+        (Some("mallory"), false, Proof::None),
+        (Some("mallory"), true, Proof::None),
     ];
-    for (proven, trust_claims, verified) in cases {
+    for (proven, trust_claims, proof) in cases {
         let mut alice = config("alice", 1);
         alice.proven = proven.map(str::to_owned);
         alice.trust_claims = trust_claims;
         let (mut a, _) = greet(alice, config("bob", 2));
-        assert_eq!(started(&mut a).verified, verified, "{proven:?} {trust_claims}");
+        assert_eq!(started(&mut a).proof, proof, "{proven:?} {trust_claims}");
     }
 }
 
@@ -67,7 +68,7 @@ fn a_claim_to_another_netlayers_name_is_not_verified() {
     let mut bob = config("bob", 2);
     bob.location = PeerLocator::new("onion", "bob");
     let (mut a, _) = greet(alice, bob);
-    assert!(!started(&mut a).verified);
+    assert_eq!(started(&mut a).proof, Proof::None);
 }
 
 #[test]
@@ -77,6 +78,16 @@ fn who_answers_must_be_who_was_dialled() {
     let (mut a, mut b) = greet(alice, config("bob", 2));
     assert!(matches!(violation(&mut a), PeerViolation::NotWhoWeDialled { .. }));
     assert!(matches!(b.end(), SessionEnd::PeerAborted(_)));
+}
+
+#[test]
+fn who_was_dialled_must_be_who_is_proven() {
+    let mut alice = config("alice", 1);
+    alice.dialled = Some(location("bob"));
+    alice.proven = Some("mallory".to_owned());
+    let (mut a, _) = greet(alice, config("bob", 2));
+    let PeerViolation::NotWhoWeDialled { claimed, .. } = violation(&mut a) else { panic!() };
+    assert_eq!(claimed, location("mallory").id());
 }
 
 #[test]

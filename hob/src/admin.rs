@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, SessionInfo, Sturdyref, Turn, Value};
+use ocapn::{Args, Behaviour, Fault, Node, Proof, Ref, Reply, SessionInfo, Sturdyref, Turn, Value};
 
 use crate::fleet::fields;
 use crate::kinds::{Call, Kind, Name, unknown};
@@ -153,7 +153,8 @@ fn describe(session: &SessionInfo) -> Value {
     fields([
         ("transport", session.peer.transport.as_str().into()),
         ("peer", session.peer.designator.as_str().into()),
-        ("verified", session.verified.into()),
+        ("verified", (session.proof == Proof::Netlayer).into()),
+        ("standing-in", (session.standing_in as u64).into()),
         ("messages-in", traffic.messages_in.into()),
         ("messages-out", traffic.messages_out.into()),
         ("bytes-in", traffic.bytes_in.into()),

@@ -4,6 +4,7 @@ use captp::{BootstrapCall, GiftId, Withdrawal};
 use vat_runtime::{Fault, Resolver, Value};
 
 use crate::glue::Glue;
+use crate::handoff;
 use crate::hub::Hub;
 use crate::link::Link;
 
@@ -22,7 +23,7 @@ pub(crate) fn receive(
     match call {
         BootstrapCall::Fetch(swiss) => {
             // A gift of ours that its receiver can't reach has its id for a number.
-            let given = || hub.peer(|p| p.stand_in(link.conn(), &GiftId::from_bytes(&swiss)));
+            let given = || handoff::stood_in(hub, link, &GiftId::from_bytes(&swiss));
             let found = hub.lookup(&swiss).or_else(given).map(Value::Ref);
             answer(resolver, found.ok_or_else(|| NO_SUCH_OBJECT.into()));
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use captp::locator::PeerLocator;
-use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer};
+use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer, UnreachableCause};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -136,9 +136,22 @@ impl World {
 
     /// Runs a task for as long as the node does not forget it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.tasks);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(task, &self.runtime);
+        // A runtime that is shut down drops what it is given right there, and dropping a
+        // session may lead back here: not before the lock is given back.
+        let place = Arc::new(Mutex::new(Some(Box::pin(task))));
+        let there = Arc::clone(&place);
+        let started = async move {
+            let task = lock(&there).take();
+            if let Some(task) = task {
+                task.await;
+            }
+        };
+        {
+            let mut tasks = lock(&self.tasks);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn_on(started, &self.runtime);
+        }
+        drop(place);
     }
 
     fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -179,6 +192,11 @@ impl Outside for Arc<World> {
         })
     }
 
+    fn knows_who_dials(&self, transport: &str) -> bool {
+        self.netlayer(transport)
+            .is_none_or(|netlayer| netlayer.guarantees().authentication != Authentication::Dialled)
+    }
+
     fn connect(&self, peer: PeerLocator) {
         let (hub, netlayer) = (self.hub(), self.netlayer(&peer.transport).cloned());
         // The hub asks only for transports that it was told of.
@@ -193,15 +211,46 @@ impl Outside for Arc<World> {
 }
 
 /// Connects, and leaves the connection to a task of its own.
-async fn dial(world: Weak<World>, hub: Arc<Hub>, netlayer: Arc<dyn Netlayer>, peer: PeerLocator) {
-    match netlayer.connect(&peer).await {
-        Ok(Channel { io, proven, .. }) => {
-            let link = hub.connected(&peer, proven);
-            if let (Some(link), Some(world)) = (link, world.upgrade()) {
-                world.spawn(connection::run(link, io));
+fn dial(
+    world: Weak<World>,
+    hub: Arc<Hub>,
+    netlayer: Arc<dyn Netlayer>,
+    peer: PeerLocator,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Made here, since a task may be dropped before it has run at all.
+    let unanswered = Unanswered(Some((Arc::clone(&hub), peer.clone())));
+    async move {
+        let connected = netlayer.connect(&peer).await;
+        unanswered.is_answered();
+        match connected {
+            Ok(Channel { io, proven, .. }) => {
+                let link = hub.connected(&peer, proven);
+                if let (Some(link), Some(world)) = (link, world.upgrade()) {
+                    world.spawn(connection::run(link, io));
+                }
             }
+            Err(error) => hub.connect_failed(&peer, error),
         }
-        Err(error) => hub.connect_failed(&peer, error),
+    }
+}
+
+/// Answers the hub if the attempt to connect is dropped before it has come to an end, as
+/// by a runtime that is shut down: whoever waits for it would wait for ever.
+struct Unanswered(Option<(Arc<Hub>, PeerLocator)>);
+
+impl Unanswered {
+    fn is_answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some((hub, peer)) = self.0.take() {
+            let cause = UnreachableCause::Io(std::io::Error::other("the event loop has ended"));
+            let address = peer.id().to_string();
+            hub.connect_failed(&peer, ConnectError::Unreachable { address, cause });
+        }
     }
 }
 

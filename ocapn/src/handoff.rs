@@ -8,7 +8,7 @@ use vat_runtime::{Args, Fault, Identity, Ref, Resolver, Value};
 
 use crate::hub::{Hub, fetch};
 use crate::link::Link;
-use crate::{DialError, bootstrap};
+use crate::{DialError, bootstrap, glue};
 
 /// Replaces the references to third parties' objects in a message for `receiver` by
 /// gifts, where a gift can reach. What stays goes by proxy: the receiver's messages
@@ -69,11 +69,12 @@ const fn may_give(hub: &Hub, pos: RemotePos) -> bool {
 
 /// Leaves something of `exporter`'s with it for `receiver`. `None` if the two are one,
 /// or the receiver could not find the exporter: nobody has proven the exporter's
-/// location, or they have no netlayer in common that we know of.
+/// location, they have no netlayer in common that we know of, or it has tried.
 fn give(hub: &Hub, exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Option<Value> {
     let (at, to) = (exporter.peer()?, receiver.peer()?);
     if exporter.key() == receiver.key()
-        || !at.verified
+        || !at.proof.is_good()
+        || receiver.goes_by_us_to(exporter.conn())
         || at.location.same_peer(&to.location)
         || at.location.transport != to.location.transport
     {
@@ -131,4 +132,15 @@ fn stand_in(gifter: &Arc<Link>, give: &Signed<HandoffGive>, why: &DialError, res
     );
     let asked = gifter.bootstrap().send(fetch(&id));
     asked.when_settled(move |found| resolver.resolve(found.map_err(|_| Fault::from(why))));
+}
+
+/// What we gave the peer of `receiver`, which it can't reach. From now on it gets the
+/// exporter's references by way of us: it would only try again, in vain, for each.
+pub(crate) fn stood_in(hub: &Hub, receiver: &Link, gift: &GiftId) -> Option<Ref> {
+    let given = hub.peer(|peer| peer.stand_in(receiver.conn(), gift))?;
+    if let Some((exporter, _)) = glue::remote(&given) {
+        receiver.go_by_us_to(ConnId(exporter));
+        tracing::info!(receiver = receiver.key(), exporter, "standing in for a gift");
+    }
+    Some(given)
 }

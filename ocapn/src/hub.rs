@@ -22,7 +22,7 @@ use std::time::Duration;
 use captp::locator::{PeerId, PeerLocator, Sturdyref, SwissNum};
 use captp::{
     Action, ConnId, Dialect, Limits, Passable, Peer, PeerSettings, SessionConfig, SessionEnd,
-    SwissDigest,
+    SessionKey, SwissDigest,
 };
 use netlayers::ConnectError;
 use vat_runtime::{Promise, Ref, Resolver};
@@ -46,6 +46,10 @@ pub trait Outside: Send + Sync + 'static {
     /// Whether what an unproven peer claims to be is taken at face value, as on
     /// netlayers for testing that can prove nothing.
     fn trusts_claims(&self, transport: &str) -> bool;
+    /// Whether peers that dial us can prove who they are, or are taken to be who they
+    /// say. Where they can't, as on `websocket`, connections to them are opened with keys
+    /// of high rank, which don't give way to theirs.
+    fn knows_who_dials(&self, transport: &str) -> bool;
     /// Dial a peer of a transport that we speak. Called with a canonical locator, and
     /// not again for the same peer before it has been answered.
     fn connect(&self, peer: PeerLocator);
@@ -186,6 +190,11 @@ impl Hub {
                     link.close(reason);
                 }
             }
+            Action::CloseSilent(conn, reason) => {
+                if let Some(link) = self.link(conn).filter(|link| link.is_silent()) {
+                    link.close(reason);
+                }
+            }
             Action::CloseUnused(conn, reason) => {
                 if let Some(link) = self.link(conn).filter(|link| link.is_unused()) {
                     link.close(reason);
@@ -238,8 +247,7 @@ impl Hub {
     ) -> Option<Arc<Link>> {
         let settings = &self.settings;
         let location = self.outside.location(transport)?;
-        let dialled_id = dialled.map(PeerLocator::id);
-        let key = self.lock().peer.session_key(dialled_id.as_ref(), || self.outside.entropy());
+        let key = self.new_key(transport, dialled);
         let mut config = SessionConfig::new(location, key);
         let our_id = config.key.public().id();
         config.dialled = dialled.cloned();
@@ -266,10 +274,21 @@ impl Hub {
         Some(link)
     }
 
+    /// A key for a new session.
+    fn new_key(&self, transport: &str, dialled: Option<&PeerLocator>) -> SessionKey {
+        match dialled {
+            Some(peer) if !self.outside.knows_who_dials(transport) => {
+                let claim = self.lock().peer.claim_on(&peer.id());
+                SessionKey::of_high_rank(claim, || self.outside.entropy())
+            }
+            _ => SessionKey::from_entropy(self.outside.entropy()),
+        }
+    }
+
     /// The handshake is done.
     pub(crate) fn session_started(&self, link: &Link) {
         let Some(peer) = link.peer() else { return };
-        tracing::debug!(link = link.key(), peer = %peer.location.id(), peer.verified, "session");
+        tracing::debug!(link = link.key(), peer = %peer.location.id(), proof = ?peer.proof, "session");
         let now = self.outside.now();
         self.update(|state| state.peer.established(link.conn(), peer, now));
     }

@@ -55,7 +55,13 @@
 //! - Dropping the last clone of a remote reference tells its peer. Dropping a promise
 //!   cancels nothing.
 //! - What each session may cost is in [`Limits`]; crossing one ends that session.
-//! - [`SessionInfo::verified`] says whether the netlayer has proven who the peer is.
+//! - [`SessionInfo::proof`] says whether the netlayer has proven who the peer is. Those
+//!   who are not proven may call what they hold a reference to; refuse them with
+//!   [`NodeBuilder::refuse_unverified`].
+//! - A reference that is given on leads to its object directly, without the giver. Where
+//!   the receiver can't reach the object's peer, what it says goes by way of the giver:
+//!   then [`Node::session_of`] names the giver as the reference's peer, and the giver's
+//!   [`SessionInfo::standing_in`] counts it. A message is logged at both.
 
 mod bootstrap;
 mod connection;
@@ -71,8 +77,8 @@ mod scheduler;
 
 pub use captp::locator::{self, PeerLocator, Sturdyref, SwissNum};
 pub use captp::{
-    Dialect, ErrorValue, Limits, PeerSettings, PeerViolation, Record, SessionEnd, TableCounts,
-    Tagged, Traffic,
+    Dialect, ErrorValue, Limits, PeerSettings, PeerViolation, Proof, Record, SessionEnd,
+    TableCounts, Tagged, Traffic,
 };
 pub use driver::DialError;
 pub use netlayers;

@@ -4,7 +4,7 @@
 //! straight into the session's buffer, and the connection's task is woken to send
 //! what has gathered. What comes in is acted on by that task itself, vats included.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 use vat_runtime::{Args, Fault, Ref, Resolver, Value};
 
-use crate::glue::Glue;
+use crate::glue::{self, Glue};
 use crate::hub::Hub;
 use crate::{bootstrap, handoff};
 
@@ -37,6 +37,10 @@ pub struct Link {
     running: AtomicBool,
     task: AtomicWaker,
     peer: OnceLock<Established>,
+    /// The peer can't reach the peers of these sessions, and goes by way of us.
+    by_us: Mutex<BTreeSet<ConnId>>,
+    /// How many messages had been received when that was last looked at.
+    heard: AtomicU64,
     phase: watch::Sender<Phase>,
     hub: Weak<Hub>,
     me: Weak<Self>,
@@ -84,6 +88,8 @@ impl Link {
             running: AtomicBool::new(false),
             task: AtomicWaker::new(),
             peer: OnceLock::new(),
+            by_us: Mutex::default(),
+            heard: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Greeting),
             hub,
             me: me.clone(),
@@ -226,6 +232,28 @@ impl Link {
     /// Whether nothing is under way on the session.
     pub fn is_unused(&self) -> bool {
         self.core().session.is_unused()
+    }
+
+    /// Whether nothing has come from the peer since this was last asked.
+    pub(crate) fn is_silent(&self) -> bool {
+        let heard = self.traffic().messages_in;
+        self.heard.swap(heard, Ordering::Relaxed) == heard
+    }
+
+    /// How many references the peer holds that lead to other peers by way of us.
+    pub fn standing_in(&self) -> usize {
+        let core = self.core();
+        let exports = core.session.exports();
+        exports.filter(|of| glue::remote(of).is_some_and(|(key, _)| key != self.key)).count()
+    }
+
+    /// Whether the peer reaches the peer of another session by way of us.
+    pub(crate) fn goes_by_us_to(&self, exporter: ConnId) -> bool {
+        self.by_us.lock().unwrap_or_else(|poison| poison.into_inner()).contains(&exporter)
+    }
+
+    pub(crate) fn go_by_us_to(&self, exporter: ConnId) {
+        self.by_us.lock().unwrap_or_else(|poison| poison.into_inner()).insert(exporter);
     }
 
     pub(crate) fn key(&self) -> u64 {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use captp::locator::{PeerLocator, Sturdyref, SwissNum};
-use captp::{ConnId, Dialect, Limits, Passable, PeerSettings, SessionEnd, TableCounts, Traffic};
+use captp::{
+    ConnId, Dialect, Limits, Passable, PeerSettings, Proof, SessionEnd, TableCounts, Traffic,
+};
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
 use vat_runtime::{Promise, Ref, Vat};
@@ -62,6 +64,12 @@ impl NodeBuilder {
 
     /// How sessions, dials and gifts are kept: timeouts, and whether peers must be
     /// proven to be who they say.
+    ///
+    /// ```
+    /// let mut settings = ocapn::PeerSettings::default();
+    /// settings.keep_gifts = std::time::Duration::from_secs(600);
+    /// let node = ocapn::Node::builder().peers(settings);
+    /// ```
     #[must_use]
     pub const fn peers(mut self, settings: PeerSettings) -> Self {
         self.settings.peers = settings;
@@ -76,7 +84,8 @@ impl NodeBuilder {
     }
 
     /// Ends sessions with peers that their netlayer has not proven to be who they say,
-    /// instead of serving them. Default `false`.
+    /// instead of serving them. Default `false`: on netlayers that prove only the dialled
+    /// side, `unix` and `websocket`, nobody could dial us at all.
     #[must_use]
     pub const fn refuse_unverified(mut self, refuse: bool) -> Self {
         self.settings.peers.refuse_unverified = refuse;
@@ -148,8 +157,12 @@ pub enum EnlivenError {
 pub struct SessionInfo {
     /// Where the peer says it is.
     pub peer: PeerLocator,
-    /// Whether it has proven that.
-    pub verified: bool,
+    /// How we know that it is there. Anybody may be the peer of a session for which
+    /// this is [`Proof::None`], or on `tcp-testing-only`.
+    pub proof: Proof,
+    /// How many references the peer holds that lead to other peers' objects by way of
+    /// us, because it can't reach them itself or they are promises that have not settled.
+    pub standing_in: usize,
     /// Messages and bytes each way.
     pub traffic: Traffic,
     /// How full the session's tables are.
@@ -297,6 +310,10 @@ impl Node {
 
     /// The session that a remote reference lives on, and so the peer that answers for
     /// it. `None` if the reference is not remote or its session has ended.
+    ///
+    /// Of a reference that was handed over this is its own peer. If that could not be
+    /// reached, or has nothing to be reached by, it is the peer that gave the reference:
+    /// that one passes on what is said, and could change it.
     #[must_use]
     pub fn session_of(&self, reference: &Ref) -> Option<SessionInfo> {
         let (key, _) = glue::remote(reference)?;
@@ -328,7 +345,8 @@ fn describe(link: &Link) -> Option<SessionInfo> {
     let peer = link.peer()?;
     Some(SessionInfo {
         peer: peer.location.clone(),
-        verified: peer.verified,
+        proof: peer.proof,
+        standing_in: link.standing_in(),
         traffic: link.traffic(),
         tables: link.table_counts(),
     })

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ocapn::netlayers::LoopbackNetwork;
+use ocapn::netlayers::{LoopbackNetwork, Netlayer, TcpOptions, TcpTls, tcp_tls};
 use ocapn::{Node, TableCounts, Value};
 use support::{Counter, Dropped, Echo, Maker, loopback_nodes, tcp_tls_node, testing_node, until};
 
@@ -112,6 +112,45 @@ async fn a_hundred_who_want_one_peer_share_a_connection() {
     assert_eq!(server.sessions().len(), 1);
 }
 
+/// On many threads, and as many connections counted as were accepted.
+async fn a_hundred_at_once(server: impl Netlayer, client: Node) {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counting = support::Counting(server, Arc::clone(&accepted));
+    let server = Node::builder().netlayer(counting).start();
+    let vat = server.vat("objects");
+    let sturdyref = server.mint(&vat.spawn(Counter(0))).unwrap();
+    let all: Vec<_> = (0..100)
+        .map(|nth| {
+            let (client, sturdyref) = (client.clone(), sturdyref.clone());
+            tokio::spawn(async move {
+                match nth % 2 {
+                    0 => client.enliven(&sturdyref).await.map(drop).unwrap(),
+                    _ => client.resolve(&sturdyref).await.map(drop).unwrap(),
+                }
+            })
+        })
+        .collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_at_once_over_loopback() {
+    let network = LoopbackNetwork::new();
+    let client = Node::builder().netlayer(network.netlayer("client").unwrap()).start();
+    a_hundred_at_once(network.netlayer("server").unwrap(), client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_at_once_over_tcp_tls() {
+    let identity = tcp_tls::Identity::generate().unwrap();
+    let options = TcpOptions::default();
+    let server = TcpTls::bind("127.0.0.1:0", identity, options).await.unwrap();
+    a_hundred_at_once(server, tcp_tls_node().await).await;
+}
+
 #[tokio::test]
 async fn a_node_enlivens_its_own_sturdyrefs_without_a_session() {
     let (node, _) = loopback_nodes();
@@ -175,4 +214,20 @@ async fn a_vat_lives_as_long_as_its_node() {
     let counter = vat.spawn(Counter(1));
     vat.stop();
     assert!(counter.send(value()).await.is_err());
+}
+
+#[test]
+fn a_node_whose_runtime_is_gone_keeps_nobody_waiting() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, client) = runtime.block_on(async { loopback_nodes() });
+    let sturdyref = server.mint(&server.vat("objects").spawn(Counter(0))).unwrap();
+    runtime.shutdown_background();
+    // Its user does something else with the node, and on another thread, when told.
+    let (again, other) = (client.clone(), sturdyref.clone());
+    let (promise, resolver) = ocapn::promise();
+    client.enliven(&sturdyref).into_ref().when_settled(move |outcome| {
+        drop(again.enliven(&other));
+        resolver.resolve(outcome);
+    });
+    assert!(promise.wait().is_err());
 }

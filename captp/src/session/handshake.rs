@@ -5,7 +5,7 @@ use syrup::Encoder;
 use super::{Event, Session, State};
 use crate::crypto::{PublicKey, SessionId, Signature};
 use crate::error::PeerViolation;
-use crate::locator::PeerLocator;
+use crate::locator::{PeerId, PeerLocator};
 use crate::runtime::Runtime;
 use crate::value::Fatal;
 use crate::wire::{self, Reader, WireError};
@@ -14,14 +14,34 @@ use crate::wire::{self, Reader, WireError};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Established {
-    /// Where the peer says it is. Only as good as `verified`.
+    /// Where the peer says it is. Only as good as `proof`.
     pub location: PeerLocator,
-    /// Whether the netlayer proved that the peer is who it says it is.
-    pub verified: bool,
+    /// How we know that it is there.
+    pub proof: Proof,
     /// The peer's key for this session.
     pub peer_key: PublicKey,
     /// The session's id, the same on both sides.
     pub session_id: SessionId,
+}
+
+/// How we know that a peer is who it says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// The netlayer has proven it.
+    Netlayer,
+    /// It says so, on a netlayer for testing where that counts. Anybody may have.
+    FaceValue,
+    /// It says so, and anybody may have.
+    None,
+}
+
+impl Proof {
+    /// Whether the session counts as one with that peer: proven, or taken to be. A
+    /// session for which it does not is *unverified*.
+    #[must_use]
+    pub const fn is_good(self) -> bool {
+        matches!(self, Self::Netlayer | Self::FaceValue)
+    }
 }
 
 impl<R: Runtime> Session<R> {
@@ -63,32 +83,40 @@ impl<R: Runtime> Session<R> {
         if peer_key == our_key {
             return Err(PeerViolation::OurOwnKey.into());
         }
-        let verified = self.check_identity(&location)?;
+        let proof = self.check_identity(&location)?;
         let session_id = SessionId::between(our_key.id(), peer_key.id());
         self.state = State::Live;
-        let established = Established { location, verified, peer_key, session_id };
+        let established = Established { location, proof, peer_key, session_id };
         self.established = Some(established.clone());
         self.events.push_back(Event::Started(established));
         Ok(())
     }
 
-    /// Whether the claimed location is proven.
+    /// How well the claimed location is proven.
     ///
     /// A peer that we dialled must answer under the name we dialled: else a
     /// misdirected connection would pass for the peer we wanted.
-    fn check_identity(&self, claimed: &PeerLocator) -> Result<bool, PeerViolation> {
+    fn check_identity(&self, claimed: &PeerLocator) -> Result<Proof, PeerViolation> {
         if let Some(dialled) = &self.config.dialled
             && !dialled.same_peer(claimed)
         {
             let (dialled, claimed) = (dialled.id(), claimed.id());
             return Err(PeerViolation::NotWhoWeDialled { dialled, claimed });
         }
-        let same_netlayer = claimed.transport == self.config.location.transport;
-        Ok(same_netlayer
-            && match &self.config.proven {
-                Some(proven) => *proven == claimed.designator,
-                None => self.config.trust_claims,
-            })
+        if let (Some(dialled), Some(proven)) = (&self.config.dialled, &self.config.proven)
+            && dialled.designator != *proven
+        {
+            let claimed = PeerId::new(&dialled.transport, proven);
+            return Err(PeerViolation::NotWhoWeDialled { dialled: dialled.id(), claimed });
+        }
+        if claimed.transport != self.config.location.transport {
+            return Ok(Proof::None);
+        }
+        Ok(match &self.config.proven {
+            Some(proven) if *proven == claimed.designator => Proof::Netlayer,
+            None if self.config.trust_claims => Proof::FaceValue,
+            _ => Proof::None,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use smol_str::SmolStr;
 use syrup::Scanner;
 
-pub use self::handshake::Established;
+pub use self::handshake::{Established, Proof};
 pub use self::send::Unsent;
 use crate::crypto::{PublicKey, SessionKey};
 use crate::dialect::Dialect;
@@ -457,6 +457,11 @@ impl<R: Runtime> Session<R> {
     #[must_use]
     pub fn table_counts(&self) -> TableCounts {
         self.tables.counts()
+    }
+
+    /// What the peer holds of ours.
+    pub fn exports(&self) -> impl Iterator<Item = &R::Ref> {
+        self.tables.exported_references()
     }
 
     /// Checks the invariants of the tables. For tests and simulations.

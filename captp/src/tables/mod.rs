@@ -341,6 +341,14 @@ impl<R: Runtime> Tables<R> {
 
     // All of them.
 
+    /// What the peer holds of ours.
+    pub(crate) fn exported_references(&self) -> impl Iterator<Item = &R::Ref> {
+        self.exports.iter().filter_map(|(_, export)| match &export.what {
+            Exported::Reference { reference, .. } => Some(reference),
+            _ => None,
+        })
+    }
+
     /// Takes everything out, as at the end of a session: exports and answers.
     /// Dropping them may run their owner's code.
     pub(crate) fn clear(&mut self) -> (Vec<Exported<R>>, Vec<R::Ref>) {

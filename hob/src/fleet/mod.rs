@@ -38,9 +38,9 @@ pub(crate) fn short(designator: &str) -> String {
     text
 }
 
-/// Who a peer is: its designator, if it has proven it.
+/// Who a peer is: its designator, if it has proven it, or on a netlayer for testing.
 fn identity_of(session: Option<&SessionInfo>) -> Option<String> {
-    let session = session.filter(|session| session.verified)?;
+    let session = session.filter(|session| session.proof.is_good())?;
     Some(session.peer.designator.clone())
 }
 

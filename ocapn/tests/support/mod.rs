@@ -2,11 +2,14 @@
 
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
+pub(crate) mod bare;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ocapn::netlayers::{AcceptError, BoxFuture, Channel, ConnectError, Guarantees, Netlayer};
 use ocapn::netlayers::{LoopbackNetwork, TcpOptions, TcpTestingOnly, TcpTls, tcp_tls};
-use ocapn::{Args, Behaviour, Fault, Node, Reply, Turn, Value};
+use ocapn::{Args, Behaviour, Fault, Node, PeerLocator, Reply, Turn, Value};
 
 /// Counts: `increment n` answers with the new count, `value` with the present one.
 pub(crate) struct Counter(pub(crate) i64);
@@ -94,4 +97,37 @@ pub(crate) async fn until_sessions(node: &Node, count: usize) {
     };
     let waited = tokio::time::timeout(std::time::Duration::from_secs(10), settled).await;
     assert!(waited.is_ok(), "{:?}", node.sessions());
+}
+
+/// A netlayer that counts what it has accepted.
+pub(crate) struct Counting<N>(pub(crate) N, pub(crate) Arc<AtomicUsize>);
+
+impl<N: Netlayer> Netlayer for Counting<N> {
+    fn transport(&self) -> &'static str {
+        self.0.transport()
+    }
+
+    fn location(&self) -> PeerLocator {
+        self.0.location()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.0.guarantees()
+    }
+
+    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
+        self.0.connect(to)
+    }
+
+    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
+        Box::pin(async {
+            let accepted = self.0.accept().await;
+            self.1.fetch_add(usize::from(accepted.is_ok()), Ordering::SeqCst);
+            accepted
+        })
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.0.shutdown()
+    }
 }

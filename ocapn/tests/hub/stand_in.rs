@@ -1,0 +1,128 @@
+//! What the receiver can't reach goes by way of the gifter.
+
+use std::time::Duration;
+
+use ocapn::hub::HubSettings;
+use ocapn::{Ref, Value};
+
+use crate::world::{Caller, Counter, TRANSPORT, Wall, World};
+
+const EXPORTER: usize = 0;
+const GIFTER: usize = 1;
+const RECEIVER: usize = 2;
+
+fn three(wall: Option<Wall>) -> World {
+    let mut world = World::new(&["exporter", "gifter", "receiver"], &HubSettings::default());
+    world.walls.extend(wall.map(|wall| (EXPORTER, RECEIVER, wall)));
+    world
+}
+
+/// The gifter's references to a counter of the exporter's and a caller of the receiver's.
+fn introduced(world: &mut World) -> (Ref, Ref) {
+    let counter = world.export(EXPORTER, TRANSPORT, Counter(0));
+    let caller = world.export(RECEIVER, TRANSPORT, Caller);
+    (world.resolve(GIFTER, &counter), world.resolve(GIFTER, &caller))
+}
+
+#[test]
+fn an_exporter_that_can_not_be_reached_is_stood_in_for() {
+    for wall in [Wall::Refused, Wall::Silence, Wall::Impostor] {
+        let mut world = three(Some(wall));
+        let (counter, caller) = introduced(&mut world);
+        for expected in 1..=3 {
+            let asked = caller.send(vec![Value::Ref(counter.clone()), 1.into()]);
+            assert_eq!(world.outcome(&asked), Some(Ok(expected.into())), "{wall:?}");
+        }
+        assert_eq!(world.sessions(RECEIVER), 1, "only with the gifter");
+        assert!(world.steps < 100, "one attempt to reach it is enough: {}", world.steps);
+        world.pass(Duration::from_secs(60));
+        drop((counter, caller));
+        world.pass(Duration::from_secs(60));
+        for link in world.hubs.iter().flat_map(|hub| hub.links()) {
+            assert_eq!(link.table_counts(), ocapn::TableCounts::default(), "{}", link.dump());
+        }
+        world.end();
+    }
+}
+
+/// Keeps the first thing it is told, and passes on what it is told then.
+struct Keeper(Option<Ref>);
+
+impl ocapn::Behaviour for Keeper {
+    fn receive(
+        &self,
+        turn: &mut ocapn::Turn<'_>,
+        mut args: ocapn::Args,
+    ) -> Result<ocapn::Reply, ocapn::Fault> {
+        match (&self.0, args.pop()) {
+            (None, Some(Value::Ref(kept))) => Ok(ocapn::Reply::become_with(Self(Some(kept)), ())),
+            (Some(kept), Some(arg)) => Ok(ocapn::Reply::value(turn.send(kept, vec![arg]))),
+            _ => Err("something to keep".into()),
+        }
+    }
+}
+
+#[test]
+fn standing_in_shows_and_lasts() {
+    let mut world = three(Some(Wall::Refused));
+    let counter = world.export(EXPORTER, TRANSPORT, Counter(0));
+    let keeper = world.export(RECEIVER, TRANSPORT, Keeper(None));
+    let (counter, keeper) = (world.resolve(GIFTER, &counter), world.resolve(GIFTER, &keeper));
+    keeper.send_only(vec![Value::Ref(counter.clone())]);
+    drop(counter);
+    world.run();
+    assert_eq!(world.standing_in(GIFTER), 1);
+    assert_eq!((world.standing_in(EXPORTER), world.standing_in(RECEIVER)), (0, 0));
+    // Longer than what was given is held for.
+    world.pass(Duration::from_secs(600));
+    let asked = keeper.send(vec![1.into()]);
+    assert_eq!(world.outcome(&asked), Some(Ok(1.into())));
+    assert_eq!(world.standing_in(GIFTER), 1);
+    // Who stands in for somebody who is gone says so.
+    world.kill(EXPORTER);
+    let asked = keeper.send(vec![1.into()]);
+    assert!(matches!(world.outcome(&asked), Some(Err(_))));
+}
+
+#[test]
+fn what_goes_direct_is_not_stood_in_for() {
+    let mut world = three(None);
+    let counter = world.export(EXPORTER, TRANSPORT, Counter(0));
+    let keeper = world.export(RECEIVER, TRANSPORT, Keeper(None));
+    let (counter, keeper) = (world.resolve(GIFTER, &counter), world.resolve(GIFTER, &keeper));
+    keeper.send_only(vec![Value::Ref(counter.clone())]);
+    world.run();
+    assert_eq!(world.standing_in(GIFTER), 0);
+    assert_eq!(world.sessions(RECEIVER), 2);
+}
+
+#[test]
+fn without_a_netlayer_in_common_the_gifter_stands_in_at_once() {
+    let mut world = World::of(
+        &[("exporter", &["one"]), ("gifter", &["one", "two"]), ("receiver", &["two"])],
+        &HubSettings::default(),
+    );
+    let counter = world.export(EXPORTER, "one", Counter(0));
+    let keeper = world.export(RECEIVER, "two", Keeper(None));
+    let (counter, keeper) = (world.resolve(GIFTER, &counter), world.resolve(GIFTER, &keeper));
+    keeper.send_only(vec![Value::Ref(counter)]);
+    world.run();
+    assert_eq!(world.standing_in(GIFTER), 1);
+    let asked = keeper.send(vec![4.into()]);
+    assert_eq!(world.outcome(&asked), Some(Ok(4.into())));
+    assert_eq!(world.sessions(RECEIVER), 1);
+}
+
+/// Told so late that what was given is not held any more, the receiver hears why.
+#[test]
+fn a_gift_that_is_held_no_more_breaks_with_why_its_exporter_was_not_reached() {
+    let mut settings = HubSettings::default();
+    settings.peers.stand_in = Duration::ZERO;
+    let mut world = World::new(&["exporter", "gifter", "receiver"], &settings);
+    world.walls.push((EXPORTER, RECEIVER, Wall::Refused));
+    let (counter, caller) = introduced(&mut world);
+    let asked = caller.send(vec![Value::Ref(counter), 1.into()]);
+    world.hubs[GIFTER].tick();
+    let Some(Err(fault)) = world.outcome(&asked) else { panic!("broken") };
+    assert!(fault.to_string().contains("can't be reached"), "{fault}");
+}
