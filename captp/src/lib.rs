@@ -47,4 +47,4 @@ pub use runtime::{Identity, Runtime};
 pub use session::{
     BootstrapCall, Established, Event, Part, Question, Session, SessionConfig, Traffic, Unsent,
 };
-pub use tables::TableCounts;
+pub use tables::{ReferenceCounts, TableCounts};

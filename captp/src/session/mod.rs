@@ -28,7 +28,7 @@ use crate::outbox::Outbox;
 use crate::passable::Passable;
 use crate::position::RemotePos;
 use crate::runtime::Runtime;
-use crate::tables::{Exported, TableCounts, Tables};
+use crate::tables::{Exported, ReferenceCounts, TableCounts, Tables};
 use crate::value::Fatal;
 
 /// How a session begins.
@@ -429,6 +429,12 @@ impl<R: Runtime> Session<R> {
     #[must_use]
     pub fn table_counts(&self) -> TableCounts {
         self.tables.counts()
+    }
+
+    /// How often each reference was sent and received. For tests and simulations.
+    #[must_use]
+    pub fn reference_counts(&self) -> ReferenceCounts {
+        self.tables.reference_counts()
     }
 
     /// Checks the invariants of the tables. For tests and simulations.
