@@ -299,7 +299,7 @@ impl Shadow {
             (Meaning::Fetch { peer, slot, .. }, Ok(None)) => !self.slots[*peer][*slot].is_empty(),
             (Meaning::Fetch { peer, slot, since }, Err(_)) => {
                 let right = self.was_empty(*peer, *slot, *since);
-                if right {
+                if right && !self.faulty {
                     self.things[end] = Meaning::Broken;
                 }
                 right

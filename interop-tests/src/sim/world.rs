@@ -457,7 +457,12 @@ impl World {
         let end = &mut self.conns[conn].ends[side];
         end.coming.clear();
         end.silent = true;
-        let Some(link) = end.link.take() else { return };
+        let Some(link) = end.link.take() else {
+            if self.conns[conn].ends[1 - side].link.is_none() {
+                self.open.retain(|open| *open != conn);
+            }
+            return;
+        };
         let (peer, life) = (end.peer, end.life);
         self.count(2, conn * 2 + side);
         if self.peers[peer].life == life {
