@@ -94,6 +94,15 @@ impl Ground {
         (len > 0).then(|| store.vars[len - 1 - number % len].clone())
     }
 
+    fn forget(&self, peer: usize, life: u32, thing: Thing) {
+        let mut store = self.store(peer);
+        if store.life == life {
+            let gone: Vec<_> = store.vars.extract_if(.., |var| var.thing == thing).collect();
+            drop(store);
+            drop(gone);
+        }
+    }
+
     /// A peer gets hold of a reference.
     pub fn keep(&self, peer: usize, life: u32, reference: Ref, thing: Thing) -> Option<Var> {
         let mut store = self.store(peer);
@@ -300,7 +309,13 @@ impl<'a> Actor<'a> {
                 Ok(other) => Err(format!("a {}", other.kind())),
                 Err(fault) => Err(fault.to_string()),
             };
+            // A peer mostly forgets what is of no more use, so that most messages go to
+            // objects and promises.
+            let useless = !matches!(outcome, Ok(None)) && thing % 8 != 0;
             ground.shadow().told((peer, life, watcher), thing, outcome);
+            if useless {
+                ground.forget(peer, life, thing);
+            }
         });
     }
 }

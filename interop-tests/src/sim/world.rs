@@ -17,7 +17,7 @@ use super::actor::{Actor, Ground};
 use super::outside::{Bell, Bench, Call, Calls, Place, TRANSPORT, locator, number};
 use super::rng::Rng;
 use super::script::{Line, Op, Proof, SLOTS, Script, Spec};
-use super::shadow::Meaning;
+use super::shadow::{Counters, Meaning};
 
 /// How long released references wait for a message to travel with, as on a node.
 const RELEASE_AFTER: u64 = 1000;
@@ -392,10 +392,7 @@ impl World {
         let mut shadow = self.ground.shadow();
         for bytes in &out {
             length += bytes.len();
-            let has = |text: &str| bytes.windows(text.len()).any(|at| at == text.as_bytes());
-            if bytes.len() > 400 && has("desc:handoff-receive") {
-                shadow.counters.handoffs += 1;
-            }
+            count_gifts(bytes, &mut shadow.counters);
         }
         shadow.counters.bytes += length as u64;
         drop(shadow);
@@ -618,6 +615,22 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.parted.clear();
         self.refusing.clear();
+    }
+}
+
+/// Counts the gifts that are fetched by these bytes, from where they are or by way of
+/// their gifter. The latter are asked for with 32 random bytes, and no sturdyref here
+/// has those.
+fn count_gifts(bytes: &[u8], counters: &mut Counters) {
+    const WITHDRAW: &[u8] = b"13'withdraw-gift";
+    const FETCH: &[u8] = b"5'fetch32:";
+    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\'') {
+        let from = |back: usize| at.checked_sub(back).and_then(|at| bytes.get(at..));
+        if from(2).is_some_and(|bytes| bytes.starts_with(WITHDRAW)) {
+            counters.handoffs += 1;
+        } else if let Some(rest) = from(1).and_then(|bytes| bytes.strip_prefix(FETCH)) {
+            counters.by_proxy += u64::from(rest.first() != rest.get(1));
+        }
     }
 }
 
