@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
 use interop_tests::sim::generate::generate;
 use interop_tests::sim::script::Script;
 use interop_tests::sim::shadow::Counters;
@@ -106,6 +107,7 @@ struct Campaign<'a> {
     stop: AtomicBool,
     total: Mutex<Total>,
     begun: Instant,
+    bar: ProgressBar,
 }
 
 #[derive(Default)]
@@ -125,7 +127,10 @@ struct Failure {
 impl<'a> Campaign<'a> {
     fn new(cli: &'a Cli, from: u64, to: u64) -> Self {
         let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
-        Self { cli, to, from, next, stop, total: Mutex::default(), begun: Instant::now() }
+        let bar = ProgressBar::new(to.saturating_sub(from));
+        let style = "{bar:30} {pos}/{len} seeds, {msg} [{elapsed}, {eta} left]";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { cli, to, from, next, stop, total: Mutex::default(), begun: Instant::now(), bar }
     }
 
     fn run(&self) -> bool {
@@ -162,12 +167,26 @@ impl<'a> Campaign<'a> {
         total.counters.add(&report.counters);
         if let Some(failure) = failure {
             let Failure { seed, what, script, .. } = &failure;
-            println!("# seed {seed}: {what}\n{script}");
+            if !self.cli.json {
+                self.bar.suspend(|| println!("# seed {seed}: {what}\n{script}"));
+            }
             total.failures.push(failure);
+        }
+        let steps = total.counters.steps as f64;
+        let minute = steps / self.begun.elapsed().as_secs_f64() * 60.0;
+        self.bar.inc(1);
+        if total.seeds.is_multiple_of(16) {
+            self.bar.set_message(format!(
+                "{:.1} million steps, {:.1} million a minute, {} failed",
+                steps / 1e6,
+                minute / 1e6,
+                total.failures.len()
+            ));
         }
     }
 
     fn show(&self) -> bool {
+        self.bar.finish_and_clear();
         let total = self.total.lock().unwrap_or_else(|poison| poison.into_inner());
         let seconds = self.begun.elapsed().as_secs_f64();
         let minute = total.counters.steps as f64 / seconds * 60.0;
@@ -187,7 +206,7 @@ impl<'a> Campaign<'a> {
                 .collect();
             let json = serde_json::json!({
                 "from": self.from, "to": self.to, "seeds": total.seeds,
-                "seconds": seconds, "steps_a_minute": minute, "counters": counters,
+                "seconds": seconds, "steps_before": total.counters.steps, "steps_a_minute": minute, "counters": counters,
                 "failures": failures.collect::<Vec<_>>(),
             });
             writeln!(out, "{json}")
