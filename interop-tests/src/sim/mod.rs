@@ -15,6 +15,7 @@
 #![allow(missing_docs, reason = "the parts of a test tool, of which each file says what it owns")]
 
 pub mod actor;
+pub mod explore;
 mod finale;
 pub mod generate;
 pub mod outside;

@@ -44,6 +44,8 @@ pub struct World {
     refusing: BTreeMap<usize, u64>,
     /// Dials under way, by who dials whom.
     dialling: BTreeSet<(usize, u32, usize)>,
+    /// Messages travel one by one, and somebody else says which arrives next.
+    exploring: bool,
     /// Says what happens.
     pub(super) log: Option<Vec<String>>,
     out: VecDeque<Bytes>,
@@ -122,6 +124,7 @@ impl World {
             parted: BTreeMap::new(),
             refusing: BTreeMap::new(),
             dialling: BTreeSet::new(),
+            exploring: false,
             log: log.then(Vec::new),
             out: VecDeque::new(),
             spec,
@@ -397,6 +400,9 @@ impl World {
         shadow.counters.bytes += length as u64;
         drop(shadow);
         let far = &mut self.conns[conn].ends[1 - side];
+        if self.exploring {
+            one_by_one(&mut out);
+        }
         let pieces = out.len();
         far.coming.extend(out.drain(..));
         self.out = out;
@@ -618,6 +624,17 @@ impl World {
     }
 }
 
+/// Divides what is sent into its messages.
+fn one_by_one(out: &mut VecDeque<Bytes>) {
+    let mut all = BytesMut::new();
+    out.drain(..).for_each(|bytes| all.extend_from_slice(&bytes));
+    let mut scanner = syrup::Scanner::new(&syrup::Options::default());
+    while let Ok(Some(length)) = scanner.scan(&all) {
+        out.push_back(all.split_to(length).freeze());
+    }
+    out.extend((!all.is_empty()).then(|| all.freeze()));
+}
+
 /// Counts the gifts that are fetched by these bytes, from where they are or by way of
 /// their gifter. The latter are asked for with 32 random bytes, and no sturdyref here
 /// has those.
@@ -638,6 +655,73 @@ impl Bell {
     /// Rings.
     fn wake_now(self: Arc<Self>) {
         std::task::Wake::wake(self);
+    }
+}
+
+/// One direction of a connection: the connection, and the end that it leads to.
+pub(super) type Lane = (usize, usize);
+
+/// For those who choose what happens next.
+impl World {
+    /// From now on messages travel one by one.
+    pub(super) fn explore(&mut self) {
+        self.exploring = true;
+    }
+
+    /// Lets everything happen but arrivals.
+    pub(super) fn hurry(&mut self) {
+        loop {
+            let mut events: Vec<_> = std::mem::take(&mut self.events).into_vec();
+            events.sort();
+            // The least comes last.
+            let next = events.iter().rposition(|Reverse((.., event))| {
+                matches!(
+                    event,
+                    Event::Flush { idle: false, .. } | Event::Turn { .. } | Event::Dialled { .. }
+                )
+            });
+            let event = next.map(|at| events.remove(at).0.2);
+            self.events = events.into();
+            let Some(event) = event else { return };
+            self.moving -= 1;
+            self.happen(event);
+            self.answer_calls();
+        }
+    }
+
+    /// The directions in which something is on its way.
+    pub(super) fn lanes(&self) -> Vec<Lane> {
+        let lanes = self.events.iter().filter_map(|Reverse((.., event))| lane(event));
+        let lanes: BTreeSet<Lane> = lanes.collect();
+        lanes.into_iter().collect()
+    }
+
+    /// What comes next in a direction, in words.
+    pub(super) fn describe(&self, (conn, side): Lane) -> String {
+        let end = &self.conns[conn].ends[side];
+        let text = end.coming.front().map_or("the end".into(), |bytes| super::words(bytes));
+        format!("to p{} from p{}: {text}", end.peer, self.conns[conn].ends[1 - side].peer)
+    }
+
+    /// Lets the next of a direction arrive.
+    pub(super) fn deliver(&mut self, which: Lane) {
+        let mut events: Vec<_> = std::mem::take(&mut self.events).into_vec();
+        events.sort();
+        let next = events.iter().rposition(|Reverse((.., event))| lane(event) == Some(which));
+        let event = next.map(|at| events.remove(at).0.2);
+        self.events = events.into();
+        if let Some(event) = event {
+            self.moving -= 1;
+            self.happen(event);
+            self.answer_calls();
+        }
+    }
+}
+
+fn lane(event: &Event) -> Option<Lane> {
+    match event {
+        Event::Arrive { conn, side } | Event::End { conn, side } => Some((*conn, *side)),
+        _ => None,
     }
 }
 

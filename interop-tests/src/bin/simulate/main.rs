@@ -129,7 +129,9 @@ impl<'a> Campaign<'a> {
         let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
         let bar = ProgressBar::new(to.saturating_sub(from));
         let style = "{bar:30} {pos}/{len} seeds, {msg} [{elapsed}, {eta} left]";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         Self { cli, to, from, next, stop, total: Mutex::default(), begun: Instant::now(), bar }
     }
 
