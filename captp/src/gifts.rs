@@ -3,8 +3,8 @@
 //! Owns the rules that a withdrawal must keep, and the table of gifts and of those
 //! who came for one before it was there.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::crypto::{PublicKey, SessionId};
 use crate::error::LimitExceeded;
@@ -27,9 +27,9 @@ pub struct Gifts<R, W> {
 struct Session<R, W> {
     peer_key: PublicKey,
     /// Deposited by this session's peer.
-    gifts: HashMap<GiftId, R>,
+    gifts: BTreeMap<GiftId, R>,
     /// Come for gifts of this session's peer's, before their time.
-    waiting: HashMap<GiftId, W>,
+    waiting: BTreeMap<GiftId, W>,
     /// The least count that this session's peer's next withdrawal may have.
     next_count: u64,
     /// The session is over: what was left may be fetched, and nothing is left any more.
@@ -105,7 +105,7 @@ impl<R, W> Gifts<R, W> {
 
     /// A session has begun.
     pub fn session_started(&mut self, session: SessionId, peer_key: PublicKey) {
-        let (gifts, waiting) = (HashMap::new(), HashMap::new());
+        let (gifts, waiting) = (BTreeMap::new(), BTreeMap::new());
         let begun = Session { peer_key, gifts, waiting, next_count: 0, ended: false };
         self.sessions.insert(session, begun);
     }

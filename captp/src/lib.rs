@@ -48,4 +48,4 @@ pub use session::{
     BootstrapCall, Established, Event, Part, Proof, Question, Session, SessionConfig, Traffic,
     Unsent,
 };
-pub use tables::TableCounts;
+pub use tables::{ReferenceCounts, TableCounts};

@@ -12,7 +12,7 @@ fn bob() -> captp::Established {
     let (mut alice, mut bob) = (Side::new(config("alice", 1)), Side::new(config("bob", 2)));
     alice.receive(&bob.transmit(true));
     let Event::Started(mut established) = alice.next() else { panic!("no start") };
-    established.verified = true;
+    established.proof = captp::Proof::Netlayer;
     established
 }
 

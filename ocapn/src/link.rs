@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use bytes::{Bytes, BytesMut};
 use captp::{
     AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, Part, Passable,
-    PublicKey, Question, RemotePos, Session, SessionConfig, SessionEnd, SessionKey, Signed,
-    TableCounts, Traffic, Unsent,
+    PublicKey, Question, ReferenceCounts, RemotePos, Session, SessionConfig, SessionEnd,
+    SessionKey, Signed, TableCounts, Traffic, Unsent,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
@@ -290,6 +290,11 @@ impl Link {
     /// How full the session's tables are.
     pub fn table_counts(&self) -> TableCounts {
         self.core().session.table_counts()
+    }
+
+    /// How often each reference was sent and received. For tests and simulations.
+    pub fn reference_counts(&self) -> ReferenceCounts {
+        self.core().session.reference_counts()
     }
 
     /// Checks the invariants of the session's tables.

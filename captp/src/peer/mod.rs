@@ -105,7 +105,7 @@ pub struct Peer<R, W> {
     dials: HashMap<PeerId, Dial>,
     gifts: Gifts<R, W>,
     /// What we gave away, for receivers that can't reach it.
-    given: HashMap<GiftId, Given<R>>,
+    given: BTreeMap<GiftId, Given<R>>,
     timers: BTreeSet<(Duration, Timer)>,
     actions: VecDeque<Action>,
 }
@@ -166,7 +166,7 @@ impl<R: Clone, W> Peer<R, W> {
             places: HashMap::new(),
             dials: HashMap::new(),
             gifts: Gifts::new(settings.gifts),
-            given: HashMap::new(),
+            given: BTreeMap::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
             settings,
@@ -348,7 +348,7 @@ impl<R: Clone, W> Peer<R, W> {
         if left {
             self.set(now + self.settings.keep_gifts, Timer::GiftsOf(live.session));
         }
-        let given = self.given.extract_if(|_, given| given.to == conn);
+        let given = self.given.extract_if(.., |_, given| given.to == conn);
         (in_vain, given.map(|(_, given)| given.reference).collect())
     }
 

@@ -28,7 +28,7 @@ use crate::outbox::Outbox;
 use crate::passable::Passable;
 use crate::position::RemotePos;
 use crate::runtime::Runtime;
-use crate::tables::{Exported, TableCounts, Tables};
+use crate::tables::{Exported, ReferenceCounts, TableCounts, Tables};
 use crate::value::Fatal;
 
 /// How a session begins.
@@ -462,6 +462,12 @@ impl<R: Runtime> Session<R> {
     /// What the peer holds of ours.
     pub fn exports(&self) -> impl Iterator<Item = &R::Ref> {
         self.tables.exported_references()
+    }
+
+    /// How often each reference was sent and received. For tests and simulations.
+    #[must_use]
+    pub fn reference_counts(&self) -> ReferenceCounts {
+        self.tables.reference_counts()
     }
 
     /// Checks the invariants of the tables. For tests and simulations.

@@ -64,6 +64,17 @@ pub struct TableCounts {
     pub answers: usize,
 }
 
+/// How often each reference was sent and received and not released since, by position.
+/// With nothing under way, what one side sent is what the other received.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ReferenceCounts {
+    /// Our exports and how often the peer has been sent each, without the bootstrap
+    /// object.
+    pub sent: Vec<(u64, u64)>,
+    /// Our imports and how often the peer has sent us each.
+    pub received: Vec<(u64, u64)>,
+}
+
 /// What of the peer's has been let go here and not yet there.
 #[derive(Debug, Default)]
 pub(crate) struct Released {
@@ -118,6 +129,16 @@ impl<R: Runtime> Tables<R> {
             questions: self.questions.len(),
             answers: self.answers.len(),
         }
+    }
+
+    /// How often each reference was sent and received, in the order of positions.
+    pub(crate) fn reference_counts(&self) -> ReferenceCounts {
+        let exports = self.exports.iter().filter(|(pos, _)| *pos != 0);
+        let sent = exports.map(|(pos, export)| (pos as u64, export.sent)).collect();
+        let imports = self.imports.iter().map(|(pos, import)| (pos, import.received));
+        let mut received: Vec<_> = imports.collect();
+        received.sort_unstable();
+        ReferenceCounts { sent, received }
     }
 
     // Exports.
