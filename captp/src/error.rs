@@ -122,6 +122,9 @@ pub enum ApiMisuse {
     /// A value that has no encoding: a struct or map with a key twice.
     #[error("a key occurs twice in a struct")]
     DuplicateKey,
+    /// An experiment that the session's configuration does not ask for.
+    #[error("the experiment is not switched on")]
+    Experimental,
     /// The message would be longer than the limit.
     #[error("message longer than {0} bytes")]
     TooLong(usize),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use captp::locator::PeerLocator;
 use captp::{
-    BootstrapCall, Dialect, Event, Part, Question, RemotePos, SessionConfig, SessionEnd, SessionKey,
+    BootstrapCall, Dialect, Event, Question, RemotePos, SessionConfig, SessionEnd, SessionKey,
 };
 use support::{BOOTSTRAP, Ref, Resolver, Side, TestRuntime, Value, config, remote};
 use vectors::{Recorded, SESSIONS, session};

@@ -33,6 +33,7 @@ pub(crate) fn ops(input: &[u8]) {
     let source = &mut Source(input);
     let mut ours = config("alice", 1);
     ours.limits = tight();
+    ours.experimental_flush = source.below(2) == 0;
     if source.below(2) == 0 {
         ours.dialect = captp::Dialect::UNHEARD;
     }

@@ -5,6 +5,7 @@
 //! [`Session::poll_event`] until it is empty and send what
 //! [`Session::poll_transmit`] gives.
 
+mod flush;
 mod handshake;
 mod receive;
 mod send;
@@ -51,6 +52,9 @@ pub struct SessionConfig {
     pub version: String,
     /// What the session may cost.
     pub limits: Limits,
+    /// Experimental: whether `op:flush` (#277) is understood and may be sent. Without, it
+    /// is an unknown operation. It is not known to keep the order that it is for.
+    pub experimental_flush: bool,
 }
 
 impl SessionConfig {
@@ -69,6 +73,7 @@ impl SessionConfig {
             dialect: Dialect::UNHEARD,
             version: Self::VERSION.to_owned(),
             limits: Limits::default(),
+            experimental_flush: false,
         }
     }
 }
@@ -118,6 +123,16 @@ pub enum Event<R: Runtime> {
         part: Part,
         /// Where the part goes.
         question: Question<R>,
+    },
+    /// Experimental: the peer wants nothing more sent along a promise of its that
+    /// `resolver` settles. Have it follow a new promise; then give the resolver of that
+    /// to [`Session::confirm_flush`]. Comes only where
+    /// [`SessionConfig::experimental_flush`] is set.
+    Flush {
+        /// The promise's resolver.
+        resolver: R::Resolver,
+        /// Whom to tell.
+        confirm: R::Ref,
     },
     /// A promise of ours is settled by the peer, or by the end of the session.
     Settled {

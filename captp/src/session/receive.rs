@@ -49,6 +49,7 @@ impl<R: Runtime> Session<R> {
             "op:get" | "op:index" | "op:untag" => self.extracted(runtime, op, input)?,
             "op:gc-exports" | "op:gc-export" => self.exports_released(op, input)?,
             "op:gc-answers" | "op:gc-answer" => self.answers_released(op, input)?,
+            "op:flush" if self.config.experimental_flush => self.flushed(runtime, input)?,
             "op:start-session" => return Err(PeerViolation::StartedTwice.into()),
             _ => return Err(PeerViolation::UnknownOperation.into()),
         }
@@ -134,7 +135,7 @@ impl<R: Runtime> Session<R> {
         Ok(())
     }
 
-    fn incoming<'s>(&'s mut self, runtime: &'s mut R) -> Incoming<'s, R> {
+    pub(super) fn incoming<'s>(&'s mut self, runtime: &'s mut R) -> Incoming<'s, R> {
         Incoming {
             tables: &mut self.tables,
             runtime,

@@ -5,7 +5,7 @@ use crate::dialect::{FireAndForget, Gc};
 use crate::error::{ApiMisuse, LimitExceeded};
 use crate::outbox::Mark;
 use crate::passable::Passable;
-use crate::position::{AnswerPos, RemotePos};
+use crate::position::{AnswerPos, ExportPos, RemotePos};
 use crate::runtime::Runtime;
 use crate::tables::{IDLE, Released};
 use crate::value::{Outgoing, descriptor};
@@ -230,9 +230,39 @@ impl<R: Runtime> Session<R> {
         Outgoing { tables, runtime, out, dialect, max_depth }.list(args, 1)
     }
 
+    pub(super) fn write_flush(
+        &mut self,
+        runtime: &mut R,
+        to: RemotePos,
+        confirm: &R::Ref,
+    ) -> Result<(), ApiMisuse> {
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol("op:flush");
+        target(&mut out, to);
+        let max_depth = self.config.limits.message_depth;
+        let (tables, out, dialect) = (&mut self.tables, &mut self.outbox, self.dialect);
+        Outgoing { tables, runtime, out, dialect, max_depth }.reference(confirm, 1)?;
+        self.outbox.encoder().end_record();
+        Ok(())
+    }
+
+    pub(super) fn write_confirmation(&mut self, confirm: RemotePos, resolver: ExportPos) {
+        let mut out = self.outbox.encoder();
+        out.begin_record();
+        out.symbol("op:deliver");
+        target(&mut out, confirm);
+        out.begin_list();
+        descriptor(&mut out, "desc:import-object", resolver.0);
+        out.end_list();
+        out.bool(false);
+        out.bool(false);
+        out.end_record();
+    }
+
     /// Keeps a message that was written whole, and takes back what of it was written
     /// when it was not.
-    fn finish<T>(
+    pub(super) fn finish<T>(
         &mut self,
         mark: &Mark,
         written: Result<T, Unsent<R::Resolver>>,
