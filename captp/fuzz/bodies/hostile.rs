@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use captp::{
-    BootstrapCall, Event, GiftId, Gifts, HandoffGive, HandoffReceive, Passable, PublicKey,
-    SessionId, SessionKey, Signed, Withdrawal,
+    BootstrapCall, DepositError, Event, GiftId, Gifts, HandoffGive, HandoffReceive, Passable,
+    PublicKey, SessionId, SessionKey, Signed, Withdrawal,
 };
 
 use super::ops::{Play, greeting, tight};
@@ -154,7 +154,8 @@ impl World {
         self.plays[which].note(|side, event| match event {
             Event::Started(peer) => gifts.session_started(peer.session_id, peer.peer_key),
             Event::Bootstrap { call: BootstrapCall::DepositGift(gift, reference), .. } => {
-                if let Err((limit, _)) = gifts.deposit(&id, gift.clone(), reference.clone()) {
+                let left = gifts.deposit(&id, gift.clone(), reference.clone());
+                if let Err((DepositError::Limit(limit), _)) = left {
                     side.session.fail(limit.into());
                 }
             }
