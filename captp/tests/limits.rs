@@ -3,7 +3,7 @@
 
 mod support;
 
-use captp::{GiftId, Gifts, Limits, SessionId, SessionKey};
+use captp::{DepositError, GiftId, Gifts, Limits, SessionId, SessionKey};
 use support::{BOOTSTRAP, Pair, Resolver, Side, Value, config};
 
 /// A session under `limits`, and one beside it.
@@ -144,7 +144,8 @@ fn gifts() {
     for number in 0..2 {
         assert!(gifts.deposit(&id, GiftId::from_entropy([number; 32]), number).is_ok());
     }
-    let (limit, _) = gifts.deposit(&id, GiftId::from_entropy([2; 32]), 2).unwrap_err();
+    let refused = gifts.deposit(&id, GiftId::from_entropy([2; 32]), 2);
+    let Err((DepositError::Limit(limit), 2)) = refused else { panic!("{refused:?}") };
     two.tried.a.session.fail(limit.into());
     two.ended("limit exceeded: gifts (2)");
 }

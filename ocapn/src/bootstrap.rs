@@ -1,6 +1,8 @@
 //! What a peer may ask for before it holds any reference: the bootstrap object.
 
-use captp::{BootstrapCall, GiftId, Withdrawal};
+use std::sync::Arc;
+
+use captp::{BootstrapCall, DepositError, GiftId, Withdrawal};
 use vat_runtime::{Fault, Resolver, Value};
 
 use crate::glue::Glue;
@@ -16,7 +18,7 @@ pub(crate) const NO_SUCH_OBJECT: &str = "no such object";
 /// CapTP draft) that came by `link`.
 pub(crate) fn receive(
     hub: &Hub,
-    link: &Link,
+    link: &Arc<Link>,
     call: BootstrapCall<Glue>,
     resolver: Option<Resolver>,
 ) {
@@ -35,6 +37,9 @@ pub(crate) fn receive(
                     waiting.fulfill(Value::Ref(gift));
                     answer(resolver, Ok(Value::Undefined));
                 }
+                // Nobody hears of a gift that is not kept: its receiver would wait for it
+                // as long as the session lives.
+                Err((DepositError::Limit(limit), _)) => link.fail(limit.into()),
                 Err((error, _)) => answer(resolver, Err(error.to_string().into())),
             }
         }

@@ -212,6 +212,12 @@ impl Link {
         self.wake();
     }
 
+    /// Ends the session over something that its peer did.
+    pub(crate) fn fail(self: &Arc<Self>, end: SessionEnd) {
+        self.with_events(|core| core.session.fail(end));
+        self.wake();
+    }
+
     /// Bytes that wait for the connection to take them.
     pub fn queued_bytes(&self) -> usize {
         self.core().session.queued_bytes()

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use captp::{
-    BootstrapCall, Event, GiftId, Gifts, HandoffGive, HandoffReceive, Passable, PublicKey,
-    SessionId, SessionKey, Signed, Withdrawal,
+    BootstrapCall, DepositError, Event, GiftId, Gifts, HandoffGive, HandoffReceive, Passable,
+    PublicKey, SessionId, SessionKey, Signed, Withdrawal,
 };
 
 use super::ops::{Play, greeting, tight};
@@ -151,11 +151,13 @@ impl World {
     fn note(&mut self, which: usize) {
         let (gifts, granted) = (&mut self.gifts, &mut self.granted);
         let id = session_id(which);
-        self.plays[which].note(|_side, event| match event {
+        self.plays[which].note(|side, event| match event {
             Event::Started(peer) => gifts.session_started(peer.session_id, peer.peer_key),
             Event::Bootstrap { call: BootstrapCall::DepositGift(gift, reference), .. } => {
-                // One that is refused is told so, and the session goes on.
-                drop(gifts.deposit(&id, gift.clone(), reference.clone()));
+                let left = gifts.deposit(&id, gift.clone(), reference.clone());
+                if let Err((DepositError::Limit(limit), _)) = left {
+                    side.session.fail(limit.into());
+                }
             }
             Event::Bootstrap { call: BootstrapCall::WithdrawGift(receive), .. } => {
                 let is_us = |peer: &captp::locator::PeerLocator| peer.same_peer(&location("alice"));
