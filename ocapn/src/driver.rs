@@ -221,7 +221,7 @@ fn dial(
     let unanswered = Unanswered(Some((Arc::clone(&hub), peer.clone())));
     async move {
         let connected = netlayer.connect(&peer).await;
-        unanswered.is_answered();
+        unanswered.answered();
         match connected {
             Ok(Channel { io, proven, .. }) => {
                 let link = hub.connected(&peer, proven);
@@ -239,7 +239,7 @@ fn dial(
 struct Unanswered(Option<(Arc<Hub>, PeerLocator)>);
 
 impl Unanswered {
-    fn is_answered(mut self) {
+    fn answered(mut self) {
         self.0 = None;
     }
 }

@@ -117,7 +117,7 @@ impl NodeBuilder {
     }
 
     /// The protocol version to say and require. Default
-    /// [`SessionConfig::VERSION`].
+    /// [`SessionConfig::VERSION`](captp::SessionConfig::VERSION).
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.settings.version = version.into();

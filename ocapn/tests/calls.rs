@@ -114,8 +114,8 @@ async fn a_hundred_who_want_one_peer_share_a_connection() {
 
 /// On many threads, and as many connections counted as were accepted.
 async fn a_hundred_at_once(server: impl Netlayer, client: Node) {
-    let accepted = Arc::new(AtomicUsize::new(0));
-    let counting = support::Counting(server, Arc::clone(&accepted));
+    let counting = support::Watched::new(server);
+    let accepted = Arc::clone(&counting.accepted);
     let server = Node::builder().netlayer(counting).start();
     let vat = server.vat("objects");
     let sturdyref = server.mint(&vat.spawn(Counter(0))).unwrap();

@@ -71,26 +71,53 @@ async fn over_tcp_tls() {
     Three::on_tcp_tls().await.give_a_counter().await;
 }
 
+impl Three {
+    /// What the receiver has of a counter of the exporter's that the gifter gave it.
+    async fn counter_of_receiver(&self) -> ocapn::Ref {
+        let vat = self.exporter.vat("objects");
+        let counter = self.exporter.mint(&vat.spawn(Counter(0))).unwrap();
+        let (kept, keep) = ocapn::promise();
+        let keep = keep.into_ref();
+        let keeper =
+            self.receiver.vat("keeper").spawn(move |turn: &mut Turn<'_>, mut args: Args| {
+                let given = args.remove(0);
+                turn.send_only(&keep, vec![Value::symbol("fulfill"), given]);
+                Ok(Reply::value(()))
+            });
+        let keeper = self.receiver.mint(&keeper).unwrap();
+        let counter = self.gifter.resolve(&counter).await.unwrap();
+        let keeper = self.gifter.resolve(&keeper).await.unwrap();
+        keeper.send(vec![Value::Ref(counter)]).await.unwrap();
+        let Ok(Value::Ref(kept)) = kept.await else { panic!("a reference") };
+        kept
+    }
+}
+
+/// Who answers for a reference shows, to its holder and to whoever stands in.
+#[tokio::test]
+async fn by_which_way_a_reference_leads_shows() {
+    for direct in [true, false] {
+        let network = LoopbackNetwork::new();
+        let node = |name: &str| Node::builder().netlayer(network.netlayer(name).unwrap()).start();
+        let mut layer = support::Watched::new(network.netlayer("receiver").unwrap());
+        layer.unreachable = if direct { "" } else { "exporter" };
+        let receiver = Node::builder().netlayer(layer).start();
+        let three = Three { exporter: node("exporter"), gifter: node("gifter"), receiver };
+        let kept = three.counter_of_receiver().await;
+        let peer = three.receiver.session_of(&kept).unwrap().peer;
+        let standing_in: usize =
+            three.gifter.sessions().iter().map(|session| session.standing_in).sum();
+        let (name, count) = if direct { ("exporter", 0) } else { ("gifter", 1) };
+        assert_eq!((peer.designator.as_str(), standing_in), (name, count));
+        assert_eq!(kept.send(vec![Value::symbol("increment"), 2.into()]).await, Ok(2.into()));
+    }
+}
+
 #[tokio::test]
 async fn the_gifter_may_leave() {
-    let Three { exporter, gifter, receiver } = Three::on_loopback();
-    let vat = exporter.vat("objects");
-    let counter = exporter.mint(&vat.spawn(Counter(0))).unwrap();
-    let keeper_vat = receiver.vat("keeper");
-    let (kept, keep) = ocapn::promise();
-    let keep = keep.into_ref();
-    let keeper = receiver
-        .mint(&keeper_vat.spawn(move |turn: &mut Turn<'_>, mut args: Args| {
-            let given = args.remove(0);
-            turn.send_only(&keep, vec![Value::symbol("fulfill"), given]);
-            Ok(Reply::value(()))
-        }))
-        .unwrap();
-    let counter = gifter.resolve(&counter).await.unwrap();
-    let keeper = gifter.resolve(&keeper).await.unwrap();
-    keeper.send(vec![Value::Ref(counter)]).await.unwrap();
-    let Ok(Value::Ref(kept)) = kept.await else { panic!("a reference") };
-    gifter.shutdown().await;
+    let three = Three::on_loopback();
+    let kept = three.counter_of_receiver().await;
+    three.gifter.shutdown().await;
     assert_eq!(kept.send(vec![Value::symbol("increment"), 3.into()]).await, Ok(3.into()));
 }
 

@@ -116,7 +116,7 @@ fn after_a_cut_there_is_a_new_session() {
     world.ask(ALICE, BOB);
     world.run();
     assert!(world.agree(ALICE, BOB));
-    assert_eq!(world.peer(ALICE).is_empty(), false);
+    assert!(!world.peer(ALICE).is_empty());
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(crate) struct Node {
 
 /// By which rule a node treats its sessions.
 pub(crate) enum Rule {
-    Ours(Peer<&'static str, &'static str>),
+    Ours(Box<Peer<&'static str, &'static str>>),
     /// That of Goblins: a connection that comes from where it has itself dialled is
     /// compared once, and the lower one aborted at once.
     Goblins {
@@ -100,7 +100,7 @@ impl World {
     pub(crate) fn with(proves: Proves, names: &[&'static str], settings: PeerSettings) -> Self {
         let node = |name: &&'static str| Node {
             name,
-            rule: Rule::Ours(Peer::new(settings)),
+            rule: Rule::Ours(Box::new(Peer::new(settings))),
             dialling: VecDeque::new(),
             ends: BTreeMap::new(),
             keys: VecDeque::new(),
@@ -181,7 +181,7 @@ impl World {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.nodes.iter().filter_map(|node| node.ours().and_then(Peer::deadline)).min()
+        self.nodes.iter().filter_map(|node| node.ours()?.deadline()).min()
     }
 
     fn tick(&mut self) {
@@ -371,7 +371,7 @@ impl World {
         for end in ends.into_values() {
             self.wires[end.wire].stuck = true;
         }
-        self.nodes[who].rule = Rule::Ours(Peer::new(PeerSettings::default()));
+        self.nodes[who].rule = Rule::Ours(Box::new(Peer::new(PeerSettings::default())));
     }
 
     /// Does what came of the last step: events, actions and what is to be sent.

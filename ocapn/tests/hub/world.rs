@@ -50,10 +50,6 @@ impl Outside for Place {
         false
     }
 
-    fn knows_who_dials(&self, _transport: &str) -> bool {
-        true
-    }
-
     fn connect(&self, peer: PeerLocator) {
         self.shared.lock().unwrap().dialling.push_back((self.who, peer));
     }

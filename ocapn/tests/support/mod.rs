@@ -7,6 +7,7 @@ pub(crate) mod bare;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ocapn::netlayers::UnreachableCause;
 use ocapn::netlayers::{AcceptError, BoxFuture, Channel, ConnectError, Guarantees, Netlayer};
 use ocapn::netlayers::{LoopbackNetwork, TcpOptions, TcpTestingOnly, TcpTls, tcp_tls};
 use ocapn::{Args, Behaviour, Fault, Node, PeerLocator, Reply, Turn, Value};
@@ -99,35 +100,49 @@ pub(crate) async fn until_sessions(node: &Node, count: usize) {
     assert!(waited.is_ok(), "{:?}", node.sessions());
 }
 
-/// A netlayer that counts what it has accepted.
-pub(crate) struct Counting<N>(pub(crate) N, pub(crate) Arc<AtomicUsize>);
+/// A netlayer that counts what it has accepted, and can't reach some peer.
+pub(crate) struct Watched<N> {
+    pub(crate) inner: N,
+    pub(crate) accepted: Arc<AtomicUsize>,
+    pub(crate) unreachable: &'static str,
+}
 
-impl<N: Netlayer> Netlayer for Counting<N> {
+impl<N> Watched<N> {
+    pub(crate) fn new(inner: N) -> Self {
+        Self { inner, accepted: Arc::default(), unreachable: "" }
+    }
+}
+
+impl<N: Netlayer> Netlayer for Watched<N> {
     fn transport(&self) -> &'static str {
-        self.0.transport()
+        self.inner.transport()
     }
 
     fn location(&self) -> PeerLocator {
-        self.0.location()
+        self.inner.location()
     }
 
     fn guarantees(&self) -> Guarantees {
-        self.0.guarantees()
+        self.inner.guarantees()
     }
 
     fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        self.0.connect(to)
+        if to.designator == self.unreachable {
+            let (address, cause) = (to.to_string(), UnreachableCause::NobodyThere);
+            return Box::pin(async { Err(ConnectError::Unreachable { address, cause }) });
+        }
+        self.inner.connect(to)
     }
 
     fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
         Box::pin(async {
-            let accepted = self.0.accept().await;
-            self.1.fetch_add(usize::from(accepted.is_ok()), Ordering::SeqCst);
+            let accepted = self.inner.accept().await;
+            self.accepted.fetch_add(usize::from(accepted.is_ok()), Ordering::SeqCst);
             accepted
         })
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
-        self.0.shutdown()
+        self.inner.shutdown()
     }
 }

@@ -16,7 +16,11 @@ use crate::{Stack, Transport};
 /// How many calls are in flight at once in the row that says so.
 const IN_FLIGHT: usize = 10_000;
 
-async fn netlayer(transport: Transport, directory: &Path, name: &str) -> Box<dyn Netlayer> {
+pub(crate) async fn netlayer(
+    transport: Transport,
+    directory: &Path,
+    name: &str,
+) -> Box<dyn Netlayer> {
     match transport {
         Transport::Unix => {
             let path = directory.join(name);
@@ -45,13 +49,11 @@ pub(crate) async fn serve(transport: Transport, stack: Stack, directory: &Path) 
                     tokio::spawn(pong(channel));
                 }
             }
-            Stack::Node => {
+            Stack::Node | Stack::Caller => {
                 let node = Node::builder().netlayer_boxed(netlayer).start();
                 let vat = node.vat("bench");
-                let echo = vat.spawn(|_: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
-                    Ok(Reply::value(args.into_iter().next_back().unwrap_or_default()))
-                });
-                let sturdyref = node.mint(&echo).expect("a netlayer");
+                let object = if stack == Stack::Node { vat.spawn(echo) } else { vat.spawn(call) };
+                let sturdyref = node.mint(&object).expect("a netlayer");
                 announce(&sturdyref.reveal_uri());
                 std::future::pending::<()>().await;
             }
@@ -62,6 +64,20 @@ pub(crate) async fn serve(transport: Transport, stack: Stack, directory: &Path) 
     tokio::select! {
         () = serving => {}
         _ = stdin.read(&mut scrap) => {}
+    }
+}
+
+/// Answers with the last argument.
+fn echo(_: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+    Ok(Reply::value(args.into_iter().next_back().unwrap_or_default()))
+}
+
+/// Calls the first argument with the others.
+fn call(turn: &mut Turn<'_>, mut args: Args) -> Result<Reply, Fault> {
+    let rest = args.split_off(1.min(args.len()));
+    match args.pop() {
+        Some(Value::Ref(target)) => Ok(Reply::value(turn.send(&target, rest))),
+        _ => Err("a target".into()),
     }
 }
 
@@ -91,14 +107,23 @@ async fn pong(mut channel: Channel) {
 // This process.
 
 /// A server process, ended with this.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    async fn start(transport: Transport, stack: Stack, directory: &Path, core: usize) -> Self {
-        let stack = if stack == Stack::Raw { "raw" } else { "node" };
+    pub(crate) async fn start(
+        transport: Transport,
+        stack: Stack,
+        directory: &Path,
+        core: usize,
+    ) -> Self {
+        let stack = match stack {
+            Stack::Raw => "raw",
+            Stack::Node => "node",
+            Stack::Caller => "caller",
+        };
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["serve", "--transport", transport.name(), "--stack", stack])
             .args(["--core", &core.to_string(), "--directory"])
@@ -151,7 +176,7 @@ pub(crate) async fn measure(table: &mut Table, transport: Transport, calls: usiz
     node.shutdown().await;
 }
 
-fn message() -> Args {
+pub(crate) fn message() -> Args {
     vec![
         Value::symbol("echo"),
         Value::from("sixty bytes of text to go there and to come back again, so"),
@@ -161,13 +186,15 @@ fn message() -> Args {
 /// Bytes that a call and its answer put on the wire, half of both: what the floor's
 /// messages are long.
 async fn bytes_per_call(node: &Node, echo: &Ref) -> usize {
-    let traffic = |node: &Node| {
-        let sessions = node.sessions();
-        sessions.first().map_or(0, |s| s.traffic.bytes_in + s.traffic.bytes_out)
-    };
     let before = traffic(node);
     sequential(echo, 1000).await;
     usize::try_from((traffic(node) - before) / 2000).expect("a small number")
+}
+
+/// The bytes of a node's first session, both ways.
+pub(crate) fn traffic(node: &Node) -> u64 {
+    let sessions = node.sessions();
+    sessions.first().map_or(0, |s| s.traffic.bytes_in + s.traffic.bytes_out)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
@@ -175,7 +202,12 @@ fn rate(done: usize, since: Instant) -> f64 {
     done as f64 / since.elapsed().as_secs_f64()
 }
 
-async fn ping_pong(dialler: &dyn Netlayer, peer: &PeerLocator, size: usize, calls: usize) -> f64 {
+pub(crate) async fn ping_pong(
+    dialler: &dyn Netlayer,
+    peer: &PeerLocator,
+    size: usize,
+    calls: usize,
+) -> f64 {
     let mut channel = dialler.connect(peer).await.expect("a channel");
     let mut message = vec![1; size];
     let length = u32::try_from(size).expect("a small message").to_be_bytes();

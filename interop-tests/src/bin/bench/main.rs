@@ -7,6 +7,7 @@
 
 mod calls;
 mod codec;
+mod sessions;
 mod table;
 
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::table::Table;
 
-/// Measures the codec and calls between processes, each against its floor.
+/// Measures the codec, calls between processes and what comes before them, each against
+/// its floor.
 #[derive(Parser)]
 struct Cli {
     /// How often everything is measured; the median counts.
@@ -24,7 +26,7 @@ struct Cli {
     /// Sequential calls in a repetition.
     #[arg(long, default_value_t = 20_000)]
     calls: usize,
-    /// Only rows whose name contains this.
+    /// Only rows whose name contains this; or `sessions`, for those of that group.
     #[arg(long)]
     only: Option<String>,
     /// A core for each process instead of one for both.
@@ -65,8 +67,10 @@ enum Transport {
 enum Stack {
     /// The channel alone: the floor.
     Raw,
-    /// A node.
+    /// A node that exports an echo.
     Node,
+    /// A node that exports somebody who calls what it is given.
+    Caller,
 }
 
 impl Transport {
@@ -96,6 +100,9 @@ fn main() {
             let server_core = usize::from(cli.split);
             runtime.block_on(calls::measure(&mut table, transport, cli.calls, server_core));
         }
+    }
+    if wanted("sessions") {
+        runtime.block_on(sessions::measure(&mut table, usize::from(cli.split)));
     }
     if cli.json { table.print_json() } else { table.print_markdown() }
 }

@@ -5,6 +5,8 @@
 pub(crate) enum Unit {
     /// Nanoseconds an operation: less is better.
     Nanoseconds,
+    /// Microseconds until it is done: less is better.
+    Microseconds,
     /// Operations a second: more is better.
     PerSecond,
 }
@@ -70,6 +72,7 @@ impl Table {
         for row in &self.rows {
             let unit = match row.unit {
                 Unit::Nanoseconds => "ns",
+                Unit::Microseconds => "us",
                 Unit::PerSecond => "per second",
             };
             println!(
@@ -93,6 +96,7 @@ impl Unit {
             Self::Nanoseconds => {
                 format!("{:.1} us, {:.0} MB/s", figure / 1000.0, bytes as f64 / figure * 1000.0)
             }
+            Self::Microseconds => format!("{figure:.0} us"),
             Self::PerSecond => format!("{:.0}/s ({:.2} us)", figure, 1e6 / figure),
         }
     }
