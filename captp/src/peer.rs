@@ -29,7 +29,7 @@
 //! so that is how we choose it ([`Peer::session_key`]): the proven session stays, and
 //! the unproven one ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -128,6 +128,9 @@ pub struct Peer<R, W> {
     places: HashMap<PeerId, ConnId>,
     /// Dials under way.
     dials: HashMap<PeerId, Dial>,
+    /// Whom [`Action::Connect`] asked for, and no answer has come. The dial may be over
+    /// before, since the peer dialled us, and there may be another by then.
+    connecting: HashSet<PeerId>,
     gifts: Gifts<R, W>,
     /// What we gave away, for receivers that can't reach it.
     given: BTreeMap<GiftId, Given<R>>,
@@ -186,6 +189,7 @@ impl<R: Clone, W> Peer<R, W> {
             connections: BTreeMap::new(),
             places: HashMap::new(),
             dials: HashMap::new(),
+            connecting: HashSet::new(),
             gifts: Gifts::new(settings.gifts),
             given: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -258,24 +262,27 @@ impl<R: Clone, W> Peer<R, W> {
         if let Some(conn) = self.session_with(&id) {
             return Some(conn);
         }
-        self.dials.entry(id).or_insert_with(|| {
-            self.actions.push_back(Action::Connect(peer.clone()));
+        self.dials.entry(id).or_insert_with_key(|id| {
+            if self.connecting.insert(id.clone()) {
+                self.actions.push_back(Action::Connect(peer.clone()));
+            }
             Dial::Connecting
         });
         None
     }
 
-    /// Whether a connection that [`Action::Connect`] asked for is still of use, now that
-    /// it is there: the peer may have dialled us meanwhile. Drop it if not.
+    /// The connection that [`Action::Connect`] asked for is there. Whether it is still of
+    /// use: the peer may have dialled us meanwhile. Drop it if not.
     #[must_use]
-    pub fn is_wanted(&self, peer: &PeerId) -> bool {
+    pub fn connected(&mut self, peer: &PeerId) -> bool {
+        self.connecting.remove(peer);
         matches!(self.dials.get(peer), Some(Dial::Connecting))
     }
 
     /// [`Action::Connect`] did not succeed. Whether anybody waits for the connection;
     /// the caller tells them why they shall not have it.
     pub fn connect_failed(&mut self, peer: &PeerId) -> bool {
-        let waited_for = self.is_wanted(peer);
+        let waited_for = self.connected(peer);
         if waited_for {
             self.dials.remove(peer);
         }

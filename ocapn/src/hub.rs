@@ -206,7 +206,7 @@ impl Hub {
     /// What [`Outside::connect`] asked for is there; `proven` is the designator that the
     /// netlayer has verified of the other side. `None` if it is of no use any more.
     pub fn connected(&self, peer: &PeerLocator, proven: Option<String>) -> Option<Arc<Link>> {
-        if !self.lock().peer.is_wanted(&peer.id()) {
+        if !self.lock().peer.connected(&peer.id()) {
             return None;
         }
         self.open(&peer.transport, Some(peer), proven)
