@@ -4,7 +4,8 @@
 //! who came for one before it was there.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::crypto::{PublicKey, SessionId};
 use crate::error::LimitExceeded;
@@ -13,13 +14,15 @@ use crate::locator::PeerLocator;
 
 /// The gifts of all sessions of an exporter.
 ///
-/// A gift outlives the session it was left by, until [`Gifts::forget`]: a gifter may
-/// leave as soon as it has given.
+/// A gift is kept for some time, also when the session it was left by is over: a gifter
+/// may leave as soon as it has given.
 ///
 /// `R` is a reference; `W` is whoever waits for one.
 #[derive(Debug)]
 pub struct Gifts<R, W> {
     sessions: HashMap<SessionId, Session<R, W>>,
+    /// When each gift, and each who waits for one, is given up.
+    due: BTreeSet<(Duration, SessionId, GiftId)>,
     limit: usize,
 }
 
@@ -27,13 +30,20 @@ pub struct Gifts<R, W> {
 struct Session<R, W> {
     peer_key: PublicKey,
     /// Deposited by this session's peer.
-    gifts: BTreeMap<GiftId, R>,
+    gifts: BTreeMap<GiftId, Until<R>>,
     /// Come for gifts of this session's peer's, before their time.
-    waiting: BTreeMap<GiftId, W>,
+    waiting: BTreeMap<GiftId, Until<W>>,
     /// The least count that this session's peer's next withdrawal may have.
     next_count: u64,
     /// The session is over: what was left may be fetched, and nothing is left any more.
     ended: bool,
+}
+
+/// Something, and when it is given up.
+#[derive(Debug)]
+struct Until<T> {
+    what: T,
+    until: Duration,
 }
 
 /// A rule that a withdrawal broke.
@@ -100,7 +110,7 @@ impl<R, W> Gifts<R, W> {
     /// withdrawals that wait.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { sessions: HashMap::new(), limit }
+        Self { sessions: HashMap::new(), due: BTreeSet::new(), limit }
     }
 
     /// A session has begun.
@@ -110,24 +120,40 @@ impl<R, W> Gifts<R, W> {
         self.sessions.insert(session, begun);
     }
 
-    /// A session is over: gives those who waited for a gift of its peer's. Whether there
-    /// are gifts left for others to fetch, to be forgotten in time.
-    pub fn session_ended(&mut self, session: &SessionId) -> (Vec<W>, bool) {
-        let Some(ended) = self.sessions.get_mut(session) else { return (vec![], false) };
+    /// A session is over: gives those who waited for a gift of its peer's.
+    pub fn session_ended(&mut self, session: &SessionId) -> Vec<W> {
+        let Some(ended) = self.sessions.get_mut(session) else { return vec![] };
         ended.ended = true;
-        let waiting = std::mem::take(&mut ended.waiting).into_values().collect();
-        let left = !ended.gifts.is_empty();
-        if !left {
+        let waiting = std::mem::take(&mut ended.waiting);
+        if ended.gifts.is_empty() {
             self.sessions.remove(session);
         }
-        (waiting, left)
+        let in_vain = waiting.into_iter().map(|(gift, who)| {
+            self.due.remove(&(who.until, *session, gift));
+            who.what
+        });
+        in_vain.collect()
     }
 
-    /// Gives up what is left of a session that is over.
-    pub fn forget(&mut self, session: &SessionId) -> Vec<R> {
-        let over = self.sessions.get(session).is_some_and(|session| session.ended);
-        let forgotten = over.then(|| self.sessions.remove(session)).flatten();
-        forgotten.map_or_else(Vec::new, |session| session.gifts.into_values().collect())
+    /// When [`Gifts::expire`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.due.first().map(|(due, ..)| *due)
+    }
+
+    /// Gives up what nobody has come for in time, and those who have waited too long.
+    pub fn expire(&mut self, now: Duration) -> (Vec<W>, Vec<R>) {
+        let (mut in_vain, mut left) = (Vec::new(), Vec::new());
+        while self.due.first().is_some_and(|(due, ..)| *due <= now) {
+            let Some((_, id, gift)) = self.due.pop_first() else { break };
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            in_vain.extend(session.waiting.remove(&gift).map(|who| who.what));
+            left.extend(session.gifts.remove(&gift).map(|gift| gift.what));
+            if session.ended && session.gifts.is_empty() {
+                self.sessions.remove(&id);
+            }
+        }
+        (in_vain, left)
     }
 
     /// Whether nothing is left or waited for.
@@ -137,7 +163,8 @@ impl<R, W> Gifts<R, W> {
         sessions.all(|session| session.gifts.is_empty() && session.waiting.is_empty())
     }
 
-    /// A gifter leaves a gift. Gives who waited for it, along with the gift.
+    /// A gifter leaves a gift, to be fetched before the time `until`. Gives who waited for
+    /// it, along with the gift.
     ///
     /// # Errors
     ///
@@ -147,12 +174,14 @@ impl<R, W> Gifts<R, W> {
         session: &SessionId,
         gift: GiftId,
         reference: R,
+        until: Duration,
     ) -> Result<Option<(R, W)>, (DepositError, R)> {
         let Some(gifter) = self.sessions.get_mut(session).filter(|gifter| !gifter.ended) else {
             return Err((DepositError::Ended, reference));
         };
         if let Some(waiting) = gifter.waiting.remove(&gift) {
-            return Ok(Some((reference, waiting)));
+            self.due.remove(&(waiting.until, *session, gift));
+            return Ok(Some((reference, waiting.what)));
         }
         if let Err(limit) = check("gifts", gifter.gifts.len(), self.limit) {
             return Err((limit.into(), reference));
@@ -160,20 +189,22 @@ impl<R, W> Gifts<R, W> {
         match gifter.gifts.entry(gift) {
             Entry::Occupied(_) => Err((DepositError::Twice, reference)),
             Entry::Vacant(place) => {
-                place.insert(reference);
+                self.due.insert((until, *session, place.key().clone()));
+                place.insert(Until { what: reference, until });
                 Ok(None)
             }
         }
     }
 
-    /// A receiver comes for a gift, by the session `arrived`. `is_us` tells whether a
-    /// locator is ours.
+    /// A receiver comes for a gift, by the session `arrived`, and waits for it until the
+    /// time `until`. `is_us` tells whether a locator is ours.
     pub fn withdraw(
         &mut self,
         arrived: &SessionId,
         receive: &Signed<HandoffReceive>,
         is_us: impl FnOnce(&PeerLocator) -> bool,
         who: W,
+        until: Duration,
     ) -> Withdrawal<R, W> {
         let give = &receive.record().give;
         let checked =
@@ -184,7 +215,7 @@ impl<R, W> Gifts<R, W> {
         if let Some(receiver) = self.sessions.get_mut(arrived) {
             receiver.next_count = receive.record().count.saturating_add(1);
         }
-        self.take(give.record(), who)
+        self.take(give.record(), who, until)
     }
 
     /// A gift of our own objects has come to ourselves: the gifter knows us by two
@@ -195,26 +226,28 @@ impl<R, W> Gifts<R, W> {
         give: &Signed<HandoffGive>,
         receiver_key: &PublicKey,
         who: W,
+        until: Duration,
     ) -> Withdrawal<R, W> {
         if give.record().receiver_key != *receiver_key {
             return Withdrawal::Refused(WithdrawError::NotTheReceiver, who);
         }
         match self.check_give(give, |_| true) {
-            Ok(()) => self.take(give.record(), who),
+            Ok(()) => self.take(give.record(), who, until),
             Err(error) => Withdrawal::Refused(error, who),
         }
     }
 
     /// The gift, if it is there; else `who` waits for it.
-    fn take(&mut self, give: &HandoffGive, who: W) -> Withdrawal<R, W> {
+    fn take(&mut self, give: &HandoffGive, who: W, until: Duration) -> Withdrawal<R, W> {
         let Some(gifter) = self.sessions.get_mut(&give.session) else {
             return Withdrawal::Refused(WithdrawError::NoGifter, who);
         };
         if let Some(gift) = gifter.gifts.remove(&give.gift) {
+            self.due.remove(&(gift.until, give.session, give.gift.clone()));
             if gifter.ended && gifter.gifts.is_empty() {
                 self.sessions.remove(&give.session);
             }
-            return Withdrawal::Gift(gift, who);
+            return Withdrawal::Gift(gift.what, who);
         }
         let refused = if gifter.ended {
             Some(WithdrawError::NoSuchGift)
@@ -226,7 +259,8 @@ impl<R, W> Gifts<R, W> {
         if let Some(error) = refused {
             return Withdrawal::Refused(error, who);
         }
-        gifter.waiting.insert(give.gift.clone(), who);
+        self.due.insert((until, give.session, give.gift.clone()));
+        gifter.waiting.insert(give.gift.clone(), Until { what: who, until });
         Withdrawal::Waits
     }
 

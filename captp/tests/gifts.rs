@@ -1,10 +1,15 @@
 //! The rules that a withdrawal must keep: each broken once.
 
+use std::time::Duration;
+
 use captp::locator::PeerLocator;
 use captp::{
     DepositError, GiftId, Gifts, HandoffGive, HandoffReceive, PublicKey, SessionId, SessionKey,
     Signed, WithdrawError, Withdrawal,
 };
+
+/// When gifts, and those who wait for one, are given up.
+const UNTIL: Duration = Duration::from_secs(60);
 
 /// An exporter with a session each with a gifter and a receiver.
 struct Exporter {
@@ -74,7 +79,7 @@ impl Exporter {
         receive: &Signed<HandoffReceive>,
     ) -> Result<Option<&'static str>, WithdrawError> {
         let is_us = |peer: &PeerLocator| peer.same_peer(&us());
-        match self.gifts.withdraw(&self.with_receiver, receive, is_us, "receiver") {
+        match self.gifts.withdraw(&self.with_receiver, receive, is_us, "receiver", UNTIL) {
             Withdrawal::Gift(gift, "receiver") => Ok(Some(gift)),
             Withdrawal::Waits => Ok(None),
             Withdrawal::Refused(error, "receiver") => Err(error),
@@ -86,7 +91,7 @@ impl Exporter {
 #[test]
 fn a_gift_is_withdrawn_once() {
     let mut exporter = Exporter::new();
-    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL).unwrap();
     let give = exporter.give(1);
     assert_eq!(exporter.withdraw(exporter.receive(give.clone(), 0)), Ok(Some("gift")));
     assert_eq!(exporter.withdraw(exporter.receive(give, 1)), Ok(None), "it is gone");
@@ -99,7 +104,7 @@ fn who_comes_early_waits_for_the_deposit() {
     assert_eq!(exporter.withdraw(exporter.receive(give.clone(), 0)), Ok(None));
     let again = exporter.withdraw(exporter.receive(give, 1));
     assert_eq!(again, Err(WithdrawError::Promised));
-    let deposited = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift");
+    let deposited = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL);
     assert_eq!(deposited, Ok(Some(("gift", "receiver"))));
 }
 
@@ -165,19 +170,19 @@ fn two_gifters_may_use_one_id() {
     let other_gifter = key(4);
     let other = session(12, &other_gifter.public());
     exporter.gifts.session_started(other, other_gifter.public());
-    exporter.gifts.deposit(&other, gift(1), "the other's").unwrap();
+    exporter.gifts.deposit(&other, gift(1), "the other's", UNTIL).unwrap();
     assert_eq!(exporter.withdraw(exporter.receive(exporter.give(1), 0)), Ok(None));
-    let deposited = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "the gifter's");
+    let deposited = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "the gifter's", UNTIL);
     assert_eq!(deposited, Ok(Some(("the gifter's", "receiver"))));
 }
 
 #[test]
 fn a_gift_outlives_its_gifter_and_those_who_wait_do_not() {
     let mut exporter = Exporter::new();
-    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL).unwrap();
     exporter.withdraw(exporter.receive(exporter.give(2), 0)).unwrap();
     let ended = exporter.gifts.session_ended(&exporter.with_gifter);
-    assert_eq!(ended, (vec!["receiver"], true));
+    assert_eq!(ended, vec!["receiver"]);
     let late = exporter.withdraw(exporter.receive(exporter.give(2), 1));
     assert_eq!(late, Err(WithdrawError::NoSuchGift));
     assert_eq!(exporter.withdraw(exporter.receive(exporter.give(1), 2)), Ok(Some("gift")));
@@ -188,14 +193,37 @@ fn a_gift_outlives_its_gifter_and_those_who_wait_do_not() {
 }
 
 #[test]
-fn a_gift_that_nobody_fetches_is_forgotten() {
+fn a_gift_that_nobody_fetches_and_who_waits_in_vain_are_given_up() {
     let mut exporter = Exporter::new();
-    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
-    assert_eq!(exporter.gifts.forget(&exporter.with_gifter), Vec::<&str>::new(), "it is live");
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL).unwrap();
+    exporter.withdraw(exporter.receive(exporter.give(2), 0)).unwrap();
+    assert_eq!(exporter.gifts.deadline(), Some(UNTIL));
+    let early = exporter.gifts.expire(UNTIL - Duration::from_nanos(1));
+    assert_eq!(early, (vec![], vec![]));
+    assert_eq!(exporter.gifts.expire(UNTIL), (vec!["receiver"], vec!["gift"]));
+    assert!(exporter.gifts.is_empty() && exporter.gifts.deadline().is_none());
+}
+
+#[test]
+fn what_is_fetched_in_time_leaves_no_deadline() {
+    let mut exporter = Exporter::new();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL).unwrap();
+    exporter.withdraw(exporter.receive(exporter.give(1), 0)).unwrap();
+    exporter.withdraw(exporter.receive(exporter.give(2), 1)).unwrap();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(2), "gift", UNTIL).unwrap();
+    exporter.withdraw(exporter.receive(exporter.give(3), 2)).unwrap();
     exporter.gifts.session_ended(&exporter.with_gifter);
-    let refused = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "late");
+    assert_eq!(exporter.gifts.deadline(), None);
+}
+
+#[test]
+fn nothing_is_left_in_a_session_that_is_over() {
+    let mut exporter = Exporter::new();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL).unwrap();
+    exporter.gifts.session_ended(&exporter.with_gifter);
+    let refused = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "late", UNTIL);
     assert_eq!(refused, Err((DepositError::Ended, "late")));
-    assert_eq!(exporter.gifts.forget(&exporter.with_gifter), vec!["gift"]);
+    assert_eq!(exporter.gifts.expire(UNTIL), (vec![], vec!["gift"]));
     let late = exporter.withdraw(exporter.receive(exporter.give(1), 0));
     assert_eq!(late, Err(WithdrawError::NoGifter));
 }
@@ -203,8 +231,8 @@ fn a_gift_that_nobody_fetches_is_forgotten() {
 #[test]
 fn the_first_gift_under_an_id_stays() {
     let mut exporter = Exporter::new();
-    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "first").unwrap();
-    let second = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "second");
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "first", UNTIL).unwrap();
+    let second = exporter.gifts.deposit(&exporter.with_gifter, gift(1), "second", UNTIL);
     assert_eq!(second, Err((DepositError::Twice, "second")));
     assert_eq!(exporter.withdraw(exporter.receive(exporter.give(1), 0)), Ok(Some("first")));
 }
@@ -212,15 +240,15 @@ fn the_first_gift_under_an_id_stays() {
 #[test]
 fn a_gift_to_its_own_exporter_is_had_at_once() {
     let mut exporter = Exporter::new();
-    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift").unwrap();
+    exporter.gifts.deposit(&exporter.with_gifter, gift(1), "gift", UNTIL).unwrap();
     let give = Signed::new(exporter.give(1), &exporter.gifter);
     let ours = exporter.receiver_with_gifter.public();
-    let stolen = exporter.gifts.withdraw_here(&give, &key(66).public(), "us");
+    let stolen = exporter.gifts.withdraw_here(&give, &key(66).public(), "us", UNTIL);
     assert!(matches!(stolen, Withdrawal::Refused(WithdrawError::NotTheReceiver, _)));
     let forged = Signed::new(exporter.give(1), &key(66));
-    let forged = exporter.gifts.withdraw_here(&forged, &ours, "us");
+    let forged = exporter.gifts.withdraw_here(&forged, &ours, "us", UNTIL);
     assert!(matches!(forged, Withdrawal::Refused(WithdrawError::NotTheGifter, _)));
-    let had = exporter.gifts.withdraw_here(&give, &ours, "us");
+    let had = exporter.gifts.withdraw_here(&give, &ours, "us", UNTIL);
     assert!(matches!(had, Withdrawal::Gift("gift", "us")));
 }
 
@@ -228,9 +256,9 @@ fn a_gift_to_its_own_exporter_is_had_at_once() {
 fn neither_gifts_nor_those_who_wait_are_without_limit() {
     let mut exporter = Exporter::new();
     for number in 0..2 {
-        exporter.gifts.deposit(&exporter.with_gifter, gift(number), "gift").unwrap();
+        exporter.gifts.deposit(&exporter.with_gifter, gift(number), "gift", UNTIL).unwrap();
     }
-    let third = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "gift");
+    let third = exporter.gifts.deposit(&exporter.with_gifter, gift(2), "gift", UNTIL);
     assert!(matches!(third, Err((DepositError::Limit(limit), _)) if limit.name == "gifts"));
     for number in 10..12 {
         let give = exporter.give(number);

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use captp::{DepositError, GiftId, Gifts, Limits, SessionId, SessionKey};
 use support::{BOOTSTRAP, Pair, Resolver, Side, Value, config};
 
@@ -142,9 +144,11 @@ fn gifts() {
     let mut gifts: Gifts<u8, ()> = Gifts::new(2);
     gifts.session_started(id, gifter);
     for number in 0..2 {
-        assert!(gifts.deposit(&id, GiftId::from_entropy([number; 32]), number).is_ok());
+        assert!(
+            gifts.deposit(&id, GiftId::from_entropy([number; 32]), number, Duration::MAX).is_ok()
+        );
     }
-    let refused = gifts.deposit(&id, GiftId::from_entropy([2; 32]), 2);
+    let refused = gifts.deposit(&id, GiftId::from_entropy([2; 32]), 2, Duration::MAX);
     let Err((DepositError::Limit(limit), 2)) = refused else { panic!("{refused:?}") };
     two.tried.a.session.fail(limit.into());
     two.ended("limit exceeded: gifts (2)");

@@ -30,7 +30,8 @@ pub(crate) fn receive(
             answer(resolver, found.ok_or_else(|| NO_SUCH_OBJECT.into()));
         }
         BootstrapCall::DepositGift(id, gift) => {
-            let deposited = hub.peer(|peer| peer.deposit(link.conn(), id, gift));
+            let deposited =
+                hub.peer(|peer| peer.deposit(link.conn(), id, gift, hub.outside().now()));
             match deposited {
                 Ok(None) => answer(resolver, Ok(Value::Undefined)),
                 Ok(Some((gift, waiting))) => {
@@ -47,7 +48,8 @@ pub(crate) fn receive(
             // Whoever wants no answer still uses the gift up.
             let who = resolver.unwrap_or_else(|| vat_runtime::promise().1);
             let is_us = |exporter: &_| hub.is_us(exporter);
-            hand_over(hub.peer(|peer| peer.withdraw(link.conn(), &receive, is_us, who)));
+            let now = hub.outside().now();
+            hand_over(hub.peer(|peer| peer.withdraw(link.conn(), &receive, is_us, who, now)));
         }
         BootstrapCall::Unknown(_) => {
             answer(resolver, Err("the bootstrap object has no such method".into()));

@@ -84,7 +84,7 @@ fn give(hub: &Hub, exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Op
     let gift = GiftId::from_entropy(id);
     let give = exporter.give(to.peer_key, gift.clone())?;
     let now = hub.outside().now();
-    hub.peer(|peer| peer.gave(receiver.conn(), gift, reference.clone(), now)).ok()?;
+    drop(hub.peer(|peer| peer.gave(receiver.conn(), gift, reference.clone(), now)));
     exporter.bootstrap().send_only(vec![
         Passable::symbol("deposit-gift"),
         Passable::Bytes(bytes::Bytes::copy_from_slice(&id)),
@@ -98,7 +98,8 @@ pub(crate) fn accept(hub: &Hub, gifter: &Arc<Link>, give: Signed<HandoffGive>, r
     let exporter = give.record().exporter.clone();
     let key = gifter.session_key();
     if hub.is_us(&exporter) {
-        let here = hub.peer(|peer| peer.withdraw_here(&give, &key.public(), resolver));
+        let now = hub.outside().now();
+        let here = hub.peer(|peer| peer.withdraw_here(&give, &key.public(), resolver, now));
         return bootstrap::hand_over(here);
     }
     let gifter = Arc::clone(gifter);

@@ -208,7 +208,10 @@ impl Hub {
     /// Does what is due by now.
     pub fn tick(&self) {
         let now = self.outside.now();
-        let dropped = self.update(|state| state.peer.tick(now));
+        let (in_vain, dropped) = self.update(|state| state.peer.tick(now));
+        for resolver in in_vain {
+            resolver.break_with("the gift was not left in time");
+        }
         drop(dropped);
     }
 
@@ -217,7 +220,7 @@ impl Hub {
     /// What [`Outside::connect`] asked for is there; `proven` is the designator that the
     /// netlayer has verified of the other side. `None` if it is of no use any more.
     pub fn connected(&self, peer: &PeerLocator, proven: Option<String>) -> Option<Arc<Link>> {
-        if !self.lock().peer.is_wanted(&peer.id()) {
+        if !self.lock().peer.connected(&peer.id()) {
             return None;
         }
         self.open(&peer.transport, Some(peer), proven)

@@ -154,7 +154,7 @@ impl World {
         self.plays[which].note(|side, event| match event {
             Event::Started(peer) => gifts.session_started(peer.session_id, peer.peer_key),
             Event::Bootstrap { call: BootstrapCall::DepositGift(gift, reference), .. } => {
-                let left = gifts.deposit(&id, gift.clone(), reference.clone());
+                let left = gifts.deposit(&id, gift.clone(), reference.clone(), NEVER);
                 if let Err((DepositError::Limit(limit), _)) = left {
                     side.session.fail(limit.into());
                 }
@@ -162,7 +162,7 @@ impl World {
             Event::Bootstrap { call: BootstrapCall::WithdrawGift(receive), .. } => {
                 let is_us = |peer: &captp::locator::PeerLocator| peer.same_peer(&location("alice"));
                 if let Withdrawal::Gift(..) | Withdrawal::Waits =
-                    gifts.withdraw(&id, receive, is_us, which)
+                    gifts.withdraw(&id, receive, is_us, which, NEVER)
                 {
                     by_the_rules(which, receive);
                     *granted += 1;
@@ -174,6 +174,9 @@ impl World {
         self.plays[which].check();
     }
 }
+
+/// No gift is given up.
+const NEVER: std::time::Duration = std::time::Duration::MAX;
 
 /// Checks again, in other words, what makes a request good.
 fn by_the_rules(which: usize, receive: &Signed<HandoffReceive>) {

@@ -34,24 +34,34 @@ impl<R: Clone, W> Peer<R, W> {
         if let Some(conn) = self.session_with(&id) {
             return Some(conn);
         }
-        self.dials.entry(id).or_insert_with(|| {
-            self.actions.push_back(Action::Connect(peer.clone()));
-            Dial { to: peer.clone(), again: false, stage: Stage::Connecting }
-        });
+        if !self.dials.contains_key(&id) {
+            let dial = Dial { to: peer.clone(), again: false, stage: Stage::Connecting };
+            self.dials.insert(id, dial);
+            self.connect(peer);
+        }
         None
     }
 
-    /// Whether a connection that [`Action::Connect`] asked for is still of use, now that
-    /// it is there: the peer may have dialled us meanwhile. Drop it if not.
+    /// Asks for a connection, unless one is on its way: a dial that is over, since the
+    /// peer dialled us, may have left one behind.
+    fn connect(&mut self, to: &PeerLocator) {
+        if self.connecting.insert(to.id()) {
+            self.actions.push_back(Action::Connect(to.clone()));
+        }
+    }
+
+    /// The connection that [`Action::Connect`] asked for is there. Whether it is still of
+    /// use: the peer may have dialled us meanwhile. Drop it if not.
     #[must_use]
-    pub fn is_wanted(&self, peer: &PeerId) -> bool {
+    pub fn connected(&mut self, peer: &PeerId) -> bool {
+        self.connecting.remove(peer);
         self.dials.get(peer).is_some_and(|dial| matches!(dial.stage, Stage::Connecting))
     }
 
     /// [`Action::Connect`] did not succeed. Whether anybody waits for the connection;
     /// the caller tells them why they shall not have it.
     pub fn connect_failed(&mut self, peer: &PeerId) -> bool {
-        let waited_for = self.is_wanted(peer);
+        let waited_for = self.connected(peer);
         if waited_for {
             self.dials.remove(peer);
         }
@@ -138,7 +148,8 @@ impl<R: Clone, W> Peer<R, W> {
         {
             dial.again = true;
             dial.stage = Stage::Connecting;
-            self.actions.push_back(Action::Connect(dial.to.clone()));
+            let to = dial.to.clone();
+            self.connect(&to);
         }
     }
 

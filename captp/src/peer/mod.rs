@@ -40,7 +40,7 @@ mod dial;
 mod given;
 mod settings;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -50,7 +50,6 @@ pub use self::settings::PeerSettings;
 use crate::crypto::{PublicId, PublicKey, SessionId};
 use crate::error::SessionEnd;
 use crate::gifts::Gifts;
-use crate::handoff::GiftId;
 use crate::locator::{PeerId, PeerLocator};
 use crate::session::Established;
 
@@ -68,7 +67,7 @@ impl fmt::Display for ConnId {
 /// Something for the caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Connect to a peer; [`Peer::opened`] or [`Peer::connect_failed`] follows.
+    /// Connect to a peer; [`Peer::connected`] or [`Peer::connect_failed`] follows.
     Connect(PeerLocator),
     /// Those who wait for a session with a peer have it, or know why there is none.
     Dialled(PeerId, Result<ConnId, SessionEnd>),
@@ -103,9 +102,11 @@ pub struct Peer<R, W> {
     places: HashMap<PeerId, ConnId>,
     /// Dials under way.
     dials: HashMap<PeerId, Dial>,
+    /// Whom [`Action::Connect`] asked for, and no answer has come.
+    connecting: HashSet<PeerId>,
     gifts: Gifts<R, W>,
     /// What we gave away, for receivers that can't reach it.
-    given: BTreeMap<GiftId, Given<R>>,
+    given: Given<R>,
     timers: BTreeSet<(Duration, Timer)>,
     actions: VecDeque<Action>,
 }
@@ -153,8 +154,6 @@ enum Timer {
     Greeting(ConnId),
     GaveWay(PeerId),
     Retired(ConnId),
-    GiftsOf(SessionId),
-    Given(GiftId),
 }
 
 impl<R: Clone, W> Peer<R, W> {
@@ -165,8 +164,9 @@ impl<R: Clone, W> Peer<R, W> {
             connections: BTreeMap::new(),
             places: HashMap::new(),
             dials: HashMap::new(),
+            connecting: HashSet::new(),
             gifts: Gifts::new(settings.gifts),
-            given: BTreeMap::new(),
+            given: Given::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
             settings,
@@ -181,12 +181,15 @@ impl<R: Clone, W> Peer<R, W> {
     /// When [`Peer::tick`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        self.timers.first().map(|(due, _)| *due)
+        let timer = self.timers.first().map(|(due, _)| *due);
+        [timer, self.gifts.deadline(), self.given.deadline()].into_iter().flatten().min()
     }
 
-    /// Does what is due. Gives references to drop, since that may run code of others.
-    pub fn tick(&mut self, now: Duration) -> Vec<R> {
-        let mut dropped = Vec::new();
+    /// Does what is due. Gives those who have waited for a gift in vain, and references
+    /// to drop, since that may run code of others.
+    pub fn tick(&mut self, now: Duration) -> (Vec<W>, Vec<R>) {
+        let (in_vain, mut dropped) = self.gifts.expire(now);
+        dropped.extend(self.given.expire(now));
         while self.timers.first().is_some_and(|(due, _)| *due <= now) {
             let Some((_, timer)) = self.timers.pop_first() else { break };
             match timer {
@@ -201,15 +204,9 @@ impl<R: Clone, W> Peer<R, W> {
                     }
                 }
                 Timer::Retired(conn) => self.look_at_retired(conn, now),
-                Timer::GiftsOf(session) => dropped.extend(self.gifts.forget(&session)),
-                Timer::Given(gift) => {
-                    if self.given.get(&gift).is_some_and(|given| given.until <= now) {
-                        dropped.extend(self.given.remove(&gift).map(|given| given.reference));
-                    }
-                }
             }
         }
-        dropped
+        (in_vain, dropped)
     }
 
     fn set(&mut self, due: Duration, timer: Timer) {
@@ -344,12 +341,8 @@ impl<R: Clone, W> Peer<R, W> {
             self.places.remove(&live.peer);
             self.restore(&live.peer);
         }
-        let (in_vain, left) = self.gifts.session_ended(&live.session);
-        if left {
-            self.set(now + self.settings.keep_gifts, Timer::GiftsOf(live.session));
-        }
-        let given = self.given.extract_if(.., |_, given| given.to == conn);
-        (in_vain, given.map(|(_, given)| given.reference).collect())
+        let in_vain = self.gifts.session_ended(&live.session);
+        (in_vain, self.given.session_ended(conn))
     }
 
     /// Nobody has a peer's place: a session that gave way, and is still there, may have

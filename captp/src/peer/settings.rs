@@ -28,16 +28,17 @@ pub struct PeerSettings {
     /// has restarted, and the system has not noticed yet that the connection is dead.
     /// Ends it after once to twice this time. Default 60 s.
     pub superseded: Duration,
-    /// How long gifts are kept for their receivers after their gifter has left.
-    /// Default 60 s.
+    /// How long a gift is kept for its receiver, also when its gifter has left, and how
+    /// long a receiver that came first waits for its gift. Default 5 min, which is more
+    /// than the rest of a handoff takes.
     pub keep_gifts: Duration,
     /// How long what we gave to a third party is held, so that it can be had by way of
     /// us if it can't be reached directly. Default 30 s, which is more than an attempt
     /// to reach it takes.
     pub stand_in: Duration,
     /// Most gifts that a peer may leave for others at a time, most withdrawals that may
-    /// wait for one of its gifts, and most gifts of ours that we stand in for. Default
-    /// 10,000, as in [`Limits`](crate::Limits).
+    /// wait for one of its gifts, and most gifts of ours that we stand in for, of which
+    /// the oldest is let go. Default 10,000, as in [`Limits`](crate::Limits).
     pub gifts: usize,
     /// Whether sessions with peers that are not proven to be who they say are ended.
     /// Default `false`.
@@ -50,7 +51,7 @@ impl Default for PeerSettings {
             handshake: Duration::from_secs(10),
             retire_after: Duration::from_secs(1),
             superseded: Duration::from_secs(60),
-            keep_gifts: Duration::from_secs(60),
+            keep_gifts: Duration::from_secs(300),
             stand_in: Duration::from_secs(30),
             gifts: crate::Limits::default().gifts,
             refuse_unverified: false,

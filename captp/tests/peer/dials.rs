@@ -66,7 +66,7 @@ fn a_dial_that_fails_is_told_and_may_be_tried_again() {
     world.unreachable = Some(BOB);
     world.ask(ALICE, BOB);
     world.run();
-    assert!(!world.peer(ALICE).is_wanted(&peer_id("bob")), "nobody waits any more");
+    assert!(!world.peer(ALICE).connected(&peer_id("bob")), "nobody waits any more");
     world.unreachable = None;
     world.ask(ALICE, BOB);
     world.run();
@@ -83,7 +83,7 @@ fn a_connection_is_not_wanted_once_the_peer_has_dialled_us() {
     world.run();
     let conn = world.session(ALICE, BOB).unwrap();
     assert_eq!(world.nodes[ALICE].dialled, [Ok(conn)], "by the session that Bob opened");
-    assert!(!world.peer(ALICE).is_wanted(&peer_id("bob")));
+    assert!(!world.peer(ALICE).connected(&peer_id("bob")));
     world.nodes[ALICE].dialling.push_back(to_bob);
     world.run();
     assert_eq!(world.wires.len(), 1, "the connection that came too late was dropped");

@@ -53,13 +53,13 @@ impl Gifts {
         receive: &Signed<HandoffReceive>,
     ) -> Withdrawal<&'static str, &'static str> {
         let is_us = |peer: &PeerLocator| peer.same_peer(&location("exporter"));
-        let by = self.receiver.0;
-        self.world.peer(EXPORTER).withdraw(by, receive, is_us, "receiver")
+        let (by, now) = (self.receiver.0, self.world.now);
+        self.world.peer(EXPORTER).withdraw(by, receive, is_us, "receiver", now)
     }
 
     fn deposit(&mut self, number: u8) -> Option<(&'static str, &'static str)> {
-        let by = self.gifter.0;
-        self.world.peer(EXPORTER).deposit(by, gift(number), "gift").unwrap()
+        let (by, now) = (self.gifter.0, self.world.now);
+        self.world.peer(EXPORTER).deposit(by, gift(number), "gift", now).unwrap()
     }
 
     fn end(&mut self, conn: ConnId) {
@@ -87,7 +87,7 @@ fn a_gift_outlives_its_gifter_for_a_while() {
     gifts.deposit(2);
     let (one, two) = (gifts.receive(1), gifts.receive(2));
     gifts.end(gifts.gifter.0);
-    gifts.world.pass(SECOND * 59);
+    gifts.world.pass(SECOND * 299);
     assert!(matches!(gifts.withdraw(&one), Withdrawal::Gift("gift", _)));
     assert!(gifts.world.nodes[EXPORTER].dropped.is_empty());
     gifts.world.pass(SECOND * 2);
@@ -95,7 +95,7 @@ fn a_gift_outlives_its_gifter_for_a_while() {
     let late = gifts.withdraw(&two);
     assert!(matches!(late, Withdrawal::Refused(WithdrawError::NoGifter, _)), "{late:?}");
     let (by, id) = (gifts.gifter.0, gift(3));
-    let late = gifts.world.peer(EXPORTER).deposit(by, id, "gift");
+    let late = gifts.world.peer(EXPORTER).deposit(by, id, "gift", SECOND);
     assert!(matches!(late, Err((DepositError::Ended, "gift"))));
 }
 
@@ -130,7 +130,7 @@ fn a_receiver_that_leaves_can_not_come_by_its_old_session() {
 fn a_gifter_gives_what_it_left_itself() {
     let mut gifts = Gifts::new();
     let (other, other_side) = gifts.world.intrude(EXPORTER, "gifter", None, 9);
-    gifts.world.peer(EXPORTER).deposit(other, gift(1), "of the impostor").unwrap();
+    gifts.world.peer(EXPORTER).deposit(other, gift(1), "of the impostor", SECOND).unwrap();
     let receive = gifts.receive(1);
     assert!(matches!(gifts.withdraw(&receive), Withdrawal::Waits), "not the impostor's");
     // The impostor forges the gifter's word with its own key.
@@ -149,7 +149,7 @@ fn what_was_given_is_held_for_its_receiver_and_nobody_else() {
     let mut gifts = Gifts::new();
     let (receiver, gifter) = (gifts.receiver.0, gifts.gifter.0);
     let peer = gifts.world.peer(EXPORTER);
-    peer.gave(receiver, gift(1), "given", Duration::ZERO).unwrap();
+    assert!(peer.gave(receiver, gift(1), "given", Duration::ZERO).is_empty());
     assert_eq!(peer.stand_in(receiver, &gift(1)), Some("given"));
     assert_eq!(peer.stand_in(receiver, &gift(1)), Some("given"), "more than once");
     assert_eq!(peer.stand_in(gifter, &gift(1)), None);
@@ -165,8 +165,8 @@ fn what_was_given_is_held_for_its_receiver_and_nobody_else() {
 fn what_was_given_to_a_receiver_that_leaves_is_dropped() {
     let mut gifts = Gifts::new();
     let (receiver, gifter) = (gifts.receiver.0, gifts.gifter.0);
-    gifts.world.peer(EXPORTER).gave(receiver, gift(1), "one", Duration::ZERO).unwrap();
-    gifts.world.peer(EXPORTER).gave(gifter, gift(2), "two", Duration::ZERO).unwrap();
+    assert!(gifts.world.peer(EXPORTER).gave(receiver, gift(1), "one", Duration::ZERO).is_empty());
+    assert!(gifts.world.peer(EXPORTER).gave(gifter, gift(2), "two", Duration::ZERO).is_empty());
     gifts.end(receiver);
     assert_eq!(gifts.world.nodes[EXPORTER].dropped, ["one"]);
     assert_eq!(gifts.world.peer(EXPORTER).stand_in(gifter, &gift(2)), Some("two"));
@@ -180,11 +180,12 @@ fn no_more_is_held_than_the_limit() {
     let (receiver, gifter) = (gifts.receiver.0, gifts.gifter.0);
     let peer = gifts.world.peer(EXPORTER);
     for number in 0..2 {
-        peer.gave(receiver, gift(number), "given", Duration::ZERO).unwrap();
-        peer.deposit(gifter, gift(number), "left").unwrap();
+        assert!(peer.gave(receiver, gift(number), "given", Duration::ZERO).is_empty());
+        peer.deposit(gifter, gift(number), "left", Duration::ZERO).unwrap();
     }
-    let third = peer.gave(receiver, gift(2), "given", Duration::ZERO).unwrap_err();
-    assert_eq!((third.name, third.limit), ("gifts", 2));
-    let third = peer.deposit(gifter, gift(2), "left");
+    assert_eq!(peer.gave(receiver, gift(2), "given", Duration::ZERO), ["given"]);
+    assert_eq!(peer.stand_in(receiver, &gift(0)), None, "the oldest has gone");
+    assert_eq!(peer.stand_in(receiver, &gift(2)), Some("given"));
+    let third = peer.deposit(gifter, gift(2), "left", Duration::ZERO);
     assert!(matches!(third, Err((DepositError::Limit(limit), "left")) if limit.name == "gifts"));
 }

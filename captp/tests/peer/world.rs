@@ -187,7 +187,9 @@ impl World {
     fn tick(&mut self) {
         for node in &mut self.nodes {
             if let Rule::Ours(peer) = &mut node.rule {
-                node.dropped.extend(peer.tick(self.now));
+                let (in_vain, dropped) = peer.tick(self.now);
+                node.in_vain.extend(in_vain);
+                node.dropped.extend(dropped);
             }
         }
         self.settle();
@@ -246,7 +248,10 @@ impl World {
     fn connect(&mut self, who: usize, to: &PeerLocator) {
         self.nodes[who].connects += 1;
         let whom = self.nodes.iter().position(|node| location(node.name).same_peer(to));
-        let wanted = self.nodes[who].ours().is_none_or(|peer| peer.is_wanted(&to.id()));
+        let wanted = match &mut self.nodes[who].rule {
+            Rule::Ours(peer) => peer.connected(&to.id()),
+            Rule::Goblins { .. } => true,
+        };
         let Some(whom) = whom.filter(|whom| Some(*whom) != self.unreachable) else {
             if let Rule::Ours(peer) = &mut self.nodes[who].rule {
                 peer.connect_failed(&to.id());
