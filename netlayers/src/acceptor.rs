@@ -79,6 +79,37 @@ impl Drop for Acceptor {
     }
 }
 
+/// The methods of [`Netlayer`](crate::Netlayer) that are alike wherever there is an
+/// acceptor: for a type with a `location`, an `acceptor` and a method `dial`, in a module
+/// with a `TRANSPORT`.
+macro_rules! dials_and_accepts {
+    () => {
+        fn transport(&self) -> &'static str {
+            TRANSPORT
+        }
+
+        fn location(&self) -> captp::locator::PeerLocator {
+            self.location.clone()
+        }
+
+        fn connect<'a>(
+            &'a self,
+            to: &'a captp::locator::PeerLocator,
+        ) -> crate::BoxFuture<'a, Result<crate::Channel, crate::ConnectError>> {
+            Box::pin(self.dial(to))
+        }
+
+        fn accept(&self) -> crate::BoxFuture<'_, Result<crate::Channel, crate::AcceptError>> {
+            Box::pin(self.acceptor.accept())
+        }
+
+        fn shutdown(&self) -> crate::BoxFuture<'_, ()> {
+            Box::pin(self.acceptor.shutdown())
+        }
+    };
+}
+pub(crate) use dials_and_accepts;
+
 async fn run<L, H, F>(
     mut listener: L,
     settings: Settings,

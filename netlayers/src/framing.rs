@@ -364,7 +364,7 @@ mod tests {
             channel.flush().await.unwrap();
             // The end of the list that was begun.
             let writes = std::mem::take(&mut channel.stream.writes);
-            let expected = b"12:<2'ab[1+2+]>2:7+5:3:\0\0\07:{1'a[]}";
+            let expected = b"12:<2'ab[1+2+]>2:7+5:3:\0\0\x007:{1'a[]}";
             assert_eq!(writes, [expected], "{cut}");
             channel.write_all(b"]").await.unwrap();
             channel.flush().await.unwrap();

@@ -4,10 +4,10 @@
 
 use captp::locator::PeerLocator;
 
-use crate::acceptor::Acceptor;
-use crate::error::{AcceptError, BindError, ConnectError};
+use crate::acceptor::{Acceptor, dials_and_accepts};
+use crate::error::{BindError, ConnectError};
 use crate::framing;
-use crate::netlayer::{Authentication, BoxFuture, Channel, Direction, Guarantees, Netlayer};
+use crate::netlayer::{Authentication, Channel, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::{self, TcpListen, TcpOptions};
 
@@ -77,13 +77,7 @@ impl TcpTestingOnly {
 }
 
 impl Netlayer for TcpTestingOnly {
-    fn transport(&self) -> &'static str {
-        TRANSPORT
-    }
-
-    fn location(&self) -> PeerLocator {
-        self.location.clone()
-    }
+    dials_and_accepts!();
 
     fn guarantees(&self) -> Guarantees {
         Guarantees {
@@ -91,17 +85,5 @@ impl Netlayer for TcpTestingOnly {
             authentication: Authentication::FaceValue,
             framing: self.settings.framing,
         }
-    }
-
-    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        Box::pin(self.dial(to))
-    }
-
-    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(self.acceptor.accept())
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.acceptor.shutdown())
     }
 }

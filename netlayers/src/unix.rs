@@ -26,12 +26,10 @@ use captp::locator::PeerLocator;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::acceptor::{Acceptor, Listen};
-use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
+use crate::acceptor::{Acceptor, Listen, dials_and_accepts};
+use crate::error::{BadLocator, BindError, ConnectError};
 use crate::framing;
-use crate::netlayer::{
-    Authentication, BoxFuture, Channel, Credentials, Direction, Guarantees, Netlayer,
-};
+use crate::netlayer::{Authentication, Channel, Credentials, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::expect_transport;
 
@@ -135,13 +133,7 @@ impl Unix {
 }
 
 impl Netlayer for Unix {
-    fn transport(&self) -> &'static str {
-        TRANSPORT
-    }
-
-    fn location(&self) -> PeerLocator {
-        self.location.clone()
-    }
+    dials_and_accepts!();
 
     fn guarantees(&self) -> Guarantees {
         Guarantees {
@@ -149,18 +141,6 @@ impl Netlayer for Unix {
             authentication: Authentication::Dialled,
             framing: self.settings.framing,
         }
-    }
-
-    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        Box::pin(self.dial(to))
-    }
-
-    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(self.acceptor.accept())
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.acceptor.shutdown())
     }
 }
 

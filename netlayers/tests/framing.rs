@@ -1,5 +1,8 @@
 //! Frames as they are on the wire, spoken by hand.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
 use netlayers::{Channel, Framing, Netlayer as _, TcpOptions, TcpTestingOnly};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +58,24 @@ async fn raw_syrup_and_long_frames_are_refused() {
         peer.write_all(bytes).await.unwrap();
         let mut heard = Vec::new();
         let refused = channel.io.read_to_end(&mut heard).await.unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData);
+        assert_eq!(refused.kind(), ErrorKind::InvalidData);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_amid_a_frame_is_no_end() {
+    for reset in [false, true] {
+        let (mut channel, mut peer) = with_a_peer(1000, false).await;
+        peer.write_all(b"2:7+12:<2'ab").await.unwrap();
+        let mut heard = [0; 7];
+        channel.io.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"7+<2'ab");
+        if reset {
+            socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(peer);
+        let error = channel.io.read(&mut heard).await.unwrap_err();
+        let expected = if reset { ErrorKind::ConnectionReset } else { ErrorKind::UnexpectedEof };
+        assert_eq!(error.kind(), expected);
     }
 }

@@ -30,10 +30,10 @@ use rustls::{CertificateError, ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::acceptor::Acceptor;
-use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
+use crate::acceptor::{Acceptor, dials_and_accepts};
+use crate::error::{BadLocator, BindError, ConnectError};
 use crate::framing;
-use crate::netlayer::{Authentication, BoxFuture, Channel, Direction, Guarantees, Netlayer};
+use crate::netlayer::{Authentication, Channel, Direction, Guarantees, Netlayer};
 use crate::settings::Settings;
 use crate::tcp::{self, TcpListen, TcpOptions};
 
@@ -184,13 +184,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 impl Netlayer for TcpTls {
-    fn transport(&self) -> &'static str {
-        TRANSPORT
-    }
-
-    fn location(&self) -> PeerLocator {
-        self.location.clone()
-    }
+    dials_and_accepts!();
 
     fn guarantees(&self) -> Guarantees {
         Guarantees {
@@ -202,17 +196,5 @@ impl Netlayer for TcpTls {
 
     fn canonical_designator<'a>(&self, designator: &'a str) -> Cow<'a, str> {
         canonical_designator(designator)
-    }
-
-    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        Box::pin(self.dial(to))
-    }
-
-    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(self.acceptor.accept())
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.acceptor.shutdown())
     }
 }

@@ -37,10 +37,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
 
-use crate::acceptor::Acceptor;
-use crate::error::{AcceptError, BadLocator, BindError, ConnectError};
+use crate::acceptor::{Acceptor, dials_and_accepts};
+use crate::error::{BadLocator, BindError, ConnectError};
 use crate::netlayer::{
-    Authentication, BoxFuture, ByteStream, Channel, Direction, Framing, Guarantees, Netlayer,
+    Authentication, ByteStream, Channel, Direction, Framing, Guarantees, Netlayer,
 };
 use crate::tcp::{self, TcpListen, TcpOptions};
 
@@ -306,13 +306,7 @@ fn target(to: &PeerLocator) -> Result<Target, BadLocator> {
 }
 
 impl Netlayer for Websocket {
-    fn transport(&self) -> &'static str {
-        TRANSPORT
-    }
-
-    fn location(&self) -> PeerLocator {
-        self.location.clone()
-    }
+    dials_and_accepts!();
 
     fn guarantees(&self) -> Guarantees {
         let tls = self.tls.server.is_some();
@@ -326,17 +320,5 @@ impl Netlayer for Websocket {
             },
             framing: Framing::RawSyrup,
         }
-    }
-
-    fn connect<'a>(&'a self, to: &'a PeerLocator) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        Box::pin(self.dial(to))
-    }
-
-    fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>> {
-        Box::pin(self.acceptor.accept())
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.acceptor.shutdown())
     }
 }
