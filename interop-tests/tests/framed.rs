@@ -4,7 +4,6 @@ mod support;
 
 use interop_tests::objects::WellKnown;
 use interop_tests::scripted::{Scripted, Target, Term};
-use ocapn::Node;
 use ocapn::netlayers::{Identities, ListenSpec};
 use support::{PATIENCE, Served};
 
@@ -13,8 +12,7 @@ fn framed(address: &str) -> ListenSpec {
 }
 
 async fn echoes(listen: ListenSpec, dial: ListenSpec) {
-    let netlayer = listen.listen(None, &Identities::New).await.unwrap();
-    let served = Served::over(Node::builder(), netlayer);
+    let served = Served::on(&listen).await;
     let ours = dial.listen(None, &Identities::New).await.unwrap();
     let mut peer = Scripted::dial(&*ours, &served.location(), PATIENCE).await.unwrap();
     peer.greet().await.unwrap();
@@ -50,8 +48,7 @@ async fn unix() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_speaks_raw_syrup_is_not_heard() {
     let address = "tcp-testing-only:127.0.0.1:0";
-    let netlayer = framed(address).listen(None, &Identities::New).await.unwrap();
-    let served = Served::over(Node::builder(), netlayer);
+    let served = Served::on(&framed(address)).await;
     let raw: ListenSpec = address.parse().unwrap();
     let ours = raw.listen(None, &Identities::New).await.unwrap();
     let mut peer = Scripted::dial(&*ours, &served.location(), PATIENCE).await.unwrap();

@@ -93,6 +93,7 @@ impl<R: Clone, W> Peer<R, W> {
             let dial = self.dials.entry(to.id());
             let dial = dial.or_insert_with(|| Dial { to: to.clone(), again: false, stage });
             dial.stage = Stage::Greeting(conn);
+            self.connecting.remove(&to.id());
         }
         let dialled = dialled.map(PeerLocator::id);
         let opened = Connection { dialled, our_id, live: None, standing: Standing::Good };
