@@ -6,7 +6,7 @@ use std::time::Duration;
 use ocapn::hub::HubSettings;
 use ocapn::{Promise, Value};
 
-use crate::world::{Caller, Counter, TRANSPORT, World};
+use crate::world::{Caller, Counter, TRANSPORT, Wall, World};
 
 const EXPORTER: usize = 0;
 const GIFTER: usize = 1;
@@ -37,14 +37,18 @@ fn settings(give_promises: bool) -> HubSettings {
 
 #[test]
 fn a_handoff_ends_well_in_every_order_tried() {
-    for give_promises in [false, true] {
-        for seed in 0..150 {
+    for (give_promises, wall) in [(false, false), (true, false), (false, true), (true, true)] {
+        for seed in 0..100 {
             let mut world = World::new(&NAMES, &settings(give_promises)).shuffled(seed);
+            if wall {
+                world.walls.push((EXPORTER, RECEIVER, Wall::Refused));
+            }
             let asked = begin(&mut world);
             let five = world.outcome(&asked[0]);
             assert_eq!(five, Some(Ok(5.into())), "seed {seed}");
             assert_eq!(world.outcome(&asked[1]), Some(Ok(15.into())), "seed {seed}");
-            assert_eq!(world.sessions(RECEIVER), 2, "it has its own session with the exporter");
+            // It has its own session with the exporter, where it can.
+            assert_eq!(world.sessions(RECEIVER), if wall { 1 } else { 2 });
             drop(asked);
             world.pass(Duration::from_secs(60));
             for link in world.hubs.iter().flat_map(|hub| hub.links()) {
@@ -57,33 +61,44 @@ fn a_handoff_ends_well_in_every_order_tried() {
 
 #[test]
 fn whoever_is_gone_after_whichever_step_nothing_hangs_and_nothing_is_left() {
-    for give_promises in [false, true] {
-        for who in [EXPORTER, GIFTER, RECEIVER] {
-            for seed in 0..6 {
+    for who in [EXPORTER, GIFTER, RECEIVER] {
+        for (give_promises, wall) in [(false, false), (true, false), (false, true), (true, true)] {
+            for seed in 0..4 {
                 let mut step = 0;
-                loop {
-                    let mut world = World::new(&NAMES, &settings(give_promises)).shuffled(seed);
-                    let asked = begin(&mut world);
-                    while world.steps < step && world.step() {}
-                    let over = world.steps < step;
-                    world.kill(who);
-                    world.pass(Duration::from_secs(120));
-                    for promise in &asked {
-                        let outcome = promise.outcome();
-                        let place = format!("{} gone after {step}, seed {seed}", NAMES[who]);
-                        assert!(outcome.is_some(), "hangs: {place}");
-                    }
-                    drop(asked);
-                    world.end();
-                    if over {
-                        break;
-                    }
+                let place = |step| format!("{} after {step}, {wall}, seed {seed}", NAMES[who]);
+                while gone_after(who, step, give_promises, wall, seed, &place(step)) {
                     step += 1;
                 }
                 assert!(step > 10, "{step}");
             }
         }
     }
+}
+
+/// Whether there was such a step.
+fn gone_after(
+    who: usize,
+    step: usize,
+    give_promises: bool,
+    wall: bool,
+    seed: u64,
+    place: &str,
+) -> bool {
+    let mut world = World::new(&NAMES, &settings(give_promises)).shuffled(seed);
+    if wall {
+        world.walls.push((EXPORTER, RECEIVER, Wall::Refused));
+    }
+    let asked = begin(&mut world);
+    while world.steps < step && world.step() {}
+    let reached = world.steps == step;
+    world.kill(who);
+    world.pass(Duration::from_secs(120));
+    for promise in &asked {
+        assert!(promise.outcome().is_some(), "hangs: {place}");
+    }
+    drop(asked);
+    world.end();
+    reached
 }
 
 /// From gifter to receiver, from there to the exporter with the request for the gift and
