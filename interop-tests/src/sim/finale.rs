@@ -106,9 +106,8 @@ impl World {
         }
         self.come_to_rest(LONG_REST);
         self.check_sessions();
-        // After a fault a gift may lie where nobody fetches it, for as long as its
-        // gifter is connected.
-        if !self.ground.shadow().faulty {
+        // A gift may lie where nobody fetches it, for as long as its gifter is connected.
+        if !self.ground.shadow().faulty && !self.spec.wall {
             self.check_unused();
             self.check_objects();
         }
