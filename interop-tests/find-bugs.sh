@@ -32,8 +32,9 @@ field() { sed -n "s/.*\"$1\":\([0-9]*\)[,}].*/\1/p" <<< "$2" | head -1; }
 
 wanted() {
     [ "$#" -gt 1 ] || return 0
-    for name in "${@:2}"; do
-        case $1 in *"$name"*) return 0 ;; esac
+    local part
+    for part in "${@:2}"; do
+        case $1 in *"$part"*) return 0 ;; esac
     done
     return 1
 }

@@ -297,6 +297,27 @@ impl<'a> Actor<'a> {
         self.ground.keep(self.peer, self.life, promise.into_ref(), thing);
     }
 
+    /// Sends one more message along a reference as soon as it is known to have settled,
+    /// as handlers do: it may not overtake those that waited.
+    pub fn send_when_settled(&self, var: Var) {
+        let (ground, peer, life) = (self.ground.clone(), self.peer, self.life);
+        let reference = var.reference.clone();
+        reference.when_settled(move |outcome| {
+            if outcome.is_err() || ground.store(peer).life != life {
+                return;
+            }
+            let send = super::script::Send {
+                to: 0,
+                args: vec![],
+                want: false,
+                reply: Arg::Int(1),
+                then: None,
+            };
+            let same = var.reference.clone();
+            Actor::program(&ground, peer, life).send_to(&var, &send, &mut |_| same.clone());
+        });
+    }
+
     /// Asks to be told what something settles to.
     pub fn watch(&self, reference: &Ref, thing: Thing) {
         let (peer, life) = (self.peer, self.life);

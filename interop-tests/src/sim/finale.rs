@@ -106,9 +106,8 @@ impl World {
         }
         self.come_to_rest(LONG_REST);
         self.check_sessions();
-        // After a fault a gift may lie where nobody fetches it, for as long as its
-        // gifter is connected.
-        if !self.ground.shadow().faulty {
+        // A gift may lie where nobody fetches it, for as long as its gifter is connected.
+        if !self.ground.shadow().faulty && !self.spec.wall {
             self.check_unused();
             self.check_objects();
         }
@@ -215,14 +214,18 @@ impl World {
     }
 
     /// Two peers have one session with each other, or one in each direction where only
-    /// who was dialled is proven.
+    /// who was dialled is proven; and others only while something is held by way of
+    /// them, as a gift may be that nobody fetches.
     fn check_sessions(&self) {
         let most = if self.spec.proof == Proof::Dialled { 2 } else { 1 };
         for one in 0..self.peers.len() {
             for two in 0..one {
                 let between = self.open.iter().filter(|conn| {
-                    let [near, far] = &self.conns[**conn].ends;
-                    [(near.peer, far.peer), (far.peer, near.peer)].contains(&(one, two))
+                    let ends = &self.conns[**conn].ends;
+                    let used = ends.iter().filter_map(|end| end.link.as_ref());
+                    let used = used.filter(|link| !link.is_unused()).count() > 0;
+                    let [near, far] = ends;
+                    !used && [(near.peer, far.peer), (far.peer, near.peer)].contains(&(one, two))
                 });
                 let count = between.count();
                 if count > most {

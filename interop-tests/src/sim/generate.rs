@@ -15,6 +15,7 @@ pub fn generate(seed: u64, steps: Option<usize>) -> Script {
         inline: rng.percent(50),
         delay: rng.pick(&[100, 1_000, 10_000, 200_000]),
         chunks: rng.percent(50),
+        wall: rng.percent(15),
         seed: rng.next(),
     };
     // Most worlds are free of faults, so that nothing may be lost in them at all.

@@ -35,8 +35,19 @@ pub struct Spec {
     pub delay: u64,
     /// Bytes arrive in pieces.
     pub chunks: bool,
+    /// The first and the last peer can't reach each other: what one is given of the
+    /// other's goes by way of who gave it.
+    pub wall: bool,
     /// Decides delays, pieces and keys.
     pub seed: u64,
+}
+
+impl Spec {
+    /// Whether two peers can't reach each other, and never will.
+    #[must_use]
+    pub fn is_walled(&self, one: usize, other: usize) -> bool {
+        self.wall && self.peers > 2 && one.min(other) == 0 && one.max(other) == self.peers - 1
+    }
 }
 
 /// A program and its world.
@@ -72,7 +83,7 @@ pub enum Op {
     Resolve { which: usize, with: Arg },
     /// Let go of a reference.
     Drop { var: usize },
-    /// Ask to be told when something settles.
+    /// Ask to be told when something settles, and send a message along it then.
     Listen { var: usize },
     /// Serve a new object under a sturdyref.
     Mint { slot: usize },
@@ -145,11 +156,11 @@ impl Op {
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spec { peers, proof, give_promises, inline, delay, chunks, seed } = &self.spec;
+        let Spec { peers, proof, give_promises, inline, delay, chunks, wall, seed } = &self.spec;
         writeln!(
             f,
             "world peers={peers} proof={proof:?} give-promises={give_promises} \
-             inline={inline} delay={delay} chunks={chunks} seed={seed}"
+             inline={inline} delay={delay} chunks={chunks} wall={wall} seed={seed}"
         )?;
         for Line { after, peer, op } in &self.lines {
             write!(f, "+{after} p{peer} ")?;
@@ -303,6 +314,7 @@ fn spec(line: &str) -> Result<Spec, String> {
         inline: parse(field("inline")?)?,
         delay: parse(field("delay")?)?,
         chunks: parse(field("chunks")?)?,
+        wall: field("wall").map_or(Ok(false), parse)?,
         seed: parse(field("seed")?)?,
     })
 }

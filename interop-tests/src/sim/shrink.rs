@@ -72,6 +72,7 @@ impl Shrinker {
             Spec { delay: 1, ..spec.clone() },
             Spec { delay: spec.delay / 10 + 1, ..spec.clone() },
             Spec { chunks: false, ..spec.clone() },
+            Spec { wall: false, ..spec.clone() },
             Spec { inline: true, ..spec.clone() },
             Spec { give_promises: false, ..spec.clone() },
             Spec { proof: super::script::Proof::Both, ..spec.clone() },

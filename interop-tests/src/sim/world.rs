@@ -316,6 +316,7 @@ impl World {
         let hub = node.hub.clone();
         self.count(3, peer);
         let refused = self.is_parted(peer, to)
+            || self.spec.is_walled(peer, to)
             || self.refusing.get(&to).is_some_and(|until| *until > self.now);
         let there = self.peers.get(to).and_then(|peer| peer.node.as_ref());
         let Some(there) = there.filter(|_| !refused) else {
@@ -571,6 +572,7 @@ impl World {
             Op::Listen { var } => {
                 if let Some(var) = ground.var(peer, *var) {
                     actor.watch(&var.reference, var.thing);
+                    actor.send_when_settled(var);
                 }
             }
             Op::Mint { slot } => self.mint(peer, slot % SLOTS),
@@ -594,6 +596,9 @@ impl World {
     }
 
     fn enliven(&mut self, peer: usize, at: usize, slot: usize) {
+        if self.spec.is_walled(peer, at) {
+            return;
+        }
         let life = self.peers[peer].life;
         let Some(node) = &self.peers[peer].node else { return };
         let sturdyref = Sturdyref::new(locator(at), Self::swiss(slot));
