@@ -132,8 +132,6 @@ pub struct Peer<R, W> {
     /// before, since the peer dialled us, and there may be another by then.
     connecting: HashSet<PeerId>,
     gifts: Gifts<R, W>,
-    /// Which receivers can't reach which exporters, and until when we believe it.
-    out_of_reach: BTreeMap<(ConnId, PeerId), Duration>,
     /// What we gave away, for receivers that can't reach it.
     given: BTreeMap<GiftId, Given<R>>,
     timers: BTreeSet<(Duration, Timer)>,
@@ -169,7 +167,6 @@ enum Dial {
 #[derive(Debug)]
 struct Given<R> {
     to: ConnId,
-    exporter: PeerId,
     reference: R,
     until: Duration,
 }
@@ -194,7 +191,6 @@ impl<R: Clone, W> Peer<R, W> {
             dials: HashMap::new(),
             connecting: HashSet::new(),
             gifts: Gifts::new(settings.gifts),
-            out_of_reach: BTreeMap::new(),
             given: BTreeMap::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
@@ -427,7 +423,6 @@ impl<R: Clone, W> Peer<R, W> {
                 self.dial_is_over(&peer, Err(end.clone()));
             }
         }
-        self.out_of_reach.retain(|(receiver, _), _| *receiver != conn);
         let Some(live) = connection.live else { return (vec![], vec![]) };
         if self.session_with(&live.peer) == Some(conn) {
             self.places.remove(&live.peer);
@@ -509,7 +504,6 @@ impl<R: Clone, W> Peer<R, W> {
         &mut self,
         to: ConnId,
         gift: GiftId,
-        exporter: PeerId,
         reference: R,
         now: Duration,
     ) -> Result<(), LimitExceeded> {
@@ -518,25 +512,16 @@ impl<R: Clone, W> Peer<R, W> {
         }
         let until = now + self.settings.stand_in;
         self.set(until, Timer::Given(gift.clone()));
-        self.given.insert(gift, Given { to, exporter, reference, until });
+        self.given.insert(gift, Given { to, reference, until });
         Ok(())
     }
 
     /// The receiver of a gift of ours asks for it by way of us. Only the peer of the
     /// session that it was given in may, with the gift's id for a swiss number.
-    pub fn stand_in(&mut self, by: ConnId, gift: &GiftId, now: Duration) -> Option<R> {
-        let given = self.given.get(gift).filter(|given| given.to == by)?;
-        let until = now + self.settings.stand_in;
-        self.out_of_reach.insert((by, given.exporter.clone()), until);
-        Some(given.reference.clone())
-    }
-
-    /// Whether the peer of a session can be given what is at an exporter. Not if it has
-    /// just told that it can't reach it: what we stand in with would be the next gift
-    /// that it can't fetch.
     #[must_use]
-    pub fn may_reach(&self, receiver: ConnId, exporter: PeerId, now: Duration) -> bool {
-        self.out_of_reach.get(&(receiver, exporter)).is_none_or(|until| *until <= now)
+    pub fn stand_in(&self, by: ConnId, gift: &GiftId) -> Option<R> {
+        let given = self.given.get(gift).filter(|given| given.to == by)?;
+        Some(given.reference.clone())
     }
 
     fn session_id(&self, conn: ConnId) -> Option<SessionId> {

@@ -79,15 +79,11 @@ fn give(hub: &Hub, exporter: &Arc<Link>, receiver: &Link, reference: &Ref) -> Op
     {
         return None;
     }
-    let (receiver, now) = (receiver.conn(), hub.outside().now());
-    let place = at.location.id();
-    if !hub.peer(|peer| peer.may_reach(receiver, place.clone(), now)) {
-        return None;
-    }
     let id = hub.outside().entropy();
     let gift = GiftId::from_entropy(id);
     let give = exporter.give(to.peer_key, gift.clone())?;
-    hub.peer(|peer| peer.gave(receiver, gift, place, reference.clone(), now)).ok()?;
+    let now = hub.outside().now();
+    hub.peer(|peer| peer.gave(receiver.conn(), gift, reference.clone(), now)).ok()?;
     exporter.bootstrap().send_only(vec![
         Passable::symbol("deposit-gift"),
         Passable::Bytes(bytes::Bytes::copy_from_slice(&id)),
