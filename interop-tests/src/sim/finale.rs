@@ -12,7 +12,7 @@ const REST: u64 = 12_000_000;
 const LONG_REST: u64 = 100_000_000;
 
 /// More events than this without coming to rest means that something goes in circles.
-const TOO_MANY: usize = 3_000_000;
+const TOO_MANY: usize = 100_000;
 
 impl World {
     /// Lets things happen until only timers are left, and those for `rest`.
