@@ -9,7 +9,7 @@ use super::world::World;
 const REST: u64 = 12_000_000;
 
 /// The same with those.
-const LONG_REST: u64 = 100_000_000;
+const LONG_REST: u64 = 700_000_000;
 
 /// More events than this without coming to rest means that something goes in circles.
 const TOO_MANY: usize = 100_000;
