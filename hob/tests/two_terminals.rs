@@ -142,7 +142,7 @@ fn a_machine_joins_and_is_bound_by_hand() {
         |name: &str| format!("join --state {name} --enrol {name}.cap --listen tcp-tls:127.0.0.1:0");
     let _db = place.serve(&join("db"));
     let listed = boss("list-machines").with(0).out;
-    assert!(listed.contains("\"name\": \"db\", \"state\": 'active, \"identity\": \""), "{listed}");
+    assert!(listed.contains("\", \"name\": \"db\", \"state\": 'active}"), "{listed}");
     assert!(listed.contains("{\"name\": \"app\", \"state\": 'pending}"), "{listed}");
     let _app = place.serve(&join("app"));
     place.hob("export store --kind kv -o store.cap --state db --transport unix").with(0);
