@@ -8,8 +8,8 @@ use super::world::World;
 /// those that keep gifts.
 const REST: u64 = 12_000_000;
 
-/// The same with those.
-const LONG_REST: u64 = 700_000_000;
+/// The same with those, which are kept for 300 s.
+const LONG_REST: u64 = 400_000_000;
 
 /// More events than this without coming to rest means that something goes in circles.
 const TOO_MANY: usize = 100_000;
@@ -106,11 +106,8 @@ impl World {
         }
         self.come_to_rest(LONG_REST);
         self.check_sessions();
-        // A gift may lie where nobody fetches it, for as long as its gifter is connected.
-        if !self.ground.shadow().faulty && !self.spec.wall {
-            self.check_unused();
-            self.check_objects();
-        }
+        self.check_unused();
+        self.check_objects();
         if self.failed() {
             return;
         }
