@@ -20,11 +20,11 @@ fn some_hundred_seeds_are_clean() {
 #[test]
 fn what_should_happen_happens() {
     let mut total = interop_tests::sim::shadow::Counters::default();
-    for seed in 0..60 {
+    for seed in 0..150 {
         total.add(&run(&generate(seed, Some(150)), false).counters);
     }
     for (name, count) in total.named() {
-        assert!(count > 0, "no {name} in 60 seeds");
+        assert!(count > 0, "no {name} in 150 seeds");
     }
 }
 
