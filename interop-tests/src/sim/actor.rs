@@ -329,7 +329,7 @@ impl<'a> Actor<'a> {
             };
             // A peer mostly forgets what is of no more use, so that most messages go to
             // objects and promises.
-            let useless = !matches!(outcome, Ok(None)) && thing % 8 != 0;
+            let useless = !matches!(outcome, Ok(None)) && !thing.is_multiple_of(8);
             ground.shadow().told((peer, life, watcher), thing, outcome);
             if useless {
                 ground.forget(peer, life, thing);

@@ -224,6 +224,16 @@ impl World {
         drive_with_budget(if self.spec.inline { DRIVE_BUDGET } else { 0 }, body);
     }
 
+    /// A peer's vat has something to do.
+    fn ready(&mut self, peer: usize, life: u32) {
+        let found = &mut self.peers[peer];
+        if found.life == life && !found.turn {
+            found.turn = true;
+            let time = self.now + self.rng.below(self.spec.delay / 10 + 2);
+            self.at(time, Event::Turn { peer, life });
+        }
+    }
+
     /// Acts on what the nodes asked for.
     pub(super) fn answer_calls(&mut self) {
         let mut taken = std::mem::take(&mut self.taken);
@@ -239,20 +249,12 @@ impl World {
                         self.at(at.max(self.now), Event::Tick { peer, life });
                     }
                 }
-                Call::Flush { conn, side } => {
-                    if !self.conns[conn].ends[side].flushing {
-                        self.conns[conn].ends[side].flushing = true;
-                        let time = self.now + self.rng.below(self.spec.delay / 20 + 2);
-                        self.at(time, Event::Flush { conn, side, idle: false });
-                    }
+                Call::Flush { conn, side } if !self.conns[conn].ends[side].flushing => {
+                    self.conns[conn].ends[side].flushing = true;
+                    let time = self.now + self.rng.below(self.spec.delay / 20 + 2);
+                    self.at(time, Event::Flush { conn, side, idle: false });
                 }
-                Call::Ready { peer, life } if self.peers[peer].life == life => {
-                    if !self.peers[peer].turn {
-                        self.peers[peer].turn = true;
-                        let time = self.now + self.rng.below(self.spec.delay / 10 + 2);
-                        self.at(time, Event::Turn { peer, life });
-                    }
-                }
+                Call::Ready { peer, life } => self.ready(peer, life),
                 _ => {}
             }
         }
