@@ -1,6 +1,7 @@
 //! Dials of a [`Peer`]: one at a time for each peer, shared by all who want a session
 //! with it.
 
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::{Action, ConnId, Connection, Peer, Standing, Timer};
@@ -34,9 +35,8 @@ impl<R: Clone, W> Peer<R, W> {
         if let Some(conn) = self.session_with(&id) {
             return Some(conn);
         }
-        if !self.dials.contains_key(&id) {
-            let dial = Dial { to: peer.clone(), again: false, stage: Stage::Connecting };
-            self.dials.insert(id, dial);
+        if let Entry::Vacant(place) = self.dials.entry(id) {
+            place.insert(Dial { to: peer.clone(), again: false, stage: Stage::Connecting });
             self.connect(peer);
         }
         None
