@@ -59,7 +59,9 @@ for patch in "$here"/bugs/*.patch; do
             2> /dev/null | tail -1 || true)
         seed=$(sed -n 's/.*"failures":\[{.*"seed":\([0-9]*\).*/\1/p' <<< "$out")
         if [ -n "$seed" ]; then
-            what=$(sed -n 's/.*"what":"\([^"\\]*\).*/\1/p' <<< "$out")
+            # The first line of it, as far as it fits.
+            what=$(sed -n 's/.*"what":"\(\([^"\\]\|\\"\)*\).*/\1/p' <<< "$out" | tr -d '\\')
+            [ "${#what}" -le 80 ] || what="${what:0:79}…"
             printf '%-36s %8s %12s %6s  %s\n' "$name" "$seed" "$(field steps_before "$out")" \
                 "$(field lines "$out")" "$what"
         else

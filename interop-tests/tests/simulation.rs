@@ -19,7 +19,7 @@ fn some_hundred_seeds_are_clean() {
 
 #[test]
 fn what_should_happen_happens() {
-    let mut total = interop_tests::sim::shadow::Counters::default();
+    let mut total = interop_tests::sim::Counters::default();
     for seed in 0..150 {
         total.add(&run(&generate(seed, Some(150)), false).counters);
     }

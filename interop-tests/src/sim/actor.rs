@@ -13,7 +13,7 @@ const KEPT: usize = 24;
 
 /// What everybody in a world shares.
 #[derive(Default)]
-pub struct Ground {
+pub(super) struct Ground {
     shadow: Mutex<Shadow>,
     stores: Vec<Mutex<Store>>,
     /// What the objects do, by message.
@@ -29,24 +29,24 @@ struct Plan {
 
 /// A reference that a peer holds, and what it should be.
 #[derive(Clone)]
-pub struct Var {
+pub(super) struct Var {
     /// The reference.
-    pub reference: Ref,
+    pub(super) reference: Ref,
     /// What it should be.
-    pub thing: Thing,
+    pub(super) thing: Thing,
     /// Its messages arrive in order.
-    pub stream: Stream,
+    pub(super) stream: Stream,
 }
 
 /// What a peer holds.
 #[derive(Default)]
-pub struct Store {
+pub(super) struct Store {
     /// References, newest last.
-    pub vars: Vec<Var>,
+    pub(super) vars: Vec<Var>,
     /// Promises to be resolved, newest last.
-    pub resolvers: Vec<(Thing, Resolver)>,
+    pub(super) resolvers: Vec<(Thing, Resolver)>,
     /// Which life of the peer this is.
-    pub life: u32,
+    pub(super) life: u32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,7 +54,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Somebody who acts: a peer's program, or an object in a turn.
-pub struct Actor<'a> {
+pub(super) struct Actor<'a> {
     ground: &'a Arc<Ground>,
     peer: usize,
     life: u32,
@@ -68,8 +68,7 @@ type Spawn<'a> = &'a mut dyn FnMut(Object) -> Ref;
 
 impl Ground {
     /// For so many peers.
-    #[must_use]
-    pub fn new(peers: usize) -> Arc<Self> {
+    pub(super) fn new(peers: usize) -> Arc<Self> {
         let mut shadow = Shadow::default();
         shadow.slots = vec![vec![vec![]; super::script::SLOTS]; peers];
         let stores = (0..peers).map(|_| Mutex::default()).collect();
@@ -77,18 +76,17 @@ impl Ground {
     }
 
     /// The oracle. Nothing of the node's is called or dropped under this lock.
-    pub fn shadow(&self) -> MutexGuard<'_, Shadow> {
+    pub(super) fn shadow(&self) -> MutexGuard<'_, Shadow> {
         lock(&self.shadow)
     }
 
     /// What a peer holds; as for [`Ground::shadow`].
-    pub fn store(&self, peer: usize) -> MutexGuard<'_, Store> {
+    pub(super) fn store(&self, peer: usize) -> MutexGuard<'_, Store> {
         lock(&self.stores[peer])
     }
 
     /// A variable, counted from the newest.
-    #[must_use]
-    pub fn var(&self, peer: usize, number: usize) -> Option<Var> {
+    pub(super) fn var(&self, peer: usize, number: usize) -> Option<Var> {
         let store = self.store(peer);
         let len = store.vars.len();
         (len > 0).then(|| store.vars[len - 1 - number % len].clone())
@@ -104,7 +102,7 @@ impl Ground {
     }
 
     /// A peer gets hold of a reference.
-    pub fn keep(&self, peer: usize, life: u32, reference: Ref, thing: Thing) -> Option<Var> {
+    pub(super) fn keep(&self, peer: usize, life: u32, reference: Ref, thing: Thing) -> Option<Var> {
         let mut store = self.store(peer);
         if store.life != life {
             drop(store);
@@ -134,8 +132,7 @@ impl Ground {
 
 impl<'a> Actor<'a> {
     /// The program of a peer.
-    #[must_use]
-    pub const fn program(ground: &'a Arc<Ground>, peer: usize, life: u32) -> Self {
+    pub(super) const fn program(ground: &'a Arc<Ground>, peer: usize, life: u32) -> Self {
         Self { ground, peer, life, me: None, received: Vec::new() }
     }
 
@@ -173,7 +170,7 @@ impl<'a> Actor<'a> {
     }
 
     /// A new object.
-    pub fn object(&self, spawn: Spawn<'_>) -> Option<Var> {
+    pub(super) fn object(&self, spawn: Spawn<'_>) -> Option<Var> {
         let (peer, life) = (self.peer, self.life);
         let thing = self.ground.shadow().thing(Meaning::Object { peer, life });
         let reference = spawn(Object { ground: self.ground.clone(), peer, life, thing });
@@ -181,7 +178,7 @@ impl<'a> Actor<'a> {
     }
 
     /// A new promise, to be resolved by the program.
-    pub fn promise(&self) -> Option<Var> {
+    pub(super) fn promise(&self) -> Option<Var> {
         let (promise, resolver) = vat_runtime::promise();
         let thing = self.ground.shadow().thing(Meaning::Open);
         self.ground.store(self.peer).resolvers.push((thing, resolver));
@@ -215,7 +212,7 @@ impl<'a> Actor<'a> {
     }
 
     /// Resolves one of the peer's promises.
-    pub fn resolve(&self, which: usize, with: &Arg, spawn: Spawn<'_>) {
+    pub(super) fn resolve(&self, which: usize, with: &Arg, spawn: Spawn<'_>) {
         let mut store = self.ground.store(self.peer);
         let len = store.resolvers.len();
         if len == 0 {
@@ -274,13 +271,13 @@ impl<'a> Actor<'a> {
     }
 
     /// Sends a message from outside of turns.
-    pub fn send(&self, send: &super::script::Send, spawn: Spawn<'_>) {
+    pub(super) fn send(&self, send: &super::script::Send, spawn: Spawn<'_>) {
         let Some(to) = self.ground.var(self.peer, send.to) else { return };
         self.send_to(&to, send, spawn);
     }
 
     /// The same, to a certain reference.
-    pub fn send_to(&self, to: &Var, send: &super::script::Send, spawn: Spawn<'_>) {
+    pub(super) fn send_to(&self, to: &Var, send: &super::script::Send, spawn: Spawn<'_>) {
         let plan = (send.reply.clone(), send.then.clone());
         let (args, answer) = self.prepare(to, &send.args, send.want, plan, spawn);
         match answer {
@@ -299,7 +296,7 @@ impl<'a> Actor<'a> {
 
     /// Sends one more message along a reference as soon as it is known to have settled,
     /// as handlers do: it may not overtake those that waited.
-    pub fn send_when_settled(&self, var: Var) {
+    pub(super) fn send_when_settled(&self, var: Var) {
         let (ground, peer, life) = (self.ground.clone(), self.peer, self.life);
         let reference = var.reference.clone();
         reference.when_settled(move |outcome| {
@@ -319,7 +316,7 @@ impl<'a> Actor<'a> {
     }
 
     /// Asks to be told what something settles to.
-    pub fn watch(&self, reference: &Ref, thing: Thing) {
+    pub(super) fn watch(&self, reference: &Ref, thing: Thing) {
         let (peer, life) = (self.peer, self.life);
         let watcher = self.ground.shadow().watch(peer, life);
         let ground = self.ground.clone();
@@ -332,7 +329,7 @@ impl<'a> Actor<'a> {
             };
             // A peer mostly forgets what is of no more use, so that most messages go to
             // objects and promises.
-            let useless = !matches!(outcome, Ok(None)) && thing % 8 != 0;
+            let useless = !matches!(outcome, Ok(None)) && !thing.is_multiple_of(8);
             ground.shadow().told((peer, life, watcher), thing, outcome);
             if useless {
                 ground.forget(peer, life, thing);
@@ -342,7 +339,7 @@ impl<'a> Actor<'a> {
 }
 
 /// An object.
-pub struct Object {
+pub(super) struct Object {
     ground: Arc<Ground>,
     peer: usize,
     life: u32,

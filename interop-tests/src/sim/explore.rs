@@ -5,11 +5,15 @@
 //! line of some peer's program is done. All ways to choose are tried, by running the
 //! world anew for each; if they are more than the bound, so many random ones.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rng::Rng;
 use super::script::{Line, Script};
-use super::world::{Lane, World};
+use super::world::{Event, World};
+
+/// One direction of a connection: the connection, and the end that it leads to.
+type Lane = (usize, usize);
 
 /// What came of a scenario.
 #[derive(Clone, Debug, Default)]
@@ -122,5 +126,68 @@ impl Explored {
         self.handoffs += report.counters.handoffs;
         self.failure = report.failure.map(|failure| (failure, said));
         path
+    }
+}
+
+impl World {
+    /// From now on messages travel one by one.
+    fn explore(&mut self) {
+        self.exploring = true;
+    }
+
+    /// Lets everything happen but arrivals.
+    fn hurry(&mut self) {
+        loop {
+            let mut events: Vec<_> = std::mem::take(&mut self.events).into_vec();
+            events.sort();
+            // The least comes last.
+            let next = events.iter().rposition(|Reverse((.., event))| {
+                matches!(
+                    event,
+                    Event::Flush { idle: false, .. } | Event::Turn { .. } | Event::Dialled { .. }
+                )
+            });
+            let event = next.map(|at| events.remove(at).0.2);
+            self.events = events.into();
+            let Some(event) = event else { return };
+            self.moving -= 1;
+            self.happen(event);
+            self.answer_calls();
+        }
+    }
+
+    /// The directions in which something is on its way.
+    fn lanes(&self) -> Vec<Lane> {
+        let lanes = self.events.iter().filter_map(|Reverse((.., event))| lane(event));
+        let lanes: BTreeSet<Lane> = lanes.collect();
+        lanes.into_iter().collect()
+    }
+
+    /// What comes next in a direction, in words.
+    fn describe(&self, (conn, side): Lane) -> String {
+        let end = &self.conns[conn].ends[side];
+        let text = end.coming.front().map_or("the end".into(), |bytes| super::words(bytes));
+        format!("to p{} from p{}: {text}", end.peer, self.conns[conn].ends[1 - side].peer)
+    }
+
+    /// Lets the next of a direction arrive.
+    fn deliver(&mut self, which: Lane) {
+        let mut events: Vec<_> = std::mem::take(&mut self.events).into_vec();
+        events.sort();
+        let next = events.iter().rposition(|Reverse((.., event))| lane(event) == Some(which));
+        let event = next.map(|at| events.remove(at).0.2);
+        self.events = events.into();
+        if let Some(event) = event {
+            self.moving -= 1;
+            self.happen(event);
+            self.answer_calls();
+        }
+    }
+}
+
+fn lane(event: &Event) -> Option<Lane> {
+    match event {
+        Event::Arrive { conn, side } | Event::End { conn, side } => Some((*conn, *side)),
+        _ => None,
     }
 }

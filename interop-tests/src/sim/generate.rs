@@ -6,7 +6,7 @@ use super::script::{Arg, Line, Op, Proof, SLOTS, Script, Send, Spec};
 /// The script of a seed, of `steps` operations, or of a number that the seed decides.
 #[must_use]
 pub fn generate(seed: u64, steps: Option<usize>) -> Script {
-    let rng = &mut Rng::new(seed ^ 0x5eed_0f_1a2b);
+    let rng = &mut Rng::new(seed ^ 0x005e_ed0f_1a2b);
     let peers = rng.pick(&[2, 2, 3, 3, 3, 4, 4, 5, 6]);
     let spec = Spec {
         peers,

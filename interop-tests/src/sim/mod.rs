@@ -3,33 +3,36 @@
 //!
 //! - [`script`]: programs as data and text; [`generate`](generate::generate) makes one
 //!   from a seed.
-//! - [`World`]: peers, each a real [`ocapn::hub::Hub`] and a vat, and the connections
-//!   between them, with their delays and faults.
-//! - [`shadow`]: the oracle. It knows what every reference means and what every
-//!   promise should come to.
+//! - `world`: peers, each a real [`ocapn::hub::Hub`] and a vat, and what happens next.
+//!   `connections` are those between them, with their delays; `program` does the lines of
+//!   a script, faults among them; `finale` checks what must hold when nothing moves.
+//! - `actor`: the objects of the peers, and what the peers hold.
+//! - `shadow`: the oracle. It knows what every reference means and what every promise
+//!   should come to.
+//! - [`explore`](explore::explore): every order of arrival, for what is small enough.
 //! - [`shrink`](shrink::shrink): makes a script that fails as small as it gets.
 //!
 //! A run depends on its script alone: no clock, no thread, no address and no hash
 //! decides anything.
 
-#![allow(missing_docs, reason = "the parts of a test tool, of which each file says what it owns")]
-
-pub mod actor;
+mod actor;
+mod connections;
 pub mod explore;
 mod finale;
 pub mod generate;
-pub mod outside;
-pub mod rng;
+mod outside;
+mod program;
+mod rng;
 pub mod script;
-pub mod shadow;
+mod shadow;
 pub mod shrink;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::script::Script;
-use self::shadow::Counters;
-pub use self::world::World;
+pub use self::shadow::Counters;
+use self::world::World;
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]

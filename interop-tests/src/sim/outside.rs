@@ -15,19 +15,19 @@ use super::rng::Rng;
 use super::script::Proof;
 
 /// The transport of all simulated peers.
-pub const TRANSPORT: &str = "sim";
+pub(super) const TRANSPORT: &str = "sim";
 
 /// What the world is told, to be acted on after the step.
 #[derive(Debug, Default)]
-pub struct Calls {
+pub(super) struct Calls {
     /// Virtual time in microseconds.
-    pub now: AtomicU64,
+    pub(super) now: AtomicU64,
     list: Mutex<Vec<Call>>,
 }
 
 /// Something that a node wants done.
 #[derive(Debug)]
-pub enum Call {
+pub(super) enum Call {
     /// A peer, in this life, dials another.
     Connect { peer: usize, life: u32, to: PeerLocator },
     /// A peer wants its timer.
@@ -44,25 +44,23 @@ impl Calls {
     }
 
     /// Takes what was told.
-    pub fn take(&self, into: &mut Vec<Call>) {
+    pub(super) fn take(&self, into: &mut Vec<Call>) {
         into.append(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 /// The locator of a peer.
-#[must_use]
-pub fn locator(peer: usize) -> PeerLocator {
+pub(super) fn locator(peer: usize) -> PeerLocator {
     PeerLocator::new(TRANSPORT, format!("p{peer}"))
 }
 
 /// Which peer a locator is of.
-#[must_use]
-pub fn number(peer: &PeerLocator) -> Option<usize> {
+pub(super) fn number(peer: &PeerLocator) -> Option<usize> {
     peer.designator.strip_prefix('p')?.parse().ok()
 }
 
 /// One peer's outside, in one of its lives.
-pub struct Place {
+pub(super) struct Place {
     pub(super) peer: usize,
     pub(super) life: u32,
     pub(super) calls: Arc<Calls>,
@@ -102,7 +100,7 @@ impl Outside for Place {
 }
 
 /// Notes that one end of a connection has something to send.
-pub struct Bell {
+pub(super) struct Bell {
     pub(super) conn: usize,
     pub(super) side: usize,
     pub(super) calls: Arc<Calls>,
@@ -122,7 +120,7 @@ impl Wake for Bell {
 }
 
 /// Keeps a peer's vats until the world runs them.
-pub struct Bench {
+pub(super) struct Bench {
     pub(super) peer: usize,
     pub(super) life: u32,
     pub(super) calls: Arc<Calls>,
@@ -135,7 +133,7 @@ impl Bench {
     }
 
     /// Runs so many turns of the vat that has waited longest.
-    pub fn step(&self, turns: usize) {
+    pub(super) fn step(&self, turns: usize) {
         let next = self.lock().pop_front();
         if let Some(vat) = next
             && let Ran::More(vat) = vat.run(turns)
@@ -145,7 +143,7 @@ impl Bench {
     }
 
     /// Throws away what waits.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         let ready = std::mem::take(&mut *self.lock());
         drop(ready);
     }

@@ -74,31 +74,70 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Enliven a sturdyref of another peer's, or of its own.
-    Enliven { at: usize, slot: usize },
+    Enliven {
+        /// Whose it is.
+        at: usize,
+        /// Which of theirs.
+        slot: usize,
+    },
     /// Send a message.
     Send(Send),
     /// Make a promise.
     Promise,
-    /// Resolve the oldest, second oldest, … promise of one's own.
-    Resolve { which: usize, with: Arg },
+    /// Resolve a promise of one's own.
+    Resolve {
+        /// Which: the oldest, second oldest, ….
+        which: usize,
+        /// What to.
+        with: Arg,
+    },
     /// Let go of a reference.
-    Drop { var: usize },
+    Drop {
+        /// Which.
+        var: usize,
+    },
     /// Ask to be told when something settles, and send a message along it then.
-    Listen { var: usize },
+    Listen {
+        /// Which.
+        var: usize,
+    },
     /// Serve a new object under a sturdyref.
-    Mint { slot: usize },
+    Mint {
+        /// Which of the peer's.
+        slot: usize,
+    },
     /// Take a sturdyref back.
-    Revoke { slot: usize },
+    Revoke {
+        /// Which of the peer's.
+        slot: usize,
+    },
     /// End a session.
-    Close { link: usize },
+    Close {
+        /// Which of the peer's.
+        link: usize,
+    },
     /// The connection breaks.
-    Cut { conn: usize },
-    /// The peer is gone with all it had, and comes back after so many microseconds.
-    Crash { back: u64 },
-    /// Dials between two peers fail for so long, and their connections break.
-    Part { other: usize, time: u64 },
-    /// Dials to this peer fail for so long.
-    Refuse { time: u64 },
+    Cut {
+        /// Which of all that are open.
+        conn: usize,
+    },
+    /// The peer is gone with all it had, and comes back.
+    Crash {
+        /// After so many microseconds.
+        back: u64,
+    },
+    /// Dials between two peers fail for a while, and their connections break.
+    Part {
+        /// The other one.
+        other: usize,
+        /// For so many microseconds.
+        time: u64,
+    },
+    /// Dials to this peer fail for a while.
+    Refuse {
+        /// For so many microseconds.
+        time: u64,
+    },
     /// Wait until nothing moves, then check.
     Settle,
 }

@@ -7,18 +7,19 @@
 use std::collections::BTreeSet;
 
 /// Something that references designate, in the order of its making.
-pub type Thing = usize;
+pub(super) type Thing = usize;
 
 /// A message's number, in the order of sending.
-pub type Mid = usize;
+pub(super) type Mid = usize;
 
 /// A reference that one peer holds: its messages arrive in order.
-pub type Stream = usize;
+pub(super) type Stream = usize;
 
 /// What a reference designates.
 #[derive(Clone, Debug)]
-pub enum Meaning {
+pub(super) enum Meaning {
     /// An object of a peer's, in one of its lives.
+    #[expect(dead_code, reason = "shown when a run fails")]
     Object { peer: usize, life: u32 },
     /// A promise that is not resolved.
     Open,
@@ -34,9 +35,12 @@ pub enum Meaning {
     Fetch { peer: usize, slot: usize, since: usize },
 }
 
+/// What a sturdyref has named: the objects, each with when it came and went.
+type Slot = Vec<(Thing, usize, Option<usize>)>;
+
 /// What a message says.
 #[derive(Clone, Debug)]
-pub enum Tree {
+pub(super) enum Tree {
     Thing(Thing),
     Number(i64),
     List(Vec<Tree>),
@@ -44,32 +48,48 @@ pub enum Tree {
 
 /// One message.
 #[derive(Clone, Debug)]
-pub struct Message {
-    pub from: usize,
-    pub life: u32,
-    pub stream: Stream,
-    pub target: Thing,
-    pub args: Tree,
-    pub answer: Option<Thing>,
-    pub delivered: bool,
+pub(super) struct Message {
+    pub(super) from: usize,
+    #[expect(dead_code, reason = "shown when a run fails")]
+    pub(super) life: u32,
+    pub(super) stream: Stream,
+    pub(super) target: Thing,
+    pub(super) args: Tree,
+    pub(super) answer: Option<Thing>,
+    pub(super) delivered: bool,
 }
 
 /// How often interesting things happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
+    /// Events that did something, and lines of the script.
     pub steps: u64,
+    /// Messages sent.
     pub sends: u64,
+    /// Messages that arrived at an object.
     pub delivered: u64,
+    /// Promises of which somebody was told that they broke.
     pub broken: u64,
+    /// Dials that came to a connection.
     pub dials: u64,
+    /// Those of them whose other end had dialled, too.
     pub crossed: u64,
+    /// Gifts withdrawn at the peer that has them.
     pub handoffs: u64,
+    /// Gifts fetched by way of their gifter.
     pub by_proxy: u64,
+    /// Connections that broke.
     pub cuts: u64,
+    /// Peers that crashed.
     pub crashes: u64,
+    /// Dials that nobody took.
     pub refusals: u64,
+    /// Settlements that somebody was told of.
     pub settled: u64,
+    /// Messages overtaken by a later one of their sender that took another reference to
+    /// the same object.
     pub forks: u64,
+    /// Bytes sent.
     pub bytes: u64,
 }
 
@@ -116,31 +136,31 @@ impl Counters {
 
 /// The oracle.
 #[derive(Debug, Default)]
-pub struct Shadow {
-    pub things: Vec<Meaning>,
-    pub messages: Vec<Message>,
+pub(super) struct Shadow {
+    pub(super) things: Vec<Meaning>,
+    pub(super) messages: Vec<Message>,
     /// The last message that arrived by each reference.
     arrived: Vec<Option<Mid>>,
     /// The last message of a sender's to arrive at an object, whatever the reference.
     last_at: std::collections::BTreeMap<(usize, Thing), Mid>,
-    /// For each peer and slot: the objects, each with when it came and went.
-    pub slots: Vec<Vec<Vec<(Thing, usize, Option<usize>)>>>,
+    /// For each peer, its slots.
+    pub(super) slots: Vec<Vec<Slot>>,
     /// Counts the changes of slots.
-    pub version: usize,
+    pub(super) version: usize,
     /// Who waits to be told of a settlement: peer, life and which.
-    pub waiting: BTreeSet<(usize, u32, usize)>,
+    pub(super) waiting: BTreeSet<(usize, u32, usize)>,
     watchers: usize,
     /// Messages may be lost from here on.
-    pub faulty: bool,
+    pub(super) faulty: bool,
     /// What went wrong first.
-    pub failure: Option<String>,
-    pub counters: Counters,
-    pub trace: u64,
+    pub(super) failure: Option<String>,
+    pub(super) counters: Counters,
+    pub(super) trace: u64,
 }
 
 impl Shadow {
     /// Notes something that happened, for the trace.
-    pub const fn note(&mut self, kind: u64, what: u64, at: u64) {
+    pub(super) const fn note(&mut self, kind: u64, what: u64, at: u64) {
         let mut hash = self.trace ^ kind.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         hash = hash.rotate_left(17).wrapping_mul(0x0100_0000_01b3) ^ what;
         hash = hash.rotate_left(29).wrapping_mul(0x0100_0000_01b3) ^ at;
@@ -148,27 +168,26 @@ impl Shadow {
     }
 
     /// Something is wrong. The first report counts.
-    pub fn fail(&mut self, what: impl Into<String>) {
+    pub(super) fn fail(&mut self, what: impl Into<String>) {
         if self.failure.is_none() {
             self.failure = Some(what.into());
         }
     }
 
     /// A new thing.
-    pub fn thing(&mut self, meaning: Meaning) -> Thing {
+    pub(super) fn thing(&mut self, meaning: Meaning) -> Thing {
         self.things.push(meaning);
         self.things.len() - 1
     }
 
     /// A new reference.
-    pub fn stream(&mut self) -> Stream {
+    pub(super) fn stream(&mut self) -> Stream {
         self.arrived.push(None);
         self.arrived.len() - 1
     }
 
     /// What a thing has come to.
-    #[must_use]
-    pub fn end(&self, mut thing: Thing) -> (Thing, &Meaning) {
+    pub(super) fn end(&self, mut thing: Thing) -> (Thing, &Meaning) {
         loop {
             match &self.things[thing] {
                 Meaning::Is(next) => thing = *next,
@@ -178,8 +197,7 @@ impl Shadow {
     }
 
     /// Whether `thing` will settle only after `promise` has.
-    #[must_use]
-    pub fn waits_for(&self, thing: Thing, promise: Thing) -> bool {
+    pub(super) fn waits_for(&self, thing: Thing, promise: Thing) -> bool {
         let mut next = thing;
         loop {
             if next == promise {
@@ -194,19 +212,19 @@ impl Shadow {
     }
 
     /// A promise is resolved.
-    pub fn resolve(&mut self, promise: Thing, to: Meaning) {
+    pub(super) fn resolve(&mut self, promise: Thing, to: Meaning) {
         self.things[promise] = to;
     }
 
     /// A message is sent.
-    pub fn sent(&mut self, message: Message) -> Mid {
+    pub(super) fn sent(&mut self, message: Message) -> Mid {
         self.counters.sends += 1;
         self.messages.push(message);
         self.messages.len() - 1
     }
 
     /// A message has arrived at an object.
-    pub fn arrived(&mut self, mid: Mid, object: Thing) {
+    pub(super) fn arrived(&mut self, mid: Mid, object: Thing) {
         let Some(message) = self.messages.get(mid).cloned() else {
             return self.fail(format!("message {mid} was never sent"));
         };
@@ -261,7 +279,7 @@ impl Shadow {
     }
 
     /// A slot has another object, or none.
-    pub fn set_slot(&mut self, peer: usize, slot: usize, object: Option<Thing>) {
+    pub(super) fn set_slot(&mut self, peer: usize, slot: usize, object: Option<Thing>) {
         self.version += 1;
         let version = self.version;
         let objects = &mut self.slots[peer][slot];
@@ -272,14 +290,14 @@ impl Shadow {
     }
 
     /// Somebody waits to be told what a thing settles to.
-    pub fn watch(&mut self, peer: usize, life: u32) -> usize {
+    pub(super) fn watch(&mut self, peer: usize, life: u32) -> usize {
         self.watchers += 1;
         self.waiting.insert((peer, life, self.watchers));
         self.watchers
     }
 
     /// And was told. `fault` is why it broke.
-    pub fn told(
+    pub(super) fn told(
         &mut self,
         (peer, life, watcher): (usize, u32, usize),
         thing: Thing,
@@ -310,7 +328,8 @@ impl Shadow {
         if outcome.is_err() {
             self.counters.broken += 1;
         }
-        if !right && !(self.faulty && outcome.is_err()) {
+        let excused = self.faulty && outcome.is_err();
+        if !(right || excused) {
             self.fail(format!(
                 "p{peer} was told that thing {thing} settled to {outcome:?}, but it is {meaning:?}"
             ));
@@ -318,8 +337,7 @@ impl Shadow {
     }
 
     /// Whether a promise can only be broken.
-    #[must_use]
-    pub fn is_broken(&self, thing: Thing) -> bool {
+    pub(super) fn is_broken(&self, thing: Thing) -> bool {
         match self.end(thing).1 {
             Meaning::Broken => true,
             Meaning::Answer(mid) => self.is_in_vain(*mid),
@@ -340,7 +358,7 @@ impl Shadow {
     }
 
     /// Nothing moves any more: what should have happened has.
-    pub fn check_quiet(&mut self) {
+    pub(super) fn check_quiet(&mut self) {
         if !self.faulty {
             let lost = self.messages.iter().position(|message| {
                 !message.delivered && matches!(self.end(message.target).1, Meaning::Object { .. })

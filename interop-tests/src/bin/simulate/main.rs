@@ -11,9 +11,8 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use interop_tests::sim::generate::generate;
 use interop_tests::sim::script::Script;
-use interop_tests::sim::shadow::Counters;
 use interop_tests::sim::shrink::shrink;
-use interop_tests::sim::{Report, run};
+use interop_tests::sim::{Counters, Report, run};
 
 /// Runs random programs in simulated worlds of peers, and checks all that happens.
 #[derive(Parser)]
