@@ -172,8 +172,9 @@ impl Dialect {
     pub const TODAY: Self = Self { learns: true, ..Self::ONE };
 
     /// The draft of July 2026: [`Dialect::ONE`] with `op:listen` of two fields, answers
-    /// among arguments, structs in canonical order, and errors as records of a message. For peers known to
-    /// follow the draft; none of those that live today reads its `op:listen`.
+    /// among arguments, structs in canonical order, and errors as records of a message.
+    /// For peers known to follow the draft; none of those that live today reads its
+    /// `op:listen`.
     pub const DRAFT: Self = Self {
         listen_wants_partial: false,
         answers_as_values: true,
@@ -187,31 +188,16 @@ impl Dialect {
 
     /// The suite with `op:deliver-only` folded into `op:deliver` (5bfcde9), whose GC
     /// operations still have February's labels.
-    pub const SUITE_FOLDED: Self = Self {
-        fire_and_forget: FireAndForget::NoResolver,
-        gc: Gc::Singular,
-        listen_wants_partial: true,
-        structs: StructOrder::Encoded,
-        extracts: false,
-        answers_as_values: false,
-        errors: Errors::Text,
-        tagged: TaggedForm::Tagged,
-        learns: false,
-        met: false,
-    };
+    pub const SUITE_FOLDED: Self =
+        Self { fire_and_forget: FireAndForget::NoResolver, ..Self::SUITE_FEBRUARY };
 
     /// What all accept; gives way to what the peer is heard to speak.
     pub const UNHEARD: Self = Self {
         fire_and_forget: FireAndForget::IdleResolver,
         gc: Gc::Held,
-        listen_wants_partial: true,
-        structs: StructOrder::Content,
         extracts: false,
-        answers_as_values: false,
-        errors: Errors::Text,
-        tagged: TaggedForm::Tagged,
         learns: true,
-        met: false,
+        ..Self::ONE
     };
 
     /// Whether the peer may be this crate, for all that has been heard.
