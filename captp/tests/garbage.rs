@@ -287,7 +287,7 @@ fn twenty_thousand_calls_leave_nothing() {
 /// `cargo test --release -p captp --test garbage -- --ignored --exact
 /// a_million_calls_leave_nothing_and_memory_is_flat`
 #[test]
-#[ignore = "takes a while"]
+#[ignore = "too long for a debug build: .ci/run runs it in release mode"]
 fn a_million_calls_leave_nothing_and_memory_is_flat() {
     many_calls(1_000_000);
 }
