@@ -1,5 +1,6 @@
 //! What an actor does with a message. Owns [`Behaviour`] and [`Reply`].
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::{Args, Fault, Turn, Value};
 /// answering with its next behaviour ([`Reply::becomes`]).
 ///
 /// Closures `Fn(&mut Turn<'_>, Args) -> Result<Reply, Fault>` are behaviours.
-pub trait Behaviour: Send + Sync + 'static {
+pub trait Behaviour: Any + Send + Sync {
     /// Handles one message within a turn.
     ///
     /// An actor that is called again while it is handling a message (through a

@@ -44,10 +44,12 @@
 mod actormap;
 mod behaviour;
 mod cell;
+mod clock;
 mod drive;
 mod fault;
 mod link;
 mod parts;
+mod persist;
 mod promise;
 mod reference;
 mod route;
@@ -57,9 +59,11 @@ mod turn;
 mod vat;
 
 pub use behaviour::{Behaviour, Reply};
+pub use clock::{Alarm, Clock};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use link::Link;
+pub use persist::{Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
