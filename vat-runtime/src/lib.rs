@@ -41,13 +41,16 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
+mod actormap;
 mod behaviour;
 mod cell;
 mod changes;
 mod clock;
 mod drive;
 mod fault;
+mod ids;
 mod link;
+mod mail;
 mod parts;
 mod persist;
 mod promise;
@@ -56,18 +59,22 @@ mod route;
 mod scheduler;
 mod slab;
 mod trampoline;
+mod transactormap;
 mod turn;
 mod vat;
 
+pub use actormap::{Actormap, Snapshot, Turned};
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Clock};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use link::Link;
+pub use mail::Mail;
 pub use persist::{Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
+pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
 pub use vat::{Limits, Vat};
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use captp::{ImportPos, RemotePos};
 
 use crate::cell::{Listener, PromiseCell, Settled};
+use crate::ids::ActorId;
 use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::route::Route;
-use crate::slab::ActorId;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 

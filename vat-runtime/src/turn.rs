@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Effect};
+use crate::ids::ActorId;
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::vat::{Handler, VatCore};
@@ -62,6 +63,9 @@ impl Turn<'_> {
         let Some(behaviour) = self.changes.actors.get(id) else {
             return Err("the actor does not exist".into());
         };
+        if let Some(called) = &mut self.changes.called {
+            called.push(id);
+        }
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
         let mut inner =
@@ -185,6 +189,26 @@ impl Turn<'_> {
     #[must_use]
     pub fn vat_name(&self) -> &str {
         self.vat.name()
+    }
+}
+
+/// For whoever holds the map: no actor gets to these.
+impl Turn<'_> {
+    pub(crate) fn behaviour(&self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
+        self.changes.actors.get(id)
+    }
+
+    /// Gives an actor another behaviour.
+    pub(crate) fn replace(
+        &mut self,
+        id: ActorId,
+        behaviour: Arc<dyn Behaviour>,
+    ) -> Result<(), Fault> {
+        if self.changes.actors.get(id).is_none() {
+            return Err("the actor does not exist".into());
+        }
+        self.changes.actors.put(id, Some(behaviour), &mut self.changes.journal);
+        Ok(())
     }
 }
 

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::Fault;
+use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Keeper};
 use crate::drive;
+use crate::ids::ActorId;
 use crate::promise::{Message, Resolver, Settling, SettlingEnd};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::slab::ActorId;
 use crate::turn::Turn;
 
 const STOPPED: &str = "the vat has stopped";
@@ -68,7 +69,7 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self::around(name, scheduler, limits, Changes::default())
+        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
     }
 
     /// A vat with a keeper of its turns.
@@ -78,20 +79,8 @@ impl Vat {
         limits: Limits,
         keeper: Box<dyn Keeper>,
     ) -> Self {
-        Self::around(name, scheduler, limits, Changes::kept(keeper))
-    }
-
-    fn around(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits, changes: Changes) -> Self {
-        Self(Arc::new(Handle(Arc::new(VatCore {
-            name: name.into(),
-            scheduler,
-            limits,
-            stopped: AtomicBool::new(false),
-            littered: AtomicBool::new(false),
-            actors: AtomicUsize::new(0),
-            inbox: Mutex::default(),
-            strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
-        }))))
+        let changes = Changes::kept(keeper);
+        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -116,6 +105,15 @@ impl Vat {
     {
         let (settling, end) = Settling::new(STOPPED);
         self.core().post(Job::Run(Box::new(Errand { body, end })));
+        settling
+    }
+
+    /// What the vat's world is between two turns, to be looked at in an
+    /// [`Actormap`](crate::Actormap): what would happen if. Costs a pointer for every 64
+    /// actors.
+    pub fn snapshot(&self) -> Settling<Snapshot> {
+        let (settling, end) = Settling::new(STOPPED);
+        self.core().post(Job::Run(Box::new(Photograph(end))));
         settling
     }
 
@@ -187,7 +185,7 @@ struct Strand {
 }
 
 /// What a vat does in one turn.
-enum Job {
+pub(crate) enum Job {
     Deliver(Arc<ActorCell>, Message),
     Handle(Box<Handler>),
     Run(Box<dyn Run>),
@@ -222,7 +220,7 @@ impl Handler {
 }
 
 /// A turn queued from outside, without the type of its result.
-trait Run: Send {
+pub(crate) trait Run: Send {
     fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes);
 }
 
@@ -242,6 +240,14 @@ where
     }
 }
 
+struct Photograph(SettlingEnd<Snapshot>);
+
+impl Run for Photograph {
+    fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
+        self.0.settle(Ok(Snapshot::of_vat(vat, changes)));
+    }
+}
+
 impl Job {
     fn perform(self, vat: &Arc<VatCore>, changes: &mut Changes) {
         match self {
@@ -250,13 +256,7 @@ impl Job {
                     vat,
                     Some(&to),
                     |turn| turn.enter(&to, args),
-                    |outcome, vat| match (answer, outcome) {
-                        (Some(answer), outcome) => answer.resolve(outcome),
-                        (None, Err(fault)) => {
-                            tracing::debug!(vat = vat.name(), %fault, "a message failed unheard");
-                        }
-                        (None, Ok(_)) => {}
-                    },
+                    |outcome, vat| vat.answer(answer, outcome),
                 );
             }
             Self::Handle(handler) => {
@@ -287,7 +287,65 @@ impl Job {
     }
 }
 
+/// The scheduler of what is not scheduled. Never asked.
+struct Unscheduled;
+
+impl Scheduler for Unscheduled {
+    fn ready(&self, _vat: ReadyVat) {}
+}
+
 impl VatCore {
+    fn new(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            scheduler,
+            limits,
+            stopped: AtomicBool::new(false),
+            littered: AtomicBool::new(false),
+            actors: AtomicUsize::new(0),
+            inbox: Mutex::default(),
+            strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
+        })
+    }
+
+    /// Tells whoever sent a message what it came to.
+    pub(crate) fn answer(&self, answer: Option<Resolver>, outcome: Outcome) {
+        match (answer, outcome) {
+            (Some(answer), outcome) => answer.resolve(outcome),
+            (None, Err(fault)) => {
+                tracing::debug!(vat = self.name(), %fault, "a message failed unheard");
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+
+    /// The place of actors that no scheduler runs: what is sent to them waits until it
+    /// is taken out.
+    pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
+        let core = Self::new(name, Arc::new(Unscheduled), limits, Changes::default());
+        // So that it is never woken.
+        core.inbox().awake = true;
+        core
+    }
+
+    /// What has waited longest, of what was sent to actors that no scheduler runs.
+    pub(crate) fn take_job(&self) -> Option<Job> {
+        self.inbox().jobs.pop_front()
+    }
+
+    /// The actors that nothing refers to any more, to be let go of.
+    pub(crate) fn take_garbage(&self) -> Vec<ActorId> {
+        if !self.littered.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.inbox().garbage)
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
