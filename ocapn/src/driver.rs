@@ -105,7 +105,7 @@ impl Driver {
         &self.world.runtime
     }
 
-    pub(crate) const fn clock(&self) -> &Arc<TokioClock> {
+    pub(crate) fn clock(&self) -> &Arc<TokioClock> {
         &self.world.clock
     }
 
