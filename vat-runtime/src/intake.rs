@@ -113,6 +113,12 @@ impl Intake {
         self.overrun.load(Ordering::Relaxed)
     }
 
+    /// The limit that an overrun intake has crossed, in bytes.
+    #[must_use]
+    pub const fn parked_limit(&self) -> usize {
+        self.parked_limit
+    }
+
     /// About how many bytes wait in the queues of vats.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
