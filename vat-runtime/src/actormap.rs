@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::behaviour::Behaviour;
 use crate::changes::{Changes, Effect, Mark};
+use crate::job::Handler;
 use crate::mail::Mail;
 use crate::promise::{Message, Promise};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::slab::{Image, Slab};
 use crate::transactormap::{Branch, Transactormap};
 use crate::turn::Turn;
-use crate::vat::{Handler, Limits, VatCore};
+use crate::vat::{Limits, VatCore};
 use crate::{Args, Fault, Value};
 
 /// A world of actors without a vat: a map from references to the behaviours behind them,
@@ -387,7 +388,8 @@ impl Actormap {
             Some(Effect::Send(Ref(Kind::Actor(cell)), message))
                 if Arc::ptr_eq(&cell.vat, self.core()) =>
             {
-                let Message { args, answer } = message;
+                let Message { args, answer, load } = message;
+                drop(load);
                 let outcome = self.commit(Some(&cell), |turn| turn.enter(&cell, args));
                 VatCore::answer(self.core(), answer, outcome);
                 true

@@ -9,11 +9,12 @@ use crate::Fault;
 use crate::behaviour::Behaviour;
 use crate::cell::{Listener, Outcome};
 use crate::ids::ActorId;
+use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::slab::{Journal, Slab};
 use crate::turn::Turn;
-use crate::vat::{Handler, VatCore};
+use crate::vat::VatCore;
 
 /// The vat's actors and what the turn has done so far. Outside turns there is
 /// nothing but the actors.

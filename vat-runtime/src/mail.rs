@@ -4,9 +4,10 @@
 use std::fmt;
 
 use crate::changes::Effect;
+use crate::job::Job;
 use crate::promise::Message;
 use crate::reference::{Kind, Ref};
-use crate::vat::Job;
+
 use crate::{Fault, Value};
 
 /// Something that a turn wants done outside its actormap: usually a message.
@@ -84,7 +85,7 @@ impl Drop for Mail {
 impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some(Effect::Send(to, Message { args, answer })) => f
+            Some(Effect::Send(to, Message { args, answer, .. })) => f
                 .debug_struct("Message")
                 .field("to", to)
                 .field("args", args)

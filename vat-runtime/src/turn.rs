@@ -8,9 +8,10 @@ use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Effect};
 use crate::ids::ActorId;
+use crate::job::Handler;
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
-use crate::vat::{Handler, VatCore};
+use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
 /// What a behaviour does things with while it handles a message.
@@ -101,7 +102,7 @@ impl Turn<'_> {
 
     /// Sends a message whose answer goes to a resolver.
     pub fn deliver(&mut self, to: &Ref, args: Args, answer: Option<Resolver>) {
-        self.changes.effects.push(Effect::Send(to.clone(), Message { args, answer }));
+        self.changes.effects.push(Effect::Send(to.clone(), Message::new(args, answer)));
     }
 
     /// Runs the handler as a turn of this vat once the target has settled. A target
@@ -131,7 +132,7 @@ impl Turn<'_> {
         promise
     }
 
-    fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
+    fn listen(&mut self, target: Value, body: crate::job::HandlerBody, answer: Option<Resolver>) {
         let (vat, me) = (self.vat.clone(), self.me.cloned());
         let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
         self.changes.effects.push(match target {
