@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use netlayers::ByteStream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
@@ -156,7 +156,9 @@ impl Connection {
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
         self.input.reserve(self.chunk);
         let before = self.input.len();
-        let polled = pin!(self.io.read_buf(&mut self.input)).poll(cx);
+        // The buffer may have more room than it was asked for.
+        let mut room = (&mut self.input).limit(self.chunk);
+        let polled = pin!(self.io.read_buf(&mut room)).poll(cx);
         match polled {
             Poll::Ready(read) => {
                 let read = read?;
