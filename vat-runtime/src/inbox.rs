@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::actormap::Slot;
+use crate::ids::ActorId;
 use crate::intake::Intake;
 use crate::job::{Job, STOPPED};
 use crate::promise::Message;
@@ -40,8 +40,8 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// The slots of actors whose last reference is gone.
-    garbage: Vec<Slot>,
+    /// Actors whose last reference is gone.
+    garbage: Vec<ActorId>,
     /// The vat is with its scheduler or running.
     awake: bool,
     held: Vec<Arc<Intake>>,
@@ -75,6 +75,13 @@ impl Inbox {
             crowded: AtomicBool::new(false),
             limit,
         }
+    }
+
+    /// An inbox that wakes nobody.
+    pub(crate) fn sleepless(limit: usize) -> Self {
+        let inbox = Self::new(limit);
+        inbox.lock().awake = true;
+        inbox
     }
 
     /// Nothing is called or dropped under this lock.
@@ -158,12 +165,12 @@ impl Inbox {
     }
 
     /// Takes an actor that nobody can reach any more. Whether the vat is to be woken.
-    pub(crate) fn discard(&self, slot: Slot) -> bool {
+    pub(crate) fn discard(&self, id: ActorId) -> bool {
         let mut state = self.lock();
         if self.is_stopped() {
             return false;
         }
-        state.garbage.push(slot);
+        state.garbage.push(id);
         self.littered.store(true, Ordering::Release);
         state.wake()
     }
@@ -186,9 +193,17 @@ impl Inbox {
         self.littered.load(Ordering::Acquire)
     }
 
-    pub(crate) fn take_garbage(&self) -> Vec<Slot> {
+    pub(crate) fn take_garbage(&self) -> Vec<ActorId> {
         self.littered.store(false, Ordering::Release);
         std::mem::take(&mut self.lock().garbage)
+    }
+
+    /// Takes out what has waited longest.
+    pub(crate) fn take_one(&self) -> Option<Job> {
+        let mut state = self.lock();
+        let job = state.jobs.pop_front();
+        self.relax(state, 0);
+        job
     }
 
     /// Fills an empty batch with what waits, or lets the vat fall asleep.

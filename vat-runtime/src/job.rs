@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use crate::Fault;
+use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
+use crate::changes::Changes;
 use crate::promise::{Message, Resolver, SettlingEnd};
 use crate::reference::ActorCell;
-use crate::turn::{Changes, Turn};
+use crate::turn::Turn;
 use crate::vat::VatCore;
 
 /// Why what waited for a stopped vat breaks.
@@ -68,11 +70,24 @@ where
 {
     fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
         let Self { body, end } = *self;
-        end.settle(changes.turn(vat, None, body));
+        changes.turn(vat, None, body, |result, _vat| end.settle(result));
     }
 
     fn refuse(self: Box<Self>, why: &'static str) {
         self.end.settle(Err(why.into()));
+    }
+}
+
+/// Takes a snapshot of the vat's world.
+pub(crate) struct Photograph(pub(crate) SettlingEnd<Snapshot>);
+
+impl Run for Photograph {
+    fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
+        self.0.settle(Ok(Snapshot::of_vat(vat, changes)));
+    }
+
+    fn refuse(self: Box<Self>, why: &'static str) {
+        self.0.settle(Err(why.into()));
     }
 }
 
@@ -81,24 +96,28 @@ impl Job {
         match self {
             Self::Deliver(to, Message { args, answer, load }) => {
                 drop(load);
-                let outcome = changes.receive(vat, &to, args);
-                match (answer, outcome) {
-                    (Some(answer), outcome) => answer.resolve(outcome),
-                    (None, Err(fault)) => {
-                        tracing::debug!(vat = vat.name(), %fault, "a message failed unheard");
-                    }
-                    (None, Ok(_)) => {}
-                }
+                changes.turn(
+                    vat,
+                    Some(&to),
+                    |turn| turn.enter(&to, args),
+                    |outcome, vat| vat.answer(answer, outcome),
+                );
             }
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, .. } = *handler;
-                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
-                if let Some(answer) = answer {
-                    answer.resolve(result);
-                }
+                changes.turn(
+                    vat,
+                    me.as_ref(),
+                    |turn| body(turn, outcome),
+                    |result, _vat| {
+                        if let Some(answer) = answer {
+                            answer.resolve(result);
+                        }
+                    },
+                );
             }
             Self::Run(errand) => errand.run(vat, changes),
-            Self::Install(cell, behaviour) => changes.install(&cell, behaviour),
+            Self::Install(cell, behaviour) => changes.install(vat, &cell, behaviour),
         }
     }
 

@@ -7,17 +7,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::Fault;
-use crate::actormap::Slot;
+use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
+use crate::cell::Outcome;
+use crate::changes::{Changes, Keeper};
 use crate::drive;
+use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
-use crate::job::{Errand, Job, STOPPED};
-use crate::promise::{Message, Settling};
+use crate::job::{Errand, Job, Photograph, STOPPED};
+use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
-use crate::turn::{Changes, Turn};
+use crate::turn::Turn;
 
 /// Bounds on what one vat may use. Each has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,14 +82,18 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self(Arc::new(Handle(Arc::new(VatCore {
-            name: name.into(),
-            scheduler,
-            inbox: Inbox::new(limits.queue),
-            limits,
-            actors: AtomicUsize::new(0),
-            strand: Mutex::new(Strand::default()),
-        }))))
+        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
+    }
+
+    /// A vat with a keeper of its turns.
+    pub(crate) fn with_keeper(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        keeper: Box<dyn Keeper>,
+    ) -> Self {
+        let changes = Changes::kept(keeper);
+        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -111,6 +118,15 @@ impl Vat {
     {
         let (settling, end) = Settling::new(STOPPED);
         self.core().post(Job::Run(Box::new(Errand { body, end })));
+        settling
+    }
+
+    /// What the vat's world is between two turns, to be looked at in an
+    /// [`Actormap`](crate::Actormap): what would happen if. Costs a pointer for every 64
+    /// actors.
+    pub fn snapshot(&self) -> Settling<Snapshot> {
+        let (settling, end) = Settling::new(STOPPED);
+        self.core().post(Job::Run(Box::new(Photograph(end))));
         settling
     }
 
@@ -174,7 +190,72 @@ struct Strand {
     batch: VecDeque<Job>,
 }
 
+/// The scheduler of what is not scheduled. Never asked.
+struct Unscheduled;
+
+impl Scheduler for Unscheduled {
+    fn ready(&self, _vat: ReadyVat) {}
+}
+
 impl VatCore {
+    fn new(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+    ) -> Arc<Self> {
+        let inbox = Inbox::new(limits.queue);
+        Self::with_inbox(name, scheduler, limits, changes, inbox)
+    }
+
+    fn with_inbox(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+        inbox: Inbox,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            scheduler,
+            inbox,
+            limits,
+            actors: AtomicUsize::new(0),
+            strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
+        })
+    }
+
+    /// The place of actors that no scheduler runs: what is sent to them waits until it
+    /// is taken out.
+    pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
+        let inbox = Inbox::sleepless(limits.queue);
+        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox)
+    }
+
+    /// What has waited longest, of what was sent to actors that no scheduler runs.
+    pub(crate) fn take_job(&self) -> Option<Job> {
+        self.inbox.take_one()
+    }
+
+    /// The actors that nothing refers to any more, to be let go of.
+    pub(crate) fn take_garbage(&self) -> Vec<ActorId> {
+        if !self.inbox.is_littered() {
+            return Vec::new();
+        }
+        self.inbox.take_garbage()
+    }
+
+    /// Tells whoever sent a message what it came to.
+    pub(crate) fn answer(&self, answer: Option<Resolver>, outcome: Outcome) {
+        match (answer, outcome) {
+            (Some(answer), outcome) => answer.resolve(outcome),
+            (None, Err(fault)) => {
+                tracing::debug!(vat = self.name(), %fault, "a message failed unheard");
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -227,8 +308,8 @@ impl VatCore {
     }
 
     /// The last reference to an actor is gone.
-    pub(crate) fn discard(self: &Arc<Self>, slot: Slot) {
-        if self.inbox.discard(slot) {
+    pub(crate) fn discard(self: &Arc<Self>, id: ActorId) {
+        if self.inbox.discard(id) {
             self.wake();
         }
     }
@@ -294,8 +375,8 @@ impl VatCore {
 
     /// Lets go of actors that nobody can reach any more, which may free others.
     fn sweep(&self, strand: &mut Strand) {
-        for slot in self.inbox.take_garbage() {
-            let behaviour = strand.changes.actors.remove(slot);
+        for id in self.inbox.take_garbage() {
+            let behaviour = strand.changes.remove(id);
             self.guarded(|| drop(behaviour));
         }
         self.actors.store(strand.changes.actors.len(), Ordering::Release);
