@@ -45,6 +45,7 @@ mod actormap;
 mod behaviour;
 mod cell;
 mod clock;
+mod convert;
 mod drive;
 mod fault;
 mod link;
@@ -60,6 +61,7 @@ mod vat;
 
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Clock};
+pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use link::Link;
