@@ -41,6 +41,9 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
+// Generated code names this crate from outside, also within it.
+extern crate self as vat_runtime;
+
 mod actormap;
 mod behaviour;
 mod cell;
@@ -57,6 +60,7 @@ mod route;
 mod scheduler;
 mod trampoline;
 mod turn;
+pub mod typed;
 mod vat;
 
 pub use behaviour::{Behaviour, Reply};
@@ -70,7 +74,9 @@ pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
 pub use turn::Turn;
+pub use typed::{Answer, Become, Here, TypedRef};
 pub use vat::{Limits, Vat};
+pub use vat_macros::{Durable, Passable, interface, object};
 
 /// A value in a message: data or a reference.
 pub type Value = captp::Passable<Ref>;

@@ -27,6 +27,7 @@
 
 mod atoms;
 mod containers;
+pub(crate) mod fields;
 mod mismatch;
 mod types;
 
