@@ -199,7 +199,7 @@ pub(crate) fn from_value(reading: Reading<'_>, fields: &Fields, parts: &[Part<'_
             let (local, ty) = (&only.local, only.ty);
             quote!(let #local = <#ty as #private::FromValue>::from_value(value)?;)
         }
-        (Fields::Unnamed(_), kept) if kept.is_empty() => quote! {
+        (Fields::Unnamed(_), []) => quote! {
             <() as #private::FromValue>::from_value(value)?;
         },
         (Fields::Unnamed(_), kept) => {

@@ -27,6 +27,10 @@ pub(crate) fn expand(
             ));
         }
     }
+    let types: Vec<_> = item.generics.type_params().map(|found| found.ident.clone()).collect();
+    for ty in types {
+        item.generics.make_where_clause().predicates.push(parse_quote!(#ty: 'static));
+    }
     let methods = read_methods(krate, &mut item)?;
     let name = &item.ident;
     let plain = names::plain(name);

@@ -248,6 +248,10 @@ fn answer_types(krate: &TokenStream, output: &ReturnType, changes: bool) -> Resu
         }
     }
     if let Type::Reference(reference) = answer {
+        if inside(&reference.elem, "str").is_some() {
+            let text: Type = parse_quote!(::std::string::String);
+            return Ok((text.clone(), text));
+        }
         return Err(Error::new_spanned(reference, "an answer goes into a message and is owned"));
     }
     if let Type::ImplTrait(ty) = answer {
@@ -262,7 +266,7 @@ fn answer_types(krate: &TokenStream, output: &ReturnType, changes: bool) -> Resu
         _ => answer.clone(),
     };
     let settled = match inside(&answer, "Answer") {
-        Some(inside) => inside.first().map_or_else(|| unknown(), |ty| (*ty).clone()),
+        Some(inside) => inside.first().map_or_else(unknown, |ty| (*ty).clone()),
         None if inside(&answer, "Promise").is_some() => unknown(),
         None => answer.clone(),
     };

@@ -242,11 +242,10 @@ fn of_enum(
             let place = format!("tag {symbol:?}");
             from.push(quote! {
                 (#symbol, ::core::option::Option::Some(value)) => {
-                    let made = (move || -> ::core::result::Result<Self, #private::Mismatch> {
+                    #private::within(#place, move || {
                         #taken
                         ::core::result::Result::Ok(#pattern)
-                    })();
-                    made.map_err(|wrong| wrong.within(#place))
+                    })
                 }
             });
         }

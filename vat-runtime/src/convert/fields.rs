@@ -120,6 +120,15 @@ pub fn tag_of(value: Value, expected: &[&str]) -> Result<(SmolStr, Option<Value>
     }
 }
 
+/// What is made, or the place where that went wrong.
+///
+/// # Errors
+///
+/// That of making it.
+pub fn within<T>(place: &str, make: impl FnOnce() -> Result<T, Mismatch>) -> Result<T, Mismatch> {
+    make().map_err(|wrong| wrong.within(place))
+}
+
 /// That a tag, or a symbol, is none of those that there are.
 #[must_use]
 pub fn alternatives(expected: &[&str], tag: &str, content: Option<&Value>) -> Mismatch {

@@ -153,7 +153,7 @@ pub mod __private {
         Answer, Calling, Interface, Method, Mode, Parameter, Place, Returned, Sending, SendingOnly,
         SendingOnlyNow, TypedRef,
     };
-    pub use crate::convert::fields::{FieldsIn, FieldsOut, alternatives, tag_of, tagged};
+    pub use crate::convert::fields::{FieldsIn, FieldsOut, alternatives, tag_of, tagged, within};
     pub use crate::convert::{FromValue, IntoValue, Mismatch, Type, Typed};
     pub use crate::{
         Args, Behaviour, Durable, Fault, Promise, Ref, Reply, RestoreError, Turn, Value,
