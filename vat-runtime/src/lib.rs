@@ -41,11 +41,15 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
+// Generated code names this crate from outside, also within it.
+extern crate self as vat_runtime;
+
 mod actormap;
 mod behaviour;
 mod cell;
 mod changes;
 mod clock;
+mod convert;
 mod drive;
 mod fault;
 mod ids;
@@ -65,11 +69,13 @@ mod sync;
 mod trampoline;
 mod transactormap;
 mod turn;
+pub mod typed;
 mod vat;
 
 pub use actormap::{Actormap, Snapshot, Turned};
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
+pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use intake::{Intake, Parked};
@@ -81,7 +87,9 @@ pub use reference::{Identity, Ref, WeakRef};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
 pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
+pub use typed::{Answer, Become, Here, TypedRef};
 pub use vat::{Limits, Vat};
+pub use vat_macros::{Durable, Passable, interface, object};
 
 /// A value in a message: data or a reference.
 pub type Value = captp::Passable<Ref>;

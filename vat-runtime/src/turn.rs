@@ -186,6 +186,20 @@ impl Turn<'_> {
         reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
     }
 
+    /// Does a part of the turn, which is undone by itself if it fails.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mark = self.changes.mark();
+        body(self).inspect_err(|fault| self.changes.undo(mark, fault))
+    }
+
+    /// Where the turn runs, and on whose behalf.
+    pub(crate) fn place(&self) -> (Arc<VatCore>, Option<Arc<ActorCell>>) {
+        (self.vat.clone(), self.me.cloned())
+    }
+
     /// The name of the vat that the turn runs in.
     #[must_use]
     pub fn vat_name(&self) -> &str {
