@@ -355,6 +355,12 @@ impl Link {
         self.core().session.reference_counts()
     }
 
+    /// What the peer may name, by what it calls it. For tests and simulations.
+    pub fn named(&self) -> Vec<(RemotePos, Ref)> {
+        let core = self.core();
+        core.session.named().map(|(pos, of)| (pos, of.clone())).collect()
+    }
+
     /// Checks the invariants of the session's tables.
     ///
     /// # Errors

@@ -81,7 +81,7 @@ pub use fault::Fault;
 pub use intake::{Intake, Parked};
 pub use link::Link;
 pub use mail::Mail;
-pub use persist::{Durable, RestoreError};
+pub use persist::{Barrier, Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};

@@ -50,7 +50,6 @@ pub(super) enum Tree {
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) from: usize,
-    #[expect(dead_code, reason = "shown when a run fails")]
     pub(super) life: u32,
     pub(super) stream: Stream,
     pub(super) target: Thing,
@@ -89,6 +88,8 @@ pub struct Counters {
     /// Messages overtaken by a later one of their sender that took another reference to
     /// the same object.
     pub forks: u64,
+    /// What peers were seen to be able to name, which they have to have been granted.
+    pub names: u64,
     /// Bytes sent.
     pub bytes: u64,
 }
@@ -109,12 +110,13 @@ impl Counters {
         self.refusals += other.refusals;
         self.settled += other.settled;
         self.forks += other.forks;
+        self.names += other.names;
         self.bytes += other.bytes;
     }
 
     /// By name.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 14] {
+    pub const fn named(&self) -> [(&'static str, u64); 15] {
         [
             ("steps", self.steps),
             ("sends", self.sends),
@@ -129,6 +131,7 @@ impl Counters {
             ("refused dials", self.refusals),
             ("settled", self.settled),
             ("overtakings across references", self.forks),
+            ("names held against grants", self.names),
             ("bytes", self.bytes),
         ]
     }
@@ -138,6 +141,12 @@ impl Counters {
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
     pub(super) things: Vec<Meaning>,
+    /// Who made each of them.
+    pub(super) makers: Vec<(usize, u32)>,
+    /// The promises for what sturdyrefs name: at which peer, in which slot, from when on.
+    pub(super) fetches: Vec<(Thing, usize, usize, usize)>,
+    /// What promises became, in the order of time.
+    pub(super) became: Vec<(Thing, Thing)>,
     pub(super) messages: Vec<Message>,
     /// The last message that arrived by each reference.
     arrived: Vec<Option<Mid>>,
@@ -174,9 +183,13 @@ impl Shadow {
         }
     }
 
-    /// A new thing.
-    pub(super) fn thing(&mut self, meaning: Meaning) -> Thing {
+    /// A new thing, made by a peer in one of its lives.
+    pub(super) fn thing(&mut self, meaning: Meaning, maker: (usize, u32)) -> Thing {
+        if let Meaning::Fetch { peer, slot, since } = meaning {
+            self.fetches.push((self.things.len(), peer, slot, since));
+        }
         self.things.push(meaning);
+        self.makers.push(maker);
         self.things.len() - 1
     }
 
@@ -213,6 +226,9 @@ impl Shadow {
 
     /// A promise is resolved.
     pub(super) fn resolve(&mut self, promise: Thing, to: Meaning) {
+        if let Meaning::Is(thing) = to {
+            self.became.push((promise, thing));
+        }
         self.things[promise] = to;
     }
 
@@ -249,7 +265,7 @@ impl Shadow {
         match meaning {
             Meaning::Fetch { peer, slot, since } => {
                 if self.candidate(*peer, *slot, *since, object) {
-                    self.things[end] = Meaning::Is(object);
+                    self.resolve(end, Meaning::Is(object));
                 } else {
                     self.fail(format!("message {mid} reached what its sturdyref never named"));
                 }
@@ -263,9 +279,25 @@ impl Shadow {
     }
 
     fn candidate(&self, peer: usize, slot: usize, since: usize, object: Thing) -> bool {
-        self.slots[peer][slot]
-            .iter()
-            .any(|(thing, _, gone)| *thing == object && gone.is_none_or(|gone| gone > since))
+        self.candidates(peer, slot, since).any(|thing| thing == object)
+    }
+
+    /// What a slot has named from `since` on.
+    pub(super) fn candidates(
+        &self,
+        peer: usize,
+        slot: usize,
+        since: usize,
+    ) -> impl Iterator<Item = Thing> {
+        let objects = self.slots[peer][slot].iter();
+        let objects = objects.filter(move |(.., gone)| gone.is_none_or(|gone| gone > since));
+        objects.map(|(thing, ..)| *thing)
+    }
+
+    /// What a slot names now.
+    pub(super) fn named(&self, peer: usize, slot: usize) -> Option<Thing> {
+        let (thing, _, gone) = self.slots[peer][slot].last()?;
+        gone.is_none().then_some(*thing)
     }
 
     /// Whether a slot has been empty at some time from `since` on.

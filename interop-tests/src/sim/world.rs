@@ -13,6 +13,7 @@ use vat_runtime::{DRIVE_BUDGET, Vat, drive_with_budget};
 
 use super::Report;
 use super::actor::{Actor, Ground};
+use super::authority::Grants;
 use super::connections::Conn;
 use super::outside::{Bench, Call, Calls, Place};
 use super::rng::Rng;
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) ground: Arc<Ground>,
     pub(super) calls: Arc<Calls>,
     taken: Vec<Call>,
+    /// What each peer was granted.
+    pub(super) grants: Grants,
     pub(super) peers: Vec<Peer>,
     pub(super) conns: Vec<Conn>,
     /// Connections that are not over, oldest first.
@@ -85,6 +88,7 @@ impl World {
             ground,
             calls: Arc::default(),
             taken: Vec::new(),
+            grants: Grants::default(),
             peers: Vec::new(),
             conns: Vec::new(),
             open: Vec::new(),

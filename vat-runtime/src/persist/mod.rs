@@ -1,7 +1,11 @@
 //! Actors that outlive their process. Owns [`Durable`]: how an actor is put into
 //! words, its *portrait*, and made from them again.
 
+mod barrier;
+
 use std::fmt;
+
+pub use self::barrier::Barrier;
 
 use crate::{Behaviour, Value};
 
