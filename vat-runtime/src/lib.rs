@@ -41,7 +41,10 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
+pub mod actors;
+
 mod actormap;
+
 mod behaviour;
 mod cell;
 mod clock;
