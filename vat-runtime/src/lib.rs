@@ -49,7 +49,7 @@ mod drive;
 mod fault;
 mod link;
 mod parts;
-mod persist;
+pub mod persist;
 mod promise;
 mod reference;
 mod route;

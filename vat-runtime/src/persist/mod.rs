@@ -1,6 +1,12 @@
 //! Actors that outlive their process. Owns [`Durable`]: how an actor is put into
 //! words, its *portrait*, and made from them again.
 
+mod barrier;
+mod environment;
+
+pub use barrier::Barrier;
+pub use environment::{Environment, EnvironmentError, Portrait};
+
 use std::fmt;
 
 use crate::{Behaviour, Value};
