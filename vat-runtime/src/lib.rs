@@ -63,7 +63,7 @@ pub use clock::{Alarm, Clock};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use link::Link;
-pub use persist::{Durable, RestoreError};
+pub use persist::{Barrier, Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};

@@ -1,25 +1,34 @@
-//! Output commit: what a turn has sent may leave the process only once the turn is
-//! durable. Owns [`Barrier`], all that a session needs to know of a store.
+//! What output waits for: turns whose changes are to be durable. Owns [`Barrier`], which
+//! a store implements and whoever sends to the outside asks.
 
-/// How far what has happened has been written down.
+use std::sync::Arc;
+use std::task::Waker;
+
+/// How far the changes of turns have come on their way to stable storage.
 ///
-/// The turns of a store's vats are numbered in the order in which they ended. Whoever
-/// is about to let something out of the process takes the number of the last of them,
-/// [`Barrier::pending`], and lets it out when [`Barrier::durable`] has reached that.
+/// Turns that change what is durable are numbered in the order in which they end, from 1,
+/// across all the vats of a store. A turn has its number before anything that it sent or
+/// answered is on its way, so that whoever writes something for the outside asks
+/// [`Barrier::pending`] then, and lets it out when [`Barrier::durable`] has come so far:
+/// nothing can be heard of a turn that a crash would undo (*output commit*).
+///
+/// Asked for every message, by any thread, with locks held: an implementation answers from
+/// atomics, and takes no lock that it holds while it wakes or writes.
 pub trait Barrier: Send + Sync + 'static {
-    /// The last turn that changed something durable. What is sent by a turn is sent
-    /// after the turn has its number.
+    /// The number of the latest turn that changed what is durable; 0 before the first.
+    /// Never falls.
     fn pending(&self) -> u64;
 
-    /// The last turn that will be there after a crash. Never falls, and is never more
-    /// than [`Barrier::pending`].
+    /// The number up to which all turns are on stable storage. Never falls, and comes to
+    /// [`Barrier::pending`] in a time unless the store fails.
     fn durable(&self) -> u64;
 
-    /// Whether writing has failed. Nothing more becomes durable: what waits must never
-    /// leave.
-    fn failed(&self) -> bool;
+    /// Why nothing more will be durable, if the store has failed. There is no way back:
+    /// what waits then never leaves.
+    fn failed(&self) -> Option<Arc<str>>;
 
-    /// Calls once, as soon as `turn` is durable or writing has failed, on a thread of the
-    /// store's choice (this one, if it is so already) and with no lock held.
-    fn notify(&self, turn: u64, call: Box<dyn FnOnce() + Send>);
+    /// Wakes this each time that [`Barrier::durable`] has advanced, and when the store
+    /// fails; from the store's own thread or any other, with no lock held that the other
+    /// methods want.
+    fn watch(&self, waker: Waker);
 }

@@ -4,10 +4,10 @@
 mod barrier;
 mod environment;
 
-pub use barrier::Barrier;
-pub use environment::{Environment, EnvironmentError, Portrait};
-
 use std::fmt;
+
+pub use self::barrier::Barrier;
+pub use self::environment::{Environment, EnvironmentError, Portrait};
 
 use crate::{Behaviour, Value};
 
