@@ -1,7 +1,13 @@
 //! Actors that outlive their process. Owns [`Durable`]: how an actor is put into
 //! words, its *portrait*, and made from them again.
 
+mod barrier;
+mod environment;
+
 use std::fmt;
+
+pub use self::barrier::Barrier;
+pub use self::environment::{Environment, EnvironmentError, Portrait};
 
 use crate::{Behaviour, Value};
 
