@@ -47,6 +47,7 @@ mod actormap;
 
 mod behaviour;
 mod cell;
+mod changes;
 mod clock;
 mod drive;
 mod fault;
@@ -57,6 +58,7 @@ mod promise;
 mod reference;
 mod route;
 mod scheduler;
+mod slab;
 mod trampoline;
 mod turn;
 mod vat;
