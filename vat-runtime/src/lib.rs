@@ -49,6 +49,7 @@ mod behaviour;
 mod cell;
 mod changes;
 mod clock;
+mod convert;
 mod drive;
 mod fault;
 mod link;
@@ -65,6 +66,8 @@ mod vat;
 
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
+pub use clock::{Alarm, Clock};
+pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use link::Link;
