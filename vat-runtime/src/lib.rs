@@ -42,9 +42,6 @@
 //! to have arrived: until the last of them has been answered.
 
 pub mod actors;
-
-mod actormap;
-
 mod behaviour;
 mod cell;
 mod changes;
@@ -66,7 +63,6 @@ mod vat;
 
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
-pub use clock::{Alarm, Clock};
 pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;

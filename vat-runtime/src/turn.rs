@@ -1,6 +1,7 @@
 //! A turn: one message handled as a transaction. Owns what a behaviour can do while it
 //! handles a message ([`Turn`]).
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -172,6 +173,14 @@ impl Turn<'_> {
             || Promise::settled(Err("this turn belongs to no actor".into())).into_ref(),
             |cell| Ref(Kind::Actor(cell.clone())),
         )
+    }
+
+    /// The behaviour of an actor of this vat, if it is one of that type: how actors of
+    /// this crate know each other, without calling what may be a stranger.
+    pub(crate) fn behaviour<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        let behaviour: Arc<dyn Any + Send + Sync> = self.changes.actors.get(cell.id())?;
+        behaviour.downcast().ok()
     }
 
     /// Whether the reference designates an actor of this vat, so that it can be

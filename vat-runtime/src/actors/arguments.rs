@@ -1,10 +1,12 @@
 //! Taking a message's arguments apart, with faults that name the method, the
 //! parameter, what was expected and what came.
 
-use bytes::Bytes;
+use std::fmt;
+
 use smol_str::SmolStr;
 
-use crate::{Args, Fault, Ref, Value};
+use crate::convert::{FromValue, Mismatch, Type, Typed};
+use crate::{Args, Fault, RestoreError, Value};
 
 /// A message being taken apart.
 pub(crate) struct Call {
@@ -39,28 +41,20 @@ impl Call {
     }
 
     /// The next argument.
-    pub(crate) fn required<T: Parameter>(&mut self, name: &str) -> Result<T, Fault> {
+    pub(crate) fn required<T: FromValue>(&mut self, name: &str) -> Result<T, Fault> {
         match self.args.next() {
             Some(value) => self.convert(name, value),
-            None => {
-                let what = T::WHAT.map(|what| format!(", {what},")).unwrap_or_default();
-                Err(self.fault(format_args!("{name}{what} is missing")))
-            }
+            None => Err(self.fault(format_args!("{name} is missing"))),
         }
     }
 
-    /// The next argument, if there is one.
-    pub(crate) fn optional<T: Parameter>(&mut self, name: &str) -> Result<Option<T>, Fault> {
-        let value = self.args.next();
-        value.map(|value| self.convert(name, value)).transpose()
+    /// The next argument, unless it is left out.
+    pub(crate) fn optional<T: FromValue>(&mut self, name: &str) -> Result<Option<T>, Fault> {
+        self.args.next().map_or(Ok(None), |value| self.convert(name, value))
     }
 
-    fn convert<T: Parameter>(&self, name: &str, value: Value) -> Result<T, Fault> {
-        T::from_value(value).map_err(|found| {
-            let expected = T::WHAT.unwrap_or("something else");
-            let found = article(found.kind());
-            self.fault(format_args!("{name} is {expected}, and not {found}"))
-        })
+    fn convert<T: FromValue>(&self, name: &str, value: Value) -> Result<T, Fault> {
+        T::from_value(value).map_err(|mismatch| self.fault(mismatch.within(name)))
     }
 
     /// The arguments that are left.
@@ -78,14 +72,14 @@ impl Call {
     }
 
     /// The only argument.
-    pub(crate) fn only<T: Parameter>(&mut self, name: &str) -> Result<T, Fault> {
+    pub(crate) fn only<T: FromValue>(&mut self, name: &str) -> Result<T, Fault> {
         let value = self.required(name)?;
         self.end()?;
         Ok(value)
     }
 
     /// A fault of this call.
-    pub(crate) fn fault(&self, what: impl std::fmt::Display) -> Fault {
+    pub(crate) fn fault(&self, what: impl fmt::Display) -> Fault {
         let space = if self.method.is_empty() { "" } else { " " };
         format!("{}{space}{}: {what}", self.kind, self.method).into()
     }
@@ -97,59 +91,20 @@ impl Call {
     }
 }
 
-/// A type of arguments.
-pub(crate) trait Parameter: Sized {
-    /// What is expected, with its article. `None` if anything is.
-    const WHAT: Option<&'static str>;
-
-    /// The argument, or the value back if it is something else.
-    fn from_value(value: Value) -> Result<Self, Value>;
-}
-
-macro_rules! parameters {
-    ($($type:ty, $what:expr, $value:ident => $convert:expr;)*) => {$(
-        impl Parameter for $type {
-            const WHAT: Option<&'static str> = $what;
-
-            fn from_value($value: Value) -> Result<Self, Value> {
-                $convert
-            }
-        }
-    )*};
-}
-
-parameters! {
-    Value, None, value => Ok(value);
-    i64, Some("an integer"), value => value.as_int().ok_or(value);
-    u64, Some("a natural number"), value => natural(&value).ok_or(value);
-    usize, Some("a natural number"), value => natural(&value).ok_or(value);
-    SmolStr, Some("a symbol"), value => match value {
-        Value::Symbol(name) => Ok(name),
-        other => Err(other),
-    };
-    Name, Some("a name"), value => match value {
-        Value::String(text) | Value::Symbol(text) => Ok(Self(text)),
-        other => Err(other),
-    };
-    Bytes, Some("bytes"), value => match value {
-        Value::Bytes(bytes) => Ok(bytes),
-        other => Err(other),
-    };
-    Ref, Some("a reference"), value => match value {
-        Value::Ref(reference) => Ok(reference),
-        other => Err(other),
-    };
-    Vec<Value>, Some("a list"), value => match value {
-        Value::List(items) => Ok(items),
-        other => Err(other),
-    };
-}
-
 /// A name: a string or a symbol, which mean the same.
 pub(crate) struct Name(pub(crate) SmolStr);
 
-fn natural<T: TryFrom<i64>>(value: &Value) -> Option<T> {
-    value.as_int().and_then(|value| T::try_from(value).ok())
+impl Typed for Name {
+    const TYPE: &'static Type = &Type::String;
+}
+
+impl FromValue for Name {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::String(text) | Value::Symbol(text) => Ok(Self(text)),
+            other => Err(Mismatch::of("a name", &other)),
+        }
+    }
 }
 
 fn article(noun: &str) -> String {
@@ -168,28 +123,30 @@ pub(crate) struct Portrait {
 
 impl Portrait {
     /// Takes the portrait of an actor of that kind apart.
-    pub(crate) fn new(kind: &'static str, portrait: Value) -> Result<Self, crate::RestoreError> {
-        match portrait {
-            Value::List(parts) => Ok(Self { kind, parts: parts.into_iter() }),
-            other => Err(Self::wrong(kind, &format!("it is {}", article(other.kind())))),
-        }
+    pub(crate) fn new(kind: &'static str, portrait: Value) -> Result<Self, RestoreError> {
+        let parts: Vec<Value> = whole(kind, portrait)?;
+        Ok(Self { kind, parts: parts.into_iter() })
     }
 
     /// The next part.
-    pub(crate) fn part<T: Parameter>(&mut self, name: &str) -> Result<T, crate::RestoreError> {
+    pub(crate) fn part<T: FromValue>(&mut self, name: &str) -> Result<T, RestoreError> {
         let value = self.parts.next().unwrap_or_default();
-        T::from_value(value).map_err(|found| {
-            Self::wrong(self.kind, &format!("{name} is {}", article(found.kind())))
-        })
+        T::from_value(value).map_err(|mismatch| wrong(self.kind, mismatch.within(name)))
     }
 
     /// The parts that are left.
-    pub(crate) fn rest(self) -> std::vec::IntoIter<Value> {
-        self.parts
+    pub(crate) fn rest<T: FromValue>(self) -> impl Iterator<Item = Result<T, RestoreError>> {
+        let kind = self.kind;
+        self.parts.map(move |value| T::from_value(value).map_err(|mismatch| wrong(kind, mismatch)))
     }
+}
 
-    /// An error about the portrait.
-    pub(crate) fn wrong(kind: &str, what: &str) -> crate::RestoreError {
-        crate::RestoreError::new(format!("not a portrait of {}: {what}", article(kind)))
-    }
+/// A portrait that is one thing.
+pub(crate) fn whole<T: FromValue>(kind: &str, portrait: Value) -> Result<T, RestoreError> {
+    T::from_value(portrait).map_err(|mismatch| wrong(kind, mismatch))
+}
+
+/// An error about the portrait of an actor of that kind.
+pub(crate) fn wrong(kind: &str, what: impl fmt::Display) -> RestoreError {
+    RestoreError::new(format!("not a portrait of {}: {what}", article(kind)))
 }

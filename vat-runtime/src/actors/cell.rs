@@ -1,6 +1,6 @@
 //! A cell: one value that can be read and written, and facets for either alone.
 
-use super::arguments::Call;
+use super::arguments::{Call, whole};
 use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Turn, Value};
 
 /// Holds one value.
@@ -76,7 +76,7 @@ impl Durable for ReadOnlyCell {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        super::only_reference("read-only cell", portrait).map(Self)
+        whole("read-only cell", portrait).map(Self)
     }
 }
 
@@ -109,6 +109,6 @@ impl Durable for WriteOnlyCell {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        super::only_reference("write-only cell", portrait).map(Self)
+        whole("write-only cell", portrait).map(Self)
     }
 }

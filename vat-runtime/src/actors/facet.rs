@@ -4,7 +4,7 @@ use smol_str::SmolStr;
 
 use super::arguments::Portrait;
 use super::call_or_send;
-use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Turn, Value};
+use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Symbol, Turn, Value};
 
 /// Passes on the methods that it is for, and nothing else. An actor of the same vat is
 /// called, any other is sent to.
@@ -50,10 +50,7 @@ impl Durable for Facet {
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
         let mut portrait = Portrait::new("facet", portrait)?;
         let target = portrait.part("the target")?;
-        let methods = portrait.rest().map(|method| match method {
-            Value::Symbol(method) => Ok(method),
-            other => Err(Portrait::wrong("facet", &format!("a method is a {}", other.kind()))),
-        });
-        Ok(Self { target, methods: methods.collect::<Result<_, _>>()? })
+        let methods = portrait.rest::<Symbol>().map(|method| Ok(method?.0));
+        Ok(Self { target, methods: methods.collect::<Result<_, RestoreError>>()? })
     }
 }

@@ -1,6 +1,6 @@
 //! Values by values: references are told apart by what they designate.
 
-use super::arguments::{Call, Portrait};
+use super::arguments::{Call, Portrait, wrong};
 use super::table::{DEFAULT_ENTRIES, Table};
 use crate::{Args, Behaviour, Durable, Fault, Reply, RestoreError, Turn, Value};
 
@@ -79,9 +79,8 @@ impl Durable for Ghash {
         for entry in portrait.part::<Vec<Value>>("the map")? {
             let mut entry = Portrait::new("ghash", entry)?;
             let key = entry.part("a key")?;
-            table = table
-                .with(key, entry.part("a value")?)
-                .map_err(|fault| Portrait::wrong("ghash", &fault.to_string()))?;
+            table =
+                table.with(key, entry.part("a value")?).map_err(|fault| wrong("ghash", fault))?;
         }
         Ok(Self(table))
     }

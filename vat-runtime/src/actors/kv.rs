@@ -1,5 +1,7 @@
 //! Values by name.
 
+use std::collections::BTreeMap;
+
 use rpds::RedBlackTreeMapSync;
 use smol_str::SmolStr;
 
@@ -84,9 +86,7 @@ impl Durable for Kv {
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
         let mut portrait = Portrait::new("kv", portrait)?;
         let limit = portrait.part("the limit")?;
-        match portrait.part("the map")? {
-            Value::Struct(entries) => Ok(Self { entries: entries.into_iter().collect(), limit }),
-            other => Err(Portrait::wrong("kv", &format!("the map is a {}", other.kind()))),
-        }
+        let entries: BTreeMap<SmolStr, Value> = portrait.part("the map")?;
+        Ok(Self { entries: entries.into_iter().collect(), limit })
     }
 }

@@ -8,30 +8,33 @@
 
 mod arguments;
 mod cell;
+mod facet;
 mod ghash;
+mod joiners;
 mod kv;
 mod opportunistic;
+mod pushdown;
 mod queue;
 mod ring_buffer;
+mod sealers;
 mod set;
+mod swappable;
 mod table;
 mod vector;
+mod ward;
 
-use arguments::{Parameter, Portrait};
 pub use cell::{Cell, ReadOnlyCell, WriteOnlyCell};
+pub use facet::Facet;
 pub use ghash::Ghash;
+pub use joiners::{all_of, any, race};
 pub use kv::Kv;
 pub use opportunistic::call_or_send;
+pub use pushdown::pushdown;
 pub use queue::Queue;
 pub use ring_buffer::RingBuffer;
+pub use sealers::sealers;
 pub use set::Set;
+pub use swappable::swappable;
 pub use table::DEFAULT_ENTRIES;
 pub use vector::Vector;
-
-use crate::{Ref, RestoreError, Value};
-
-/// A portrait that is one reference.
-fn only_reference(kind: &str, portrait: Value) -> Result<Ref, RestoreError> {
-    Ref::from_value(portrait)
-        .map_err(|found| Portrait::wrong(kind, &format!("it is of kind {}", found.kind())))
-}
+pub use ward::{enchant, ward, warding_pair};

@@ -2,9 +2,9 @@
 
 use rpds::VectorSync;
 
-use super::arguments::{Call, Portrait};
+use super::arguments::{Call, Portrait, whole};
+use super::call_or_send;
 use super::table::{DEFAULT_ENTRIES, full};
-use super::{call_or_send, only_reference};
 use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Turn, Value};
 
 /// Makes a stack of states and a forwarder that passes every message to what is on top.
@@ -55,7 +55,10 @@ impl Behaviour for Stack {
                 let Value::Ref(state) = &made else {
                     return Err("stack spawn-push: the maker made no reference".into());
                 };
-                Ok(Reply::become_with(Self::pushed(&self.states, self.limit, state.clone())?, made))
+                // The maker may have pushed or popped.
+                let now = turn.behaviour::<Self>(&turn.me());
+                let states = now.as_ref().map_or(&self.states, |now| &now.states);
+                Ok(Reply::become_with(Self::pushed(states, self.limit, state.clone())?, made))
             }
             "pop" => {
                 call.end()?;
@@ -85,11 +88,8 @@ impl Durable for Stack {
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
         let mut portrait = Portrait::new("stack", portrait)?;
         let limit = portrait.part("the limit")?;
-        let states: VectorSync<Value> = portrait.rest().collect();
-        match states.iter().find(|state| !matches!(state, Value::Ref(_))) {
-            None => Ok(Self { states, limit }),
-            Some(other) => Err(Portrait::wrong("stack", &format!("a state is a {}", other.kind()))),
-        }
+        let states = portrait.rest::<Ref>().map(|state| state.map(Value::Ref));
+        Ok(Self { states: states.collect::<Result<_, _>>()?, limit })
     }
 }
 
@@ -109,6 +109,6 @@ impl Durable for Forwarder {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        only_reference("forwarder", portrait).map(Self)
+        whole("forwarder", portrait).map(Self)
     }
 }

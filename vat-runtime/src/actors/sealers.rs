@@ -3,8 +3,7 @@
 
 use smol_str::SmolStr;
 
-use super::arguments::{Call, Portrait};
-use super::only_reference;
+use super::arguments::{Call, Portrait, whole};
 use super::table::same;
 use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Turn, Value};
 
@@ -39,10 +38,7 @@ impl Durable for Brand {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        match portrait {
-            Value::String(name) => Ok(Self(name)),
-            other => Err(Portrait::wrong("brand", &format!("it is a {}", other.kind()))),
-        }
+        whole("brand", portrait).map(Self)
     }
 }
 
@@ -134,7 +130,7 @@ macro_rules! of_a_brand {
             }
 
             fn restore(portrait: Value) -> Result<Self, RestoreError> {
-                only_reference($name, portrait).map(Self)
+                whole($name, portrait).map(Self)
             }
         }
     )*};

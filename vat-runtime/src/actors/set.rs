@@ -1,6 +1,6 @@
 //! A set of values: references are told apart by what they designate.
 
-use super::arguments::{Call, Portrait};
+use super::arguments::{Call, Portrait, wrong};
 use super::table::{DEFAULT_ENTRIES, Table};
 use crate::{Args, Behaviour, Durable, Fault, Reply, RestoreError, Turn, Value};
 
@@ -64,9 +64,7 @@ impl Durable for Set {
         let mut portrait = Portrait::new("set", portrait)?;
         let mut table = Table::new(portrait.part("the limit")?);
         for value in portrait.part::<Vec<Value>>("the set")? {
-            table = table
-                .with(value, ())
-                .map_err(|fault| Portrait::wrong("set", &fault.to_string()))?;
+            table = table.with(value, ()).map_err(|fault| wrong("set", fault))?;
         }
         Ok(Self(table))
     }

@@ -1,7 +1,7 @@
 //! A proxy whose target can be changed.
 
-use super::arguments::Call;
-use super::{Cell, call_or_send, only_reference};
+use super::arguments::{Call, whole};
+use super::{Cell, call_or_send};
 use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Turn, Value};
 
 /// Makes a proxy for the target and what changes its target: called with a reference,
@@ -28,7 +28,7 @@ impl Durable for Proxy {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        only_reference("swappable proxy", portrait).map(Self)
+        whole("swappable proxy", portrait).map(Self)
     }
 }
 
@@ -47,6 +47,6 @@ impl Durable for Swapper {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        only_reference("swapper", portrait).map(Self)
+        whole("swapper", portrait).map(Self)
     }
 }

@@ -1,10 +1,10 @@
 //! Wards: behaviour that only an incanter reaches, behind an actor that everybody may
 //! hold.
 
-use super::arguments::{Call, Portrait};
+use super::arguments::{Call, Portrait, whole};
+use super::call_or_send;
 use super::sealers::Brand;
 use super::table::same;
-use super::{call_or_send, only_reference};
 use crate::{Args, Behaviour, Durable, Fault, Ref, Reply, RestoreError, Turn, Value};
 
 /// Makes a warden and its incanter.
@@ -58,11 +58,7 @@ impl Durable for Charm {
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
         let mut portrait = Portrait::new("charm", portrait)?;
         let brand = portrait.part("the brand")?;
-        let args = match portrait.part("the arguments")? {
-            Value::List(args) => Some(args),
-            _ => None,
-        };
-        Ok(Self { brand, args })
+        Ok(Self { brand, args: portrait.part("the arguments")? })
     }
 }
 
@@ -90,7 +86,7 @@ impl Durable for Warden {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        only_reference("warden", portrait).map(Self)
+        whole("warden", portrait).map(Self)
     }
 }
 
@@ -111,7 +107,7 @@ impl Durable for Incanter {
     }
 
     fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        only_reference("incanter", portrait).map(Self)
+        whole("incanter", portrait).map(Self)
     }
 }
 
@@ -162,11 +158,7 @@ impl Durable for Warded {
         let mut portrait = Portrait::new("warded", portrait)?;
         let warden = portrait.part("the warden")?;
         let protected = portrait.part("what is protected")?;
-        let open = match portrait.part("what is open")? {
-            Value::Ref(open) => Some(open),
-            _ => None,
-        };
-        Ok(Self { warden, protected, open })
+        Ok(Self { warden, protected, open: portrait.part("what is open")? })
     }
 }
 

@@ -210,11 +210,7 @@ impl Environment {
     /// # Errors
     ///
     /// If a name or type is taken. Nothing is added then.
-    pub fn extend(
-        &mut self,
-        namespace: &str,
-        other: &Self,
-    ) -> Result<&mut Self, EnvironmentError> {
+    pub fn extend(&mut self, namespace: &str, other: &Self) -> Result<&mut Self, EnvironmentError> {
         let namespace = checked(namespace)?;
         let within = |name: &str| format_smolstr!("{namespace}/{name}");
         let mut extended = self.clone();
