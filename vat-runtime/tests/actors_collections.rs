@@ -71,7 +71,10 @@ fn a_kv_holds_values_by_name() {
     assert_eq!(test.call(&kv, "delete", ["a".into()]), no());
     assert_eq!(test.call(&kv, "set", ["c".into(), 3.into()]), NOTHING);
     assert_eq!(test.call(&kv, "list", []), Ok(list(["b", "c"])));
-    assert_eq!(test.fault(&kv, "set", [5.into()]), "kv set: key is a name, and not an integer");
+    assert_eq!(
+        test.fault(&kv, "set", [5.into()]),
+        "kv set: key: expected a name, found an integer"
+    );
     assert_eq!(test.fault(&kv, "set", ["b".into()]), "kv set: value is missing");
 }
 
@@ -133,7 +136,10 @@ fn a_vector_holds_values_by_index() {
         assert!(fault.contains("there is no index 3 in a length of 3"), "{fault}");
     }
     let fault = test.fault(&vector, "ref", [(-1).into()]);
-    assert_eq!(fault, "vector ref: index is a natural number, and not an integer");
+    assert_eq!(
+        fault,
+        "vector ref: index: expected an integer from 0 to 18446744073709551615, found -1"
+    );
     assert_eq!(test.call(&vector, "resize", [4.into(), 9.into()]), NOTHING);
     assert_eq!(test.call(&vector, "as-list", []), Ok(list([0, 5, 0, 9])));
     assert!(test.fault(&vector, "resize", [5.into()]).contains("no room for more than 4"));
