@@ -119,7 +119,8 @@ pub fn interval(
 }
 
 fn ring_at(clock: &dyn Clock, due: Duration, bell: Ref) {
-    clock.at(due, Box::new(move || bell.send_only(vec![due.as_secs_f64().into()])));
+    let nanos = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+    clock.at(due, Box::new(move || bell.send_only(vec![nanos.into()])));
 }
 
 /// What the owner of an interval holds.
@@ -160,12 +161,11 @@ impl Bell {
 
 impl Behaviour for Bell {
     fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        let seconds = Call::plain("bell", args).only("due")?;
+        let due = Duration::from_nanos(Call::plain("bell", args).only("due")?);
         let running = self.interval.upgrade().and_then(|owner| turn.behaviour::<Interval>(&owner));
         if !running.is_some_and(|interval| interval.running) {
             return Ok(().into());
         }
-        let due = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
         let answer = turn.send(&self.target, self.args.clone());
         let (clock, period) = (self.clock.clone(), self.period);
         turn.on(answer, move |turn, _answer| {
