@@ -178,9 +178,14 @@ impl Turn<'_> {
     /// The behaviour of an actor of this vat, if it is one of that type: how actors of
     /// this crate know each other, without calling what may be a stranger.
     pub(crate) fn behaviour<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
-        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
-        let behaviour: Arc<dyn Any + Send + Sync> = self.changes.actors.get(cell.id())?;
+        let behaviour: Arc<dyn Any + Send + Sync> = self.any_behaviour(of)?;
         behaviour.downcast().ok()
+    }
+
+    /// The behaviour of an actor of this vat.
+    pub(crate) fn any_behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        self.changes.actors.get(cell.id())
     }
 
     /// Whether the reference designates an actor of this vat, so that it can be

@@ -7,14 +7,17 @@
 //! [`Durable`](crate::Durable) unless they say why not.
 
 mod arguments;
+mod attenuate;
 mod cell;
 mod effect;
+mod environment;
 mod facet;
 mod ghash;
 mod inbox;
 mod io;
 mod joiners;
 mod kv;
+mod membrane;
 mod mint;
 mod nonce_registry;
 mod opportunistic;
@@ -31,13 +34,16 @@ mod timers;
 mod vector;
 mod ward;
 
+pub use attenuate::{Attenuation, Refusal, attenuate};
 pub use cell::{Cell, ReadOnlyCell, WriteOnlyCell};
+pub use environment::environment;
 pub use facet::Facet;
 pub use ghash::Ghash;
 pub use inbox::{DEFAULT_INBOX, inbox};
 pub use io::Io;
 pub use joiners::{all_of, any, race};
 pub use kv::Kv;
+pub use membrane::{Membrane, revocable};
 pub use mint::{mint, withdraw};
 pub use nonce_registry::nonce_registry;
 pub use opportunistic::call_or_send;
