@@ -18,7 +18,6 @@ use crate::{
 };
 
 /// Begins to attenuate a reference: see [`Attenuation`].
-#[must_use]
 pub const fn attenuate(target: Ref) -> Attenuation {
     Attenuation { target, rules: Vec::new(), clock: None, over: None }
 }
