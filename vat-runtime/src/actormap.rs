@@ -521,7 +521,7 @@ impl Actormap {
         let id = self.near(of).ok()?.id();
         let mut found = None;
         self.run(|turn| {
-            found = turn.behaviour(id);
+            found = turn.behaviour_at(id);
             Ok(())
         })
         .ok()?;

@@ -45,6 +45,7 @@
 extern crate self as vat_runtime;
 
 mod actormap;
+pub mod actors;
 mod behaviour;
 mod cell;
 mod changes;
@@ -59,7 +60,7 @@ mod job;
 mod link;
 mod mail;
 mod parts;
-mod persist;
+pub mod persist;
 mod promise;
 mod reference;
 mod route;

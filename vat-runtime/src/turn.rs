@@ -1,6 +1,7 @@
 //! A turn: one message handled as a transaction. Owns what a behaviour can do while it
 //! handles a message ([`Turn`]).
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -179,6 +180,19 @@ impl Turn<'_> {
         )
     }
 
+    /// The behaviour of an actor of this vat, if it is one of that type: how actors of
+    /// this crate know each other, without calling what may be a stranger.
+    pub(crate) fn behaviour<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
+        let behaviour: Arc<dyn Any + Send + Sync> = self.any_behaviour(of)?;
+        behaviour.downcast().ok()
+    }
+
+    /// The behaviour of an actor of this vat.
+    pub(crate) fn any_behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        self.behaviour_at(cell.id())
+    }
+
     /// Whether the reference designates an actor of this vat, so that it can be
     /// called. An unsettled promise does not.
     #[must_use]
@@ -209,7 +223,7 @@ impl Turn<'_> {
 
 /// For whoever holds the map: no actor gets to these.
 impl Turn<'_> {
-    pub(crate) fn behaviour(&self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
+    pub(crate) fn behaviour_at(&self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
         self.changes.actors.get(id)
     }
 

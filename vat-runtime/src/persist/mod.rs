@@ -2,10 +2,12 @@
 //! words, its *portrait*, and made from them again.
 
 mod barrier;
+mod environment;
 
 use std::fmt;
 
 pub use self::barrier::Barrier;
+pub use self::environment::{Environment, EnvironmentError, Portrait};
 
 use crate::{Behaviour, Value};
 
