@@ -41,9 +41,9 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
-mod actormap;
 mod behaviour;
 mod cell;
+mod changes;
 mod clock;
 mod drive;
 mod fault;
@@ -54,6 +54,7 @@ mod promise;
 mod reference;
 mod route;
 mod scheduler;
+mod slab;
 mod trampoline;
 mod turn;
 mod vat;

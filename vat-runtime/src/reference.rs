@@ -3,16 +3,16 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use captp::{ImportPos, RemotePos};
 
-use crate::actormap::Slot;
 use crate::cell::{Listener, PromiseCell, Settled};
 use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::route::Route;
+use crate::slab::ActorId;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
@@ -63,37 +63,33 @@ pub enum Identity<'a> {
 /// An actor's place in its vat.
 pub(crate) struct ActorCell {
     pub(crate) vat: Arc<VatCore>,
-    slot: AtomicU32,
+    id: AtomicU64,
 }
 
 /// A resolver that is a capability, until it is used.
 pub(crate) struct ResolverCell(pub(crate) Mutex<Option<Resolver>>);
 
 impl ActorCell {
-    const UNPLACED: Slot = Slot::MAX;
-
-    pub(crate) const fn new(vat: Arc<VatCore>, slot: Option<Slot>) -> Self {
-        let slot = match slot {
-            Some(slot) => slot,
-            None => Self::UNPLACED,
-        };
-        Self { vat, slot: AtomicU32::new(slot) }
+    pub(crate) fn new(vat: Arc<VatCore>, id: Option<ActorId>) -> Self {
+        Self { vat, id: AtomicU64::new(id.unwrap_or(ActorId::NONE).to_bits()) }
     }
 
-    /// The actor's slot. Only the vat's strand sets and reads it.
-    pub(crate) fn slot(&self) -> Option<Slot> {
-        Some(self.slot.load(Ordering::Relaxed)).filter(|&slot| slot != Self::UNPLACED)
+    /// The actor's name in the vat's map, or one that names none while it has no place
+    /// there. Only the vat's strand sets it.
+    pub(crate) fn id(&self) -> ActorId {
+        ActorId::from_bits(self.id.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn place(&self, slot: Slot) {
-        self.slot.store(slot, Ordering::Relaxed);
+    pub(crate) fn place(&self, id: ActorId) {
+        self.id.store(id.to_bits(), Ordering::Relaxed);
     }
 }
 
 impl Drop for ActorCell {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot() {
-            self.vat.discard(slot);
+        let id = self.id();
+        if id != ActorId::NONE {
+            self.vat.discard(id);
         }
     }
 }

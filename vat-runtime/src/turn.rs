@@ -1,13 +1,12 @@
-//! A turn: one message handled as a transaction. Owns what a turn has changed and
-//! wants sent, and how that is committed or undone.
+//! A turn: one message handled as a transaction. Owns what a behaviour can do while it
+//! handles a message ([`Turn`]).
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::actormap::{Actormap, Journal};
 use crate::behaviour::Behaviour;
-use crate::cell::{Listener, Outcome};
+use crate::cell::Outcome;
+use crate::changes::{Changes, Effect};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::vat::{Handler, VatCore};
@@ -29,38 +28,15 @@ pub struct Turn<'t> {
     depth: usize,
 }
 
-/// The vat's actors and what the turn has done so far. Outside turns there is
-/// nothing but the actors.
-#[derive(Default)]
-pub(crate) struct Changes {
-    pub(crate) actors: Actormap,
-    journal: Journal,
-    effects: Vec<Effect>,
-    /// Calls that have begun and not returned. Left over only by a panic.
-    open_calls: usize,
-}
-
-/// What happens outside the vat's map once the turn ends well.
-enum Effect {
-    Send(Ref, Message),
-    Resolve(Resolver, Box<Outcome>),
-    Listen(Ref, Box<Handler>),
-    /// A handler of something that is no promise and no reference.
-    Handle(Box<Handler>),
-}
-
-impl Effect {
-    /// Whether this is a message from the vat to itself.
-    fn stays_in(&self, vat: &Arc<VatCore>) -> bool {
-        matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
+impl<'t> Turn<'t> {
+    /// A turn on behalf of an actor or of nobody.
+    pub(crate) const fn new(
+        vat: &'t Arc<VatCore>,
+        changes: &'t mut Changes,
+        me: Option<&'t Arc<ActorCell>>,
+    ) -> Self {
+        Self { vat, changes, me, depth: 0 }
     }
-}
-
-/// A point of a turn to go back to.
-#[derive(Clone, Copy)]
-struct Mark {
-    journal: usize,
-    effects: usize,
 }
 
 impl Turn<'_> {
@@ -81,10 +57,9 @@ impl Turn<'_> {
         self.enter(cell, args)
     }
 
-    fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
-        let Some((slot, behaviour)) =
-            cell.slot().and_then(|slot| Some((slot, self.changes.actors.get(slot)?)))
-        else {
+    pub(crate) fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
+        let id = cell.id();
+        let Some(behaviour) = self.changes.actors.get(id) else {
             return Err("the actor does not exist".into());
         };
         let mark = self.changes.mark();
@@ -96,7 +71,7 @@ impl Turn<'_> {
         match result {
             Ok(reply) => {
                 if let Some(next) = reply.next {
-                    self.changes.actors.put(slot, next, &mut self.changes.journal);
+                    self.changes.actors.put(id, Some(next), &mut self.changes.journal);
                 }
                 Ok(reply.value)
             }
@@ -182,11 +157,11 @@ impl Turn<'_> {
     /// Like [`Turn::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&mut self, behaviour: Arc<dyn Behaviour>) -> Ref {
         let changes = &mut *self.changes;
-        let slot = changes.actors.reserve();
-        if let Some(slot) = slot {
-            changes.actors.put(slot, behaviour, &mut changes.journal);
+        let id = changes.actors.reserve();
+        if let Some(id) = id {
+            changes.actors.put(id, Some(behaviour), &mut changes.journal);
         }
-        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), slot))))
+        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), id))))
     }
 
     /// The actor on whose behalf the turn runs. A turn that came from
@@ -216,106 +191,5 @@ impl Turn<'_> {
 impl fmt::Debug for Turn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn").field("vat", &self.vat_name()).field("depth", &self.depth).finish()
-    }
-}
-
-impl Changes {
-    const fn mark(&self) -> Mark {
-        Mark { journal: self.journal.mark(), effects: self.effects.len() }
-    }
-
-    /// Takes back what happened since the mark.
-    fn undo(&mut self, mark: Mark, fault: &Fault) {
-        self.actors.undo(&mut self.journal, mark.journal);
-        while self.effects.len() > mark.effects {
-            match self.effects.pop() {
-                Some(Effect::Send(_, Message { answer: Some(resolver), .. })) => {
-                    resolver.break_with(fault.clone());
-                }
-                Some(Effect::Resolve(resolver, _)) => resolver.break_with(fault.clone()),
-                Some(Effect::Listen(_, handler) | Effect::Handle(handler)) => handler.refuse(fault),
-                Some(Effect::Send(_, Message { answer: None, .. })) | None => {}
-            }
-        }
-    }
-
-    fn commit(&mut self, vat: &Arc<VatCore>) {
-        self.journal.commit();
-        if self.effects.is_empty() {
-            return;
-        }
-        // Taken out while they are done, and put back for its space.
-        let mut done = std::mem::take(&mut self.effects);
-        let mut effects = done.drain(..).peekable();
-        loop {
-            // What goes to this vat without anything else in between goes together.
-            if effects.peek().is_some_and(|effect| effect.stays_in(vat)) {
-                vat.post_messages(|| match effects.next_if(|effect| effect.stays_in(vat)) {
-                    Some(Effect::Send(Ref(Kind::Actor(cell)), message)) => Some((cell, message)),
-                    _ => None,
-                });
-            }
-            match effects.next() {
-                Some(Effect::Send(to, message)) => to.deliver_message(message),
-                Some(Effect::Resolve(resolver, outcome)) => resolver.resolve(*outcome),
-                Some(Effect::Listen(target, handler)) => {
-                    target.listen_with(Listener::Handler(handler));
-                }
-                Some(Effect::Handle(handler)) => handler.post(),
-                None => break,
-            }
-        }
-        drop(effects);
-        self.effects = done;
-    }
-
-    /// Runs a turn and commits or undoes it. What the caller does with the result
-    /// (the turn's own answer) comes after all that the turn did.
-    pub(crate) fn turn<T>(
-        &mut self,
-        vat: &Arc<VatCore>,
-        me: Option<&Arc<ActorCell>>,
-        body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let mut turn = Turn { vat, changes: self, me, depth: 0 };
-        let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
-        let result = match result {
-            Ok(Ok(_)) if self.open_calls > 0 => {
-                Err(Fault::from("a panic was caught within the turn"))
-            }
-            Ok(result) => result,
-            Err(_) => {
-                // What the panic says is local detail: it stays in this process.
-                let actor = me.and_then(|cell| self.actors.get(cell.slot()?));
-                let actor = actor.map_or("none", |behaviour| behaviour.name());
-                tracing::error!(vat = vat.name(), actor, "a turn panicked");
-                Err(Fault::from("the object failed"))
-            }
-        };
-        self.open_calls = 0;
-        match &result {
-            Ok(_) => self.commit(vat),
-            Err(fault) => self.undo(Mark { journal: 0, effects: 0 }, fault),
-        }
-        result
-    }
-
-    /// The turn in which an actor handles a message.
-    pub(crate) fn receive(
-        &mut self,
-        vat: &Arc<VatCore>,
-        to: &Arc<ActorCell>,
-        args: Args,
-    ) -> Outcome {
-        self.turn(vat, Some(to), |turn| turn.enter(to, args))
-    }
-
-    /// Puts an actor in place from outside any turn.
-    pub(crate) fn install(&mut self, cell: &ActorCell, behaviour: Arc<dyn Behaviour>) {
-        if let Some(slot) = self.actors.reserve() {
-            cell.place(slot);
-            self.actors.put(slot, behaviour, &mut self.journal);
-            self.journal.commit();
-        }
     }
 }

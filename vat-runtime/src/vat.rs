@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::Fault;
-use crate::actormap::Slot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
+use crate::changes::{Changes, Keeper};
 use crate::drive;
 use crate::promise::{Message, Resolver, Settling, SettlingEnd};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::turn::{Changes, Turn};
+use crate::slab::ActorId;
+use crate::turn::Turn;
 
 const STOPPED: &str = "the vat has stopped";
 
@@ -67,6 +68,20 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
+        Self::around(name, scheduler, limits, Changes::default())
+    }
+
+    /// A vat with a keeper of its turns.
+    pub(crate) fn with_keeper(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        keeper: Box<dyn Keeper>,
+    ) -> Self {
+        Self::around(name, scheduler, limits, Changes::kept(keeper))
+    }
+
+    fn around(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits, changes: Changes) -> Self {
         Self(Arc::new(Handle(Arc::new(VatCore {
             name: name.into(),
             scheduler,
@@ -75,7 +90,7 @@ impl Vat {
             littered: AtomicBool::new(false),
             actors: AtomicUsize::new(0),
             inbox: Mutex::default(),
-            strand: Mutex::default(),
+            strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
         }))))
     }
 
@@ -158,8 +173,8 @@ pub(crate) struct VatCore {
 #[derive(Default)]
 struct Inbox {
     jobs: VecDeque<Job>,
-    /// The slots of actors whose last reference is gone.
-    garbage: Vec<Slot>,
+    /// Actors whose last reference is gone.
+    garbage: Vec<ActorId>,
     /// The vat is with its scheduler or running.
     awake: bool,
 }
@@ -223,7 +238,7 @@ where
 {
     fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
         let Self { body, end } = *self;
-        end.settle(changes.turn(vat, None, body));
+        changes.turn(vat, None, body, |result, _vat| end.settle(result));
     }
 }
 
@@ -231,24 +246,34 @@ impl Job {
     fn perform(self, vat: &Arc<VatCore>, changes: &mut Changes) {
         match self {
             Self::Deliver(to, Message { args, answer }) => {
-                let outcome = changes.receive(vat, &to, args);
-                match (answer, outcome) {
-                    (Some(answer), outcome) => answer.resolve(outcome),
-                    (None, Err(fault)) => {
-                        tracing::debug!(vat = vat.name(), %fault, "a message failed unheard");
-                    }
-                    (None, Ok(_)) => {}
-                }
+                changes.turn(
+                    vat,
+                    Some(&to),
+                    |turn| turn.enter(&to, args),
+                    |outcome, vat| match (answer, outcome) {
+                        (Some(answer), outcome) => answer.resolve(outcome),
+                        (None, Err(fault)) => {
+                            tracing::debug!(vat = vat.name(), %fault, "a message failed unheard");
+                        }
+                        (None, Ok(_)) => {}
+                    },
+                );
             }
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, .. } = *handler;
-                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
-                if let Some(answer) = answer {
-                    answer.resolve(result);
-                }
+                changes.turn(
+                    vat,
+                    me.as_ref(),
+                    |turn| body(turn, outcome),
+                    |result, _vat| {
+                        if let Some(answer) = answer {
+                            answer.resolve(result);
+                        }
+                    },
+                );
             }
             Self::Run(errand) => errand.run(vat, changes),
-            Self::Install(cell, behaviour) => changes.install(&cell, behaviour),
+            Self::Install(cell, behaviour) => changes.install(vat, &cell, behaviour),
         }
     }
 
@@ -315,12 +340,12 @@ impl VatCore {
     }
 
     /// The last reference to an actor is gone.
-    pub(crate) fn discard(self: &Arc<Self>, slot: Slot) {
+    pub(crate) fn discard(self: &Arc<Self>, id: ActorId) {
         let mut inbox = self.inbox();
         if self.stopped.load(Ordering::Acquire) {
             return;
         }
-        inbox.garbage.push(slot);
+        inbox.garbage.push(id);
         self.littered.store(true, Ordering::Release);
         self.wake(inbox);
     }
@@ -400,8 +425,8 @@ impl VatCore {
     fn sweep(&self, strand: &mut Strand) {
         self.littered.store(false, Ordering::Release);
         let garbage = std::mem::take(&mut self.inbox().garbage);
-        for slot in garbage {
-            let behaviour = strand.changes.actors.remove(slot);
+        for id in garbage {
+            let behaviour = strand.changes.remove(id);
             self.guarded(|| drop(behaviour));
         }
         self.actors.store(strand.changes.actors.len(), Ordering::Release);
