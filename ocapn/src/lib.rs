@@ -64,6 +64,7 @@
 //!   [`SessionInfo::standing_in`] counts it. A message is logged at both.
 
 mod bootstrap;
+mod clock;
 mod connection;
 mod driver;
 mod entropy;
@@ -85,7 +86,7 @@ pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use syrup::text;
 pub use vat_runtime::{
-    Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
+    Args, Behaviour, Clock, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
 };
 
 /// Compiles and runs the programs of the README.

@@ -9,7 +9,7 @@ use captp::{
 };
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
-use vat_runtime::{Promise, Ref, Vat};
+use vat_runtime::{Clock, Promise, Ref, Vat};
 
 use crate::bootstrap;
 use crate::driver::{DialError, Driver};
@@ -284,6 +284,12 @@ impl Node {
 
     fn hub(&self) -> &Hub {
         &self.driver.hub
+    }
+
+    /// The node's clock: tokio's time, whose alarms ring until the node ends.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.driver.clock().clone()
     }
 
     /// Waits until the session that a remote reference lives on ends, and says how.

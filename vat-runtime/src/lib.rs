@@ -60,7 +60,7 @@ mod turn;
 mod vat;
 
 pub use behaviour::{Behaviour, Reply};
-pub use clock::{Alarm, Clock};
+pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use link::Link;
