@@ -126,8 +126,9 @@ impl PromiseCell {
     /// The promise of something that is looked for when it is first wanted.
     pub(crate) fn sourced(source: Source) -> Self {
         let rare = Rare { source: Some(Arc::new(source)), ..Rare::default() };
-        let pending = Pending { rare: Some(Box::new(rare)), ..Pending::default() };
-        Self { pending: Mutex::new(pending), ..Self::default() }
+        let cell = Self::default();
+        cell.lock().rare = Some(Box::new(rare));
+        cell
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {

@@ -116,6 +116,11 @@ impl Resolver {
         }
     }
 
+    /// Lets go of the promise: another will settle it.
+    pub(crate) fn leave(mut self) {
+        self.0 = None;
+    }
+
     /// The resolver as a capability that may be passed on: it answers to
     /// `['fulfill value]` and `['break error]`, once. It acts when the message is
     /// sent, not in a turn of its own.

@@ -12,6 +12,8 @@ use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Keeper};
 use crate::drive;
+use crate::persist::Store;
+use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling, SettlingEnd};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
@@ -27,11 +29,15 @@ pub struct Limits {
     /// How deep [`Turn::call`] may nest before it fails. Default 128: each level
     /// takes stack.
     pub call_depth: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128 }
+        Self { call_depth: 128, awake: usize::MAX }
     }
 }
 
@@ -42,6 +48,13 @@ impl Limits {
         self.call_depth = calls;
         self
     }
+
+    /// The same limits with another [`Limits::awake`].
+    #[must_use]
+    pub const fn awake(mut self, actors: usize) -> Self {
+        self.awake = actors;
+        self
+    }
 }
 
 /// A handle of a vat: an event loop around a map of actors. The vat stops when it
@@ -49,11 +62,15 @@ impl Limits {
 #[derive(Clone)]
 pub struct Vat(Arc<Handle>);
 
-struct Handle(Arc<VatCore>);
+struct Handle {
+    core: Arc<VatCore>,
+    /// Stays open as long as the vat does.
+    _store: Option<Store>,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.stop();
+        self.core.stop();
     }
 }
 
@@ -68,21 +85,31 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self::around(name, scheduler, limits, Changes::default())
+        Self::around(name, scheduler, limits, Changes::default(), None)
     }
 
-    /// A vat with a keeper of its turns.
-    pub(crate) fn with_keeper(
+    /// A vat with a keeper of its turns and a place in a store.
+    pub(crate) fn durable(
         name: &str,
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         keeper: Box<dyn Keeper>,
+        home: Arc<Home>,
+        store: Store,
     ) -> Self {
-        Self::around(name, scheduler, limits, Changes::kept(keeper))
+        Self::around(name, scheduler, limits, Changes::kept(keeper), Some((home, store)))
     }
 
-    fn around(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits, changes: Changes) -> Self {
-        Self(Arc::new(Handle(Arc::new(VatCore {
+    fn around(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+        place: Option<(Arc<Home>, Store)>,
+    ) -> Self {
+        let (home, store) = place.unzip();
+        let core = Arc::new(VatCore {
+            home,
             name: name.into(),
             scheduler,
             limits,
@@ -91,7 +118,8 @@ impl Vat {
             actors: AtomicUsize::new(0),
             inbox: Mutex::default(),
             strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
-        }))))
+        });
+        Self(Arc::new(Handle { core, _store: store }))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -102,7 +130,12 @@ impl Vat {
 
     /// Like [`Vat::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        let cell = Arc::new(ActorCell::new(self.core().clone(), None));
+        let object = self.core().home().map_or(0, |home| home.assign());
+        let cell = Arc::new(ActorCell::new(self.core().clone(), None, object));
+        if let Some(home) = self.core().home() {
+            // At once, so that it is stored before whatever comes to refer to it.
+            home.spawned(&cell, &behaviour);
+        }
         self.core().post(Job::Install(cell.clone(), behaviour));
         Ref(Kind::Actor(cell))
     }
@@ -128,7 +161,7 @@ impl Vat {
     /// Whether the vat has been stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.core().stopped.load(Ordering::Acquire)
+        self.core().is_stopped()
     }
 
     /// How many actors the vat holds, as of its last turn.
@@ -143,8 +176,8 @@ impl Vat {
         self.core().name()
     }
 
-    fn core(&self) -> &Arc<VatCore> {
-        &self.0.0
+    pub(crate) fn core(&self) -> &Arc<VatCore> {
+        &self.0.core
     }
 }
 
@@ -157,6 +190,8 @@ impl fmt::Debug for Vat {
 /// What a vat's handles, actors and schedulers share.
 pub(crate) struct VatCore {
     name: Box<str>,
+    /// Where its actors are stored.
+    home: Option<Arc<Home>>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     /// Set under the inbox's lock.
@@ -273,7 +308,7 @@ impl Job {
                 );
             }
             Self::Run(errand) => errand.run(vat, changes),
-            Self::Install(cell, behaviour) => changes.install(vat, &cell, behaviour),
+            Self::Install(cell, behaviour) => changes.install(&cell, behaviour),
         }
     }
 
@@ -290,6 +325,14 @@ impl Job {
 impl VatCore {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     pub(crate) const fn limits(&self) -> &Limits {
@@ -384,6 +427,9 @@ impl VatCore {
         self.actors.store(0, Ordering::Release);
         batch.into_iter().for_each(Job::refuse);
         drop(changes);
+        if let Some(home) = &self.home {
+            home.stop();
+        }
     }
 
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.

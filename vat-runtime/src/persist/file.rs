@@ -18,9 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use syrup::{Decoder, Encoder, Token};
 
-use crate::persist::backend::{
-    Backend, FORMAT, StoredVat, Tables, Transaction, View, invalid,
-};
+use crate::persist::backend::{Backend, FORMAT, StoredVat, Tables, Transaction, View, invalid};
 use crate::persist::portrait;
 
 /// The version of Goblins' portrait graphs.
@@ -49,8 +47,7 @@ impl SyrupFile {
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let lock = beside(&path, ".lock");
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
         lock.try_lock().map_err(|error| {
             io::Error::other(format!("{}: in use by another process ({error})", path.display()))
         })?;
@@ -142,11 +139,8 @@ fn write_graph(tables: &Tables, vat: u64, out: &mut Encoder<'_>) {
     // The version of the roots: what Goblins upgrades them by.
     out.int(0);
     let objects = tables.objects.range((vat, 0)..=(vat, u64::MAX));
-    let _distinct = out.dict(
-        objects,
-        |out, (_, id)| out.uint(*id),
-        |out, entry: &Bytes| out.raw(entry),
-    );
+    let _distinct =
+        out.dict(objects, |out, (_, id)| out.uint(*id), |out, entry: &Bytes| out.raw(entry));
     out.begin_list();
     for (_, value) in roots_of(tables, vat) {
         portrait::references(value, |(of, id)| {

@@ -1,7 +1,7 @@
 //! A durable vat's place in the store. Owns which cells stand for which stored objects,
 //! and how objects are made from what is stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -13,7 +13,7 @@ use crate::cell::{Origin, PromiseCell, Source};
 use crate::persist::backend::Entry;
 use crate::persist::portrait::{self, Referents};
 use crate::persist::queue::{Change, Latest};
-use crate::persist::store::{Shared, lock};
+use crate::persist::store::{Awaited, Shared, lock};
 use crate::persist::{Environment, RestoreError, StoreError, remote};
 use crate::promise::{Promise, Resolver};
 use crate::reference::{ActorCell, Kind};
@@ -96,14 +96,15 @@ impl Home {
         let awaited = &mut vats.awaited;
         let here = awaited.extract_if(|(vat, _), _| *vat == self.vat).collect::<Vec<_>>();
         drop(vats);
-        for ((_, id), promise) in here {
+        for ((_, id), Awaited { promise, resolver }) in here {
             if let Some(promise) = promise.upgrade() {
                 Resolver::of(promise).fulfill(self.reference(id));
             }
+            resolver.into_iter().for_each(Resolver::leave);
         }
     }
 
-    fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         // A vat that is just being made counts.
         self.core.get().is_none_or(|core| core.upgrade().is_some_and(|core| !core.is_stopped()))
     }
@@ -112,6 +113,13 @@ impl Home {
     pub(crate) fn stop(&self) {
         let kept = std::mem::take(&mut *lock(&self.kept));
         drop(kept);
+    }
+
+    /// An actor was made from outside any turn.
+    pub(crate) fn spawned(self: &Arc<Self>, cell: &Arc<ActorCell>, behaviour: &Arc<dyn Behaviour>) {
+        let (id, behaviour) = (cell.object, behaviour.clone());
+        let cell = Arc::downgrade(cell);
+        self.submit(vec![Change { id, behaviour, cell, first: true }]);
     }
 
     /// A number for a new actor.
@@ -156,9 +164,9 @@ impl Home {
     pub(crate) fn live(&self) -> Vec<u64> {
         let cells = lock(&self.cells);
         let kept = lock(&self.kept);
-        let held = cells.iter().filter(|(id, cell)| {
-            cell.strong_count() > usize::from(kept.contains_key(id))
-        });
+        let held = cells
+            .iter()
+            .filter(|(id, cell)| cell.strong_count() > usize::from(kept.contains_key(id)));
         held.map(|(id, _)| *id).collect()
     }
 
@@ -256,11 +264,12 @@ impl Home {
             return Err(named(RestoreError::new(what)));
         }
         let value = self.value(&entry.portrait).map_err(named)?;
-        let restored =
-            catch_unwind(AssertUnwindSafe(|| {
-                self.environment.restore(&entry.kind, entry.version, value)
-            }));
-        restored.unwrap_or_else(|_| Err(RestoreError::new("its constructor panicked"))).map_err(named)
+        let restored = catch_unwind(AssertUnwindSafe(|| {
+            self.environment.restore(&entry.kind, entry.version, value)
+        }));
+        restored
+            .unwrap_or_else(|_| Err(RestoreError::new("its constructor panicked")))
+            .map_err(named)
     }
 
     /// A stored value of this vat.
@@ -275,8 +284,31 @@ impl Home {
             return Ok(value);
         }
         let stored = self.shared.backend()?.view()?.root(self.vat, name)?;
-        let value = stored.map(|value| self.value(&value)).transpose();
+        stored.map(|value| self.root_of(&value)).transpose()
+    }
+
+    fn root_of(&self, encoded: &Bytes) -> Result<Value, StoreError> {
+        let value = self.value(encoded);
         value.map_err(|error| StoreError::Unreadable(error.to_string().into()))
+    }
+
+    /// All of this vat's roots.
+    pub(crate) fn roots(&self) -> Result<Vec<(Bytes, Value)>, StoreError> {
+        // First: what is pending now may be stored a moment later, but not the other way.
+        let pending = lock(&self.shared.queue).roots(self.vat);
+        let mut stored = BTreeMap::new();
+        self.shared.backend()?.view()?.roots(&mut |vat, name, value| {
+            if vat == self.vat {
+                stored.insert(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
+            }
+            Ok(())
+        })?;
+        stored.retain(|name, _| !pending.contains_key(name));
+        let stored = stored.into_iter().map(|(name, value)| Ok((name, self.root_of(&value)?)));
+        let mut roots = stored.collect::<Result<Vec<_>, StoreError>>()?;
+        roots.extend(pending.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        roots.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(roots)
     }
 }
 
@@ -300,12 +332,19 @@ impl Referents for Here<'_> {
             drop(vats);
             return home.reference(id);
         }
-        if let Some(promise) = vats.awaited.get(&(vat, id)).and_then(Weak::upgrade) {
+        let there = vats.awaited.get(&(vat, id));
+        if let Some(promise) = there.and_then(|there| there.promise.upgrade()) {
             return Ref(Kind::Promise(promise));
         }
-        let source = Source { origin: Origin::Far(vat, id), ask: Box::new(await_opening) };
+        let shared = Arc::downgrade(&self.0.shared);
+        let ask = move |resolver| await_opening(&shared, (vat, id), resolver);
+        let source = Source { origin: Origin::Far(vat, id), ask: Box::new(ask) };
         let promise = Arc::new(PromiseCell::sourced(source));
-        vats.awaited.insert((vat, id), Arc::downgrade(&promise));
+        if vats.awaited.len().is_power_of_two() {
+            vats.awaited.retain(|_, there| there.promise.strong_count() > 0);
+        }
+        let awaited = Awaited { promise: Arc::downgrade(&promise), resolver: None };
+        vats.awaited.insert((vat, id), awaited);
         Ref(Kind::Promise(promise))
     }
 
@@ -316,7 +355,13 @@ impl Referents for Here<'_> {
     }
 }
 
-/// Opening the vat is what settles the promise.
-fn await_opening(resolver: Resolver) {
-    resolver.leave();
+/// Keeps what is sent to an actor until its vat is opened, which settles the promise.
+fn await_opening(shared: &Weak<Shared>, actor: (u64, u64), resolver: Resolver) {
+    let Some(shared) = shared.upgrade() else { return };
+    let mut vats = lock(&shared.vats);
+    match vats.awaited.get_mut(&actor) {
+        Some(there) => there.resolver = Some(resolver),
+        // The vat is just being opened.
+        None => resolver.leave(),
+    }
 }

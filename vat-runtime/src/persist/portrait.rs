@@ -30,6 +30,9 @@ use crate::{Fault, Ref, Value};
 /// How deep a value may nest and be stored.
 pub const MAX_DEPTH: usize = 200;
 
+/// How the reason begins of what is broken because it could not be stored.
+pub(crate) const NOT_STORED: &str = "not stored: ";
+
 /// What a reference is stored as.
 pub(crate) enum Named {
     Near(u64),
@@ -236,7 +239,7 @@ impl Writer<'_> {
     fn lose(&mut self, what: String, out: &mut Encoder<'_>) {
         open("broken", out);
         open("error", out);
-        out.string(&format!("not stored: {what}"));
+        out.string(&format!("{NOT_STORED}{what}"));
         out.bool(false);
         out.end_record();
         out.end_record();
@@ -384,9 +387,7 @@ impl<'a> Reader<'a, '_> {
                 Value::Ref(self.referents.remote(sturdyref))
             }
             ("encase", [value]) => Value::from(Promise::settled(Ok(value.clone()))),
-            ("broken", [reason]) => {
-                Value::from(Promise::settled(Err(Fault::from(reason.clone()))))
-            }
+            ("broken", [reason]) => Value::from(Promise::settled(Err(Fault::from(reason.clone())))),
             ("broken", []) => {
                 Value::from(Promise::settled(Err("it was broken when it was stored".into())))
             }

@@ -190,6 +190,29 @@ impl Queue {
         self.groups().find_map(|group| group.roots.get(&key)).cloned()
     }
 
+    /// What the roots of a vat were set to, as far as that is not durable yet.
+    pub(crate) fn roots(&self, vat: u64) -> BTreeMap<Bytes, Option<Value>> {
+        let mut roots = BTreeMap::new();
+        for group in self.writing.as_deref().into_iter().chain([&self.next]) {
+            let here = group.roots.iter().filter(|((of, _), _)| *of == vat);
+            roots.extend(here.map(|((_, name), value)| (name.clone(), value.clone())));
+        }
+        roots
+    }
+
+    /// What could not be written is still what was changed last.
+    pub(crate) fn put_back(&mut self, group: &Group) {
+        for (key, Pending { change, home }) in &group.objects {
+            let Change { id, behaviour, cell, first } = change;
+            let (behaviour, cell) = (behaviour.clone(), cell.clone());
+            let change = Change { id: *id, behaviour, cell, first: *first };
+            self.next.objects.entry(*key).or_insert(Pending { change, home: home.clone() });
+        }
+        for (key, value) in &group.roots {
+            self.next.roots.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
     /// Takes what is to be written next.
     pub(crate) fn take(&mut self) -> Arc<Group> {
         let sequence = self.sequence;

@@ -93,10 +93,8 @@ pub(crate) struct Outside {
 
 /// A reference that is enlivened when somebody first wants something from it.
 pub(crate) fn stored(sturdyref: Sturdyref, outside: Option<&Outside>) -> Ref {
-    let search = outside.map(|outside| Arc::new(Search {
-        sturdyref: sturdyref.clone(),
-        outside: outside.clone(),
-    }));
+    let search = outside
+        .map(|outside| Arc::new(Search { sturdyref: sturdyref.clone(), outside: outside.clone() }));
     let ask = move |resolver: Resolver| match &search {
         Some(search) => search.attempt(0, resolver),
         None => resolver.disappoint(&"this store's node has no network".into()),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
@@ -14,11 +14,13 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use crate::cell::PromiseCell;
 use crate::persist::backend::{Backend, StoredVat, View};
 use crate::persist::home::Home;
 use crate::persist::queue::{Latest, Queue};
 use crate::persist::remote::{Backoff, Outside};
 use crate::persist::{Barrier, Realm};
+use crate::promise::Resolver;
 use crate::{Behaviour, Clock, Value};
 
 /// Why a store does not do what it was asked.
@@ -37,6 +39,9 @@ pub enum StoreError {
     /// A vat of this name runs already.
     #[error("the vat {0:?} is open already")]
     AlreadyOpen(SmolStr),
+    /// The vat was not opened in a store.
+    #[error("the vat has no store")]
+    NotDurable,
 }
 
 impl From<io::Error> for StoreError {
@@ -130,6 +135,8 @@ pub(crate) struct Shared {
     pub(crate) committing: Mutex<()>,
     pub(crate) vats: Mutex<Vats>,
     pub(crate) outside: RwLock<Option<Outside>>,
+    /// Objects that nothing holds are being looked for.
+    pub(crate) collecting: AtomicBool,
 }
 
 /// The vats of a store.
@@ -137,7 +144,13 @@ pub(crate) struct Shared {
 pub(crate) struct Vats {
     pub(crate) stored: BTreeMap<u64, VatState>,
     /// Promises for actors of vats that are not open.
-    pub(crate) awaited: HashMap<(u64, u64), Weak<crate::cell::PromiseCell>>,
+    pub(crate) awaited: HashMap<(u64, u64), Awaited>,
+}
+
+pub(crate) struct Awaited {
+    pub(crate) promise: Weak<PromiseCell>,
+    /// Once somebody waits for the promise.
+    pub(crate) resolver: Option<Resolver>,
 }
 
 pub(crate) struct VatState {
@@ -190,6 +203,7 @@ impl Store {
             committing: Mutex::default(),
             vats: Mutex::new(vats),
             outside: RwLock::default(),
+            collecting: AtomicBool::new(false),
         });
         let thread = if by_hand {
             None
@@ -250,8 +264,7 @@ impl Store {
             if let Some(failure) = queue.failure() {
                 return Err(failure);
             }
-            queue =
-                self.shared().progress.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.shared().progress.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
