@@ -86,7 +86,7 @@ pub(crate) trait Keeper: Send {
     fn spawned(&mut self, id: ActorId, cell: &Arc<ActorCell>);
 
     /// An actor was put in place that the keeper knows of already.
-    fn installed(&mut self, id: ActorId, cell: &Arc<ActorCell>);
+    fn installed(&mut self, id: ActorId, cell: &Arc<ActorCell>, behaviour: &dyn Behaviour);
 
     /// An actor is about to handle a message.
     fn used(&mut self, id: ActorId);
@@ -280,11 +280,11 @@ impl Changes {
         if let Some(id) = self.actors.reserve() {
             self.turns += 1;
             cell.place(id);
+            if let Some(keeper) = &mut self.keeper {
+                keeper.installed(id, cell, &*behaviour);
+            }
             self.actors.put(id, Some(behaviour), &mut self.journal);
             self.journal.commit();
-            if let Some(keeper) = &mut self.keeper {
-                keeper.installed(id, cell);
-            }
         }
     }
 
@@ -304,7 +304,7 @@ impl Changes {
         }
         // Not part of the turn: it stays awake if that fails.
         self.actors.put(cell.id(), Some(behaviour.clone()), &mut Journal::default());
-        keeper.installed(cell.id(), cell);
+        keeper.installed(cell.id(), cell, &*behaviour);
         Ok(behaviour)
     }
 

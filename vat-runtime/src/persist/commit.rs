@@ -246,10 +246,10 @@ impl Naming<'_> {
                         Named::Far(home.vat, cell.object)
                     }
                 }
-                _ => Named::Lost(format!(
-                    "an actor of the vat {:?}, which is not durable",
-                    cell.vat.name()
-                )),
+                _ => self.sturdy(reference).unwrap_or_else(|| {
+                    let vat = cell.vat.name();
+                    Named::Lost(format!("an actor of the vat {vat:?}, which is not durable"))
+                }),
             },
             Kind::Resolver(_) => Named::Lost("a resolver".to_owned()),
             Kind::Remote(_) => self.sturdy(reference).unwrap_or_else(|| {

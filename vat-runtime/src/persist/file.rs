@@ -67,13 +67,18 @@ impl SyrupFile {
         file.write_all(bytes)?;
         file.sync_all()?;
         drop(file);
-        fs::rename(&next, &self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        move_to(&next, &self.path)
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Puts a file that is on the disk in its place, for good.
+pub(crate) fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

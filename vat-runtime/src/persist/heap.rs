@@ -1,6 +1,7 @@
 //! A durable vat's actors, as its strand sees them. Owns which of them have changed,
 //! which are awake, and which are put to sleep when there are too many.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use crate::changes::{Ended, Keeper, Output};
@@ -20,8 +21,9 @@ pub(crate) struct Heap {
     /// How many actors are awake, and may be.
     awake: usize,
     limit: usize,
-    /// Where the search for actors that may sleep goes on.
-    hand: usize,
+    /// Those that are awake, and some that were, as a clock's hand meets them: who was
+    /// called since it passed is met again. Empty if there is no limit.
+    ring: VecDeque<ActorId>,
 }
 
 /// An actor that has a place in the vat's map.
@@ -42,7 +44,7 @@ struct Place {
 
 impl Heap {
     pub(crate) const fn new(home: Arc<Home>, limit: usize) -> Self {
-        Self { home, places: Vec::new(), awake: 0, limit, hand: 0 }
+        Self { home, places: Vec::new(), awake: 0, limit, ring: VecDeque::new() }
     }
 
     fn index(id: ActorId) -> usize {
@@ -71,6 +73,17 @@ impl Heap {
         });
         self.awake += 1;
         self.awake -= usize::from(before.is_some_and(|before| before.awake));
+        if self.limit == usize::MAX {
+            return;
+        }
+        self.ring.push_back(id);
+        if self.ring.len() > 2 * self.awake + LOOKS {
+            let Self { ring, places, .. } = self;
+            ring.retain(|id| {
+                let place = places.get(Self::index(*id)).and_then(Option::as_ref);
+                place.is_some_and(|place| place.id == *id && place.awake)
+            });
+        }
     }
 
     /// Whether the actor in a place may sleep: all of it is durable.
@@ -126,11 +139,13 @@ impl Keeper for Heap {
         self.put(id, cell, false);
     }
 
-    fn installed(&mut self, id: ActorId, cell: &Arc<ActorCell>) {
+    fn installed(&mut self, id: ActorId, cell: &Arc<ActorCell>, behaviour: &dyn Behaviour) {
         self.put(id, cell, true);
+        let fixed = !self.home.environment.can_store(behaviour);
         let sequence = self.home.shared.pending();
         if let Some(place) = self.place(id) {
             place.sequence = sequence;
+            place.fixed = fixed;
         }
     }
 
@@ -149,20 +164,21 @@ impl Keeper for Heap {
         if self.awake <= self.limit {
             return asleep;
         }
-        let looks = (LOOKS + 2 * (self.awake - self.limit)).min(2 * self.places.len());
-        for _ in 0..looks {
+        let looks = LOOKS + 2 * (self.awake - self.limit);
+        for _ in 0..looks.min(2 * self.ring.len()) {
             if self.awake <= self.limit {
                 break;
             }
-            self.hand = if self.hand + 1 < self.places.len() { self.hand + 1 } else { 0 };
-            let home = &self.home;
-            let Some(Some(place)) = self.places.get_mut(self.hand) else { continue };
-            if !place.awake || std::mem::take(&mut place.used) || !Self::may_sleep(home, place) {
+            let Some(id) = self.ring.pop_front() else { break };
+            let home = self.home.clone();
+            let Some(place) = self.place(id).filter(|place| place.awake) else { continue };
+            if std::mem::take(&mut place.used) || !Self::may_sleep(&home, place) {
+                self.ring.push_back(id);
                 continue;
             }
             place.awake = false;
             self.awake -= 1;
-            asleep.push(place.id);
+            asleep.push(id);
         }
         asleep
     }

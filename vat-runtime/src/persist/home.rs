@@ -49,6 +49,11 @@ impl Home {
         name: &str,
         environment: Environment,
     ) -> Result<Arc<Self>, StoreError> {
+        if lock(&shared.vats).stored.values().any(|vat| vat.name == name && !vat.homes.is_empty()) {
+            // What an earlier opening of the vat left is found in words, not as
+            // behaviours that refer to actors of a vat that has stopped.
+            shared.commit_once()?;
+        }
         let mut vats = lock(&shared.vats);
         let known = vats.stored.iter().find(|(_, vat)| vat.name == name).map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| {

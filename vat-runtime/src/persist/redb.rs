@@ -9,6 +9,7 @@
 //! | `roots` | vat, name | Syrup: the value |
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -22,7 +23,7 @@ use syrup::{Decoder, Encoder, Token};
 use crate::persist::backend::{
     Backend, FORMAT, StoredVat, Summary, Transaction, View, VisitObject, VisitRoot, invalid,
 };
-use crate::persist::file::newer;
+use crate::persist::file::{beside, move_to, newer};
 
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 const VATS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vats");
@@ -48,8 +49,23 @@ impl Redb {
         let path = path.as_ref();
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let database = Database::create(path).map_err(|error| named(into_io(error)))?;
+        if !path.try_exists()? {
+            Self::make(path).map_err(named)?;
+        }
+        let database = Database::open(path).map_err(|error| named(into_io(error)))?;
         Self::checked(database).map_err(named)
+    }
+
+    /// Makes an empty store beside its place and moves it there: a crash on the way must
+    /// not leave something that is no database yet.
+    fn make(path: &Path) -> io::Result<()> {
+        let next = beside(path, ".next");
+        match fs::remove_file(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        drop(Self::checked(Database::create(&next).map_err(into_io)?)?);
+        move_to(&next, path)
     }
 
     /// Opens, or makes, a database on storage of the caller's: one that fails on

@@ -179,19 +179,21 @@ fn the_thread_of_a_store_commits_by_itself() {
     let disk = Memory::new();
     let store = Store::open(disk.clone()).unwrap();
     let thread = OwnThread::start("vats").unwrap();
-    let vat = Vat::open("v", thread, Limits::default(), &store, &environment()).unwrap();
-    let counter = vat.root_or_spawn("counter", || Counter(0)).unwrap();
+    let first = Vat::open("v", thread, Limits::default(), &store, &environment()).unwrap();
+    let counter = first.root_or_spawn("counter", || Counter(0)).unwrap();
     for count in 1..=100 {
         assert_eq!(counter.send(vec![1.into()]).wait(), Ok(count.into()));
     }
     store.wait(store.pending()).unwrap();
     let world = World::open(disk.fork());
-    let there = world.vat("v").root("counter").unwrap().unwrap();
+    let vat = world.vat("v");
+    let there = vat.root("counter").unwrap().unwrap();
     assert_eq!(world.ask(&there, vec![]), Ok(100.into()));
     assert_eq!(counter.send(vec![1.into()]).wait(), Ok(101.into()));
-    drop((vat, counter, store));
+    drop((first, counter, store));
     let world = World::open(disk);
-    let there = world.vat("v").root("counter").unwrap().unwrap();
+    let vat = world.vat("v");
+    let there = vat.root("counter").unwrap().unwrap();
     assert_eq!(world.ask(&there, vec![]), Ok(101.into()), "the last handle writes what is left");
 }
 

@@ -6,7 +6,7 @@ use vat_runtime::persist::{Backend, Durable, Environment, RestoreError, Store, S
 use vat_runtime::{Args, Behaviour, Fault, Limits, Manual, Ref, Reply, Turn, Value, Vat};
 
 /// Counts its messages; a number is added, a string refused.
-pub struct Counter(pub i64);
+pub(crate) struct Counter(pub(crate) i64);
 
 impl Behaviour for Counter {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
@@ -33,14 +33,15 @@ impl Durable for Counter {
 }
 
 /// Holds a value: `get`, `set value`, `pass args…` sends on to the reference it holds.
-pub struct Holder(pub Value);
+pub(crate) struct Holder(pub(crate) Value);
 
 impl Behaviour for Holder {
     fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
         let mut args = args.into_iter();
         let verb = args.next().unwrap_or_default();
         match verb.as_symbol() {
-            Some("get") => Ok(self.0.clone().into()),
+            // In a list: an answer that is a promise would become what that settles to.
+            Some("get") => Ok(Value::from(vec![self.0.clone()]).into()),
             Some("set") => Ok(Reply::becomes(Self(args.next().unwrap_or_default()))),
             Some("pass") => {
                 let to = self.0.as_ref().ok_or("holds no reference")?;
@@ -73,7 +74,7 @@ impl Durable for Holder {
 
 /// Holds money. `withdraw n` fails if there is not so much, `deposit n from` calls
 /// another purse's `withdraw`.
-pub struct Purse(pub u32);
+pub(crate) struct Purse(pub(crate) u32);
 
 impl Behaviour for Purse {
     fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
@@ -108,7 +109,7 @@ impl Durable for Purse {
     }
 }
 
-pub fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     let mut environment = Environment::new();
     environment.kind::<Counter>("counter").unwrap();
     environment.kind::<Holder>("holder").unwrap();
@@ -117,41 +118,44 @@ pub fn environment() -> Environment {
 }
 
 /// A store that is committed by hand, and a scheduler stepped by hand.
-pub struct World {
-    pub store: Store,
-    pub hand: Arc<Manual>,
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) hand: Arc<Manual>,
 }
 
 impl World {
-    pub fn open(backend: impl Backend) -> Self {
+    pub(crate) fn open(backend: impl Backend) -> Self {
         let store = Store::open_with(backend, StoreOptions::default().by_hand()).unwrap();
         Self { store, hand: Manual::new() }
     }
 
-    pub fn vat(&self, name: &str) -> Vat {
+    pub(crate) fn vat(&self, name: &str) -> Vat {
         self.vat_with(name, Limits::default(), &environment())
     }
 
-    pub fn vat_with(&self, name: &str, limits: Limits, environment: &Environment) -> Vat {
+    pub(crate) fn vat_with(&self, name: &str, limits: Limits, environment: &Environment) -> Vat {
         Vat::open(name, self.hand.clone(), limits, &self.store, environment).unwrap()
     }
 
-    pub fn commit(&self) {
+    pub(crate) fn commit(&self) {
         self.store.commit_now().unwrap();
     }
 
     /// Sends a message and gives its answer.
-    pub fn ask(&self, to: &Ref, args: Args) -> Result<Value, Fault> {
+    pub(crate) fn ask(&self, to: &Ref, args: Args) -> Result<Value, Fault> {
         let answer = to.send(args);
         self.hand.run_until_idle();
         answer.outcome().unwrap_or_else(|| Err("no answer".into()))
     }
 
-    pub fn get(&self, holder: &Ref) -> Value {
-        self.ask(holder, vec![Value::symbol("get")]).unwrap()
+    pub(crate) fn get(&self, holder: &Ref) -> Value {
+        match self.ask(holder, vec![Value::symbol("get")]) {
+            Ok(Value::List(mut held)) => held.pop().unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
-pub fn set(value: impl Into<Value>) -> Args {
+pub(crate) fn set(value: impl Into<Value>) -> Args {
     vec![Value::symbol("set"), value.into()]
 }

@@ -60,7 +60,8 @@ fn data_comes_back_as_it_was() {
         Value::Struct(vec![("a".into(), 1.into()), ("b".into(), Value::List(vec![]))]),
         Value::Map(vec![]),
         Value::Map(vec![(text("a"), 1.into())]),
-        Value::Map(vec![(1.into(), 2.into()), (Value::symbol("k"), Value::Null)]),
+        // In the order of the encoded keys, as on the wire.
+        Value::Map(vec![(Value::symbol("k"), Value::Null), (1.into(), 2.into())]),
         Value::Set(vec![]),
         Value::Set(vec![1.into(), 2.into()]),
         Value::Tagged(Box::new(Tagged { tag: "money".into(), value: 5.into() })),
@@ -151,7 +152,7 @@ fn values_nest_as_deep_as_is_said_and_no_deeper() {
     // One level is the holder's own.
     let deep = nested(MAX_DEPTH - 1);
     assert_eq!(restored(deep.clone()), deep);
-    let mut value = restored(nested(100 * MAX_DEPTH));
+    let mut value = restored(nested(3 * MAX_DEPTH));
     while let Value::List(mut items) = value {
         value = items.pop().unwrap();
     }

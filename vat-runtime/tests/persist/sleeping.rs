@@ -111,7 +111,7 @@ fn a_chain_of_sleepers_keeps_its_state() {
     for _ in 0..50 {
         breathe(&world, &vat);
     }
-    assert_eq!(vat.actor_count(), 1);
+    assert!(vat.actor_count() <= 1);
     let mut at = last;
     for _ in 0..20 {
         at = world.get(&at).as_ref().unwrap().clone();
