@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use vat_runtime::persist::{Backend, Memory, Store, StoreError, Transaction, View};
-use vat_runtime::{Barrier, Limits, Manual, OwnThread, Vat};
+use vat_runtime::{Limits, Manual, OwnThread, Vat};
 
 use crate::kit::{Counter, Holder, World, environment, set};
 

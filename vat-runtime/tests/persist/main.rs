@@ -6,6 +6,7 @@ mod crash;
 mod environments;
 mod faults;
 mod garbage;
+mod goblins;
 mod kit;
 mod portraits;
 mod remote;

@@ -9,7 +9,7 @@ use captp::locator::Sturdyref;
 use vat_runtime::persist::{Backoff, Memory, Realm, Store, StoreOptions};
 use vat_runtime::{Fault, Manual, Promise, Ref, SimClock, Value, Vat};
 
-use crate::kit::{Counter, Holder, World, set};
+use crate::kit::{Counter, World, set};
 
 /// A network of one object, in another vat of this process.
 struct Network {
