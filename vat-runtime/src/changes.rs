@@ -87,6 +87,21 @@ pub(crate) trait Keeper: Send {
 
     /// An actor is gone, since nothing refers to it.
     fn actor_gone(&mut self, id: ActorId);
+
+    /// An actor was made in the turn that has not ended yet.
+    fn spawned(&mut self, id: ActorId, cell: &Arc<ActorCell>);
+
+    /// An actor was put in place that the keeper knows of already.
+    fn installed(&mut self, id: ActorId, cell: &Arc<ActorCell>, behaviour: &dyn Behaviour);
+
+    /// An actor is about to handle a message.
+    fn used(&mut self, id: ActorId);
+
+    /// The behaviour of an actor that sleeps.
+    fn wake(&mut self, cell: &ActorCell) -> Result<Arc<dyn Behaviour>, Fault>;
+
+    /// Actors that are to sleep from now on. Called between turns.
+    fn drowsy(&mut self) -> Vec<ActorId>;
 }
 
 /// A turn that has ended.
@@ -276,25 +291,50 @@ impl Changes {
         let Self { actors, journal, turns, keeper, .. } = self;
         if let Some(keeper) = keeper {
             keeper.turn_ended(Ended { number: *turns, actors, journal }, output);
+            for id in keeper.drowsy() {
+                actors.put(id, None, &mut Journal::default());
+            }
         }
         journal.commit();
     }
 
     /// Puts an actor in place from outside any turn.
-    pub(crate) fn install(
-        &mut self,
-        vat: &Arc<VatCore>,
-        cell: &ActorCell,
-        behaviour: Arc<dyn Behaviour>,
-    ) {
+    pub(crate) fn install(&mut self, cell: &Arc<ActorCell>, behaviour: Arc<dyn Behaviour>) {
         if let Some(id) = self.actors.reserve() {
             self.turns += 1;
             cell.place(id);
-            self.actors.put(id, Some(behaviour), &mut self.journal);
-            if self.keeper.is_some() {
-                return self.keep(vat);
+            if let Some(keeper) = &mut self.keeper {
+                keeper.installed(id, cell, &*behaviour);
             }
+            self.actors.put(id, Some(behaviour), &mut self.journal);
             self.journal.commit();
+        }
+    }
+
+    /// The behaviour of an actor that is to handle a message, woken if it sleeps.
+    pub(crate) fn behaviour(&mut self, cell: &Arc<ActorCell>) -> Result<Arc<dyn Behaviour>, Fault> {
+        let awake = self.actors.get(cell.id());
+        let Some(keeper) = &mut self.keeper else {
+            return awake.ok_or_else(|| "the actor does not exist".into());
+        };
+        if let Some(behaviour) = awake {
+            keeper.used(cell.id());
+            return Ok(behaviour);
+        }
+        let behaviour = keeper.wake(cell)?;
+        if cell.id() == ActorId::NONE {
+            cell.place(self.actors.reserve().ok_or("the vat is full")?);
+        }
+        // Not part of the turn: it stays awake if that fails.
+        self.actors.put(cell.id(), Some(behaviour.clone()), &mut Journal::default());
+        keeper.installed(cell.id(), cell, &*behaviour);
+        Ok(behaviour)
+    }
+
+    /// Names an actor that the turn makes.
+    pub(crate) fn spawned(&mut self, id: ActorId, cell: &Arc<ActorCell>) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.spawned(id, cell);
         }
     }
 
@@ -305,94 +345,5 @@ impl Changes {
             keeper.actor_gone(id);
         }
         self.actors.remove(id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::{Ended, Keeper, Output};
-    use crate::ids::ActorId;
-    use crate::vat::{Limits, Vat};
-    use crate::{Args, Behaviour, Fault, Manual, Reply, Turn, Value};
-
-    struct Counter(i64);
-
-    impl Behaviour for Counter {
-        fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-            match args.first() {
-                Some(Value::Null) => Err("null".into()),
-                _ => Ok(Reply::become_with(Self(self.0 + 1), self.0 + 1)),
-            }
-        }
-    }
-
-    /// What a turn changed, as text, and what it has to say.
-    #[derive(Default)]
-    struct Heard {
-        turns: Vec<(u64, String)>,
-        gone: usize,
-        outputs: Vec<Output>,
-    }
-
-    struct Recording(Arc<Mutex<Heard>>);
-
-    impl Keeper for Recording {
-        fn turn_ended(&mut self, turn: Ended<'_>, output: Output) {
-            let mut heard = self.0.lock().unwrap();
-            let changes: Vec<_> = turn
-                .changes()
-                .map(|change| {
-                    let behaviour: Arc<dyn std::any::Any + Send + Sync> = change.behaviour;
-                    let count = behaviour.downcast_ref::<Counter>().map(|counter| counter.0);
-                    format!("{}{:?}", if change.spawned { "new " } else { "" }, count)
-                })
-                .collect();
-            heard.turns.push((turn.number, changes.join(", ")));
-            heard.outputs.push(output);
-        }
-
-        fn actor_gone(&mut self, _id: ActorId) {
-            self.0.lock().unwrap().gone += 1;
-        }
-    }
-
-    #[test]
-    fn a_keeper_hears_what_changed_and_nobody_else_hears_before_it_says_so() {
-        let hand = Manual::new();
-        let heard = Arc::new(Mutex::new(Heard::default()));
-        let keeper = Box::new(Recording(heard.clone()));
-        let vat = Vat::with_keeper("kept", hand.clone(), Limits::default(), keeper);
-        let counter = vat.spawn(Counter(0));
-        let answer = counter.send(vec![]);
-        let failed = counter.send(vec![Value::Null]);
-        let held = counter.clone();
-        let errand = vat.run(move |turn| {
-            turn.call(&held, vec![])?;
-            turn.call(&held, vec![])?;
-            turn.send_only(&held, vec![]);
-            drop(turn.spawn(Counter(100)));
-            Ok(())
-        });
-        hand.run_until_idle();
-        assert!(answer.is_promise() && failed.is_promise());
-        let outputs = std::mem::take(&mut heard.lock().unwrap().outputs);
-        let [installed, first, second, mut third] = <[Output; 4]>::try_from(outputs).ok().unwrap();
-        assert!(installed.is_empty());
-        first.release();
-        assert_eq!(answer.wait(), Ok(1.into()));
-        assert!(failed.is_promise(), "what is said of a failed turn waits too");
-        second.release();
-        assert_eq!(failed.wait(), Err("null".into()));
-        third.release_inside();
-        assert_eq!(hand.run_until_idle(), 1, "the vat may go on before its turn is kept");
-        drop(third);
-        assert!(errand.wait().is_err(), "the turn was not kept");
-        let heard = heard.lock().unwrap();
-        let turns = ["new Some(0)", "Some(1)", "", "Some(3), new Some(100)", "Some(4)"];
-        let turns = turns.iter().zip(1..).map(|(text, number)| (number, (*text).to_owned()));
-        assert_eq!(heard.turns, turns.collect::<Vec<_>>());
-        assert_eq!(heard.gone, 1);
     }
 }

@@ -16,6 +16,8 @@ use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
 use crate::job::{Errand, Job, Photograph, STOPPED};
+use crate::persist::Store;
+use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
@@ -34,11 +36,15 @@ pub struct Limits {
     /// 100,000. What is sent within this process is not held back; past ten times this
     /// many it breaks.
     pub queue: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, queue: 100_000 }
+        Self { call_depth: 128, queue: 100_000, awake: usize::MAX }
     }
 }
 
@@ -56,6 +62,13 @@ impl Limits {
         self.queue = turns;
         self
     }
+
+    /// The same limits with another [`Limits::awake`].
+    #[must_use]
+    pub const fn awake(mut self, actors: usize) -> Self {
+        self.awake = actors;
+        self
+    }
 }
 
 /// A handle of a vat: an event loop around a map of actors. The vat stops when it
@@ -63,11 +76,15 @@ impl Limits {
 #[derive(Clone)]
 pub struct Vat(Arc<Handle>);
 
-struct Handle(Arc<VatCore>);
+struct Handle {
+    core: Arc<VatCore>,
+    /// Stays open as long as the vat does.
+    _store: Option<Store>,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.stop();
+        self.core.stop();
     }
 }
 
@@ -82,18 +99,32 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
+        Self::around(name, scheduler, limits, Changes::default(), None)
     }
 
-    /// A vat with a keeper of its turns.
-    pub(crate) fn with_keeper(
+    /// A vat with a keeper of its turns and a place in a store.
+    pub(crate) fn durable(
         name: &str,
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         keeper: Box<dyn Keeper>,
+        home: Arc<Home>,
+        store: Store,
     ) -> Self {
-        let changes = Changes::kept(keeper);
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
+        Self::around(name, scheduler, limits, Changes::kept(keeper), Some((home, store)))
+    }
+
+    fn around(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+        place: Option<(Arc<Home>, Store)>,
+    ) -> Self {
+        let (home, store) = place.unzip();
+        let inbox = Inbox::new(limits.queue);
+        let core = VatCore::new(name, scheduler, limits, changes, inbox, home);
+        Self(Arc::new(Handle { core, _store: store }))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -104,7 +135,12 @@ impl Vat {
 
     /// Like [`Vat::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        let cell = Arc::new(ActorCell::new(self.core().clone(), None));
+        let object = self.core().home().map_or(0, |home| home.assign());
+        let cell = Arc::new(ActorCell::new(self.core().clone(), None, object));
+        if let Some(home) = self.core().home() {
+            // At once, so that it is stored before whatever comes to refer to it.
+            home.spawned(&cell, &behaviour);
+        }
         self.core().post(Job::Install(cell.clone(), behaviour));
         Ref(Kind::Actor(cell))
     }
@@ -139,7 +175,7 @@ impl Vat {
     /// Whether the vat has been stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.core().inbox.is_stopped()
+        self.core().is_stopped()
     }
 
     /// How many actors the vat holds, as of its last turn.
@@ -160,8 +196,8 @@ impl Vat {
         self.core().name()
     }
 
-    fn core(&self) -> &Arc<VatCore> {
-        &self.0.0
+    pub(crate) fn core(&self) -> &Arc<VatCore> {
+        &self.0.core
     }
 }
 
@@ -174,6 +210,8 @@ impl fmt::Debug for Vat {
 /// What a vat's handles, actors and schedulers share.
 pub(crate) struct VatCore {
     name: Box<str>,
+    /// Where its actors are stored.
+    home: Option<Arc<Home>>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
@@ -203,20 +241,12 @@ impl VatCore {
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         changes: Changes,
-    ) -> Arc<Self> {
-        let inbox = Inbox::new(limits.queue);
-        Self::with_inbox(name, scheduler, limits, changes, inbox)
-    }
-
-    fn with_inbox(
-        name: &str,
-        scheduler: Arc<dyn Scheduler>,
-        limits: Limits,
-        changes: Changes,
         inbox: Inbox,
+        home: Option<Arc<Home>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
+            home,
             scheduler,
             inbox,
             limits,
@@ -229,7 +259,7 @@ impl VatCore {
     /// is taken out.
     pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
         let inbox = Inbox::sleepless(limits.queue);
-        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox)
+        Self::new(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
     }
 
     /// What has waited longest, of what was sent to actors that no scheduler runs.
@@ -258,6 +288,14 @@ impl VatCore {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.inbox.is_stopped()
     }
 
     pub(crate) const fn limits(&self) -> &Limits {
@@ -339,6 +377,9 @@ impl VatCore {
         self.actors.store(0, Ordering::Release);
         batch.into_iter().for_each(|job| job.refuse(STOPPED));
         drop(changes);
+        if let Some(home) = &self.home {
+            home.stop();
+        }
     }
 
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
