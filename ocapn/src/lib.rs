@@ -73,6 +73,7 @@ mod handoff;
 pub mod hub;
 mod link;
 mod node;
+mod origins;
 mod registry;
 mod scheduler;
 
@@ -87,7 +88,7 @@ pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use syrup::text;
 pub use vat_runtime::{
     Args, Behaviour, Clock, Fault, Limits as VatLimits, Promise, Ref, Reply, Resolver, Turn, Value,
-    Vat, promise,
+    Vat, persist, promise,
 };
 
 /// Compiles and runs the programs of the README.
