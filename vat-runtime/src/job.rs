@@ -105,6 +105,9 @@ impl Job {
             }
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, .. } = *handler;
+                if let Some(name) = me.as_ref().and_then(|me| changes.actors.name(me.id())) {
+                    vat.pulse().enter(name);
+                }
                 changes.turn(
                     vat,
                     me.as_ref(),

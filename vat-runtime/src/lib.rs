@@ -66,6 +66,7 @@ mod trampoline;
 mod transactormap;
 mod turn;
 mod vat;
+mod watchdog;
 
 pub use actormap::{Actormap, Snapshot, Turned};
 pub use behaviour::{Behaviour, Reply};
@@ -82,6 +83,7 @@ pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
 pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
 pub use vat::{Limits, Vat};
+pub use watchdog::{LongTurn, Watchdog};
 
 /// A value in a message: data or a reference.
 pub type Value = captp::Passable<Ref>;
