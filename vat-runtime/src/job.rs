@@ -112,11 +112,7 @@ impl Job {
                     vat,
                     me.as_ref(),
                     |turn| body(turn, outcome),
-                    |result, _vat| {
-                        if let Some(answer) = answer {
-                            answer.resolve(result);
-                        }
-                    },
+                    |result, vat| vat.answer(answer, result),
                 );
             }
             Self::Run(errand) => errand.run(vat, changes),

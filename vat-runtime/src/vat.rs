@@ -142,6 +142,14 @@ impl Vat {
         settling
     }
 
+    /// Gives an actor of this vat another behaviour, from outside and between two turns:
+    /// for a program that is changed while it runs. The future fails if the reference
+    /// is not near to this vat.
+    pub fn replace_behaviour(&self, of: &Ref, behaviour: impl Behaviour) -> Settling<()> {
+        let of = of.clone();
+        self.run(move |turn| turn.replace(&of, Arc::new(behaviour)))
+    }
+
     /// Halts the vat after the turn it is in. All its actors are dropped; messages
     /// that wait and messages sent from now on break.
     pub fn stop(&self) {
@@ -260,12 +268,12 @@ impl VatCore {
         self.inbox.take_garbage()
     }
 
-    /// Tells whoever sent a message what it came to.
+    /// Tells whoever wants to know what a turn came to.
     pub(crate) fn answer(&self, answer: Option<Resolver>, outcome: Outcome) {
         match (answer, outcome) {
             (Some(answer), outcome) => answer.resolve(outcome),
             (None, Err(fault)) => {
-                tracing::debug!(vat = self.name(), %fault, "a message failed unheard");
+                tracing::debug!(vat = self.name(), %fault, "a turn failed unheard");
             }
             (None, Ok(_)) => {}
         }
