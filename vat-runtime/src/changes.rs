@@ -8,11 +8,13 @@ use std::sync::Arc;
 use crate::Fault;
 use crate::behaviour::Behaviour;
 use crate::cell::{Listener, Outcome};
+use crate::ids::ActorId;
+use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{ActorCell, Kind, Ref};
-use crate::slab::{ActorId, Journal, Slab};
+use crate::slab::{Journal, Slab};
 use crate::turn::Turn;
-use crate::vat::{Handler, VatCore};
+use crate::vat::VatCore;
 
 /// The vat's actors and what the turn has done so far. Outside turns there is
 /// nothing but the actors.
@@ -25,6 +27,10 @@ pub(crate) struct Changes {
     pub(crate) open_calls: usize,
     /// How many turns there have been.
     pub(crate) turns: u64,
+    /// Whom the turn has called, if anybody wants to know.
+    pub(crate) called: Option<Vec<ActorId>>,
+    /// What a failed call did is not taken back.
+    pub(crate) reckless: bool,
     keeper: Option<Box<dyn Keeper>>,
 }
 
@@ -46,7 +52,7 @@ impl Effect {
         matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
     }
 
-    fn perform(self, vat: &VatCore) {
+    pub(crate) fn perform(self, vat: &VatCore) {
         match self {
             Self::Send(to, message) => to.deliver_message(message),
             Self::Resolve(resolver, outcome) => resolver.resolve(*outcome),
@@ -57,7 +63,7 @@ impl Effect {
     }
 
     /// It will not happen.
-    fn refuse(self, fault: &Fault) {
+    pub(crate) fn refuse(self, fault: &Fault) {
         match self {
             Self::Send(_, message) => message.refuse(|| fault.clone()),
             Self::Resolve(resolver, _) => resolver.break_with(fault.clone()),
@@ -103,7 +109,7 @@ pub(crate) struct Changed {
 impl Ended<'_> {
     /// Each actor that the turn has changed, once.
     pub(crate) fn changes(&self) -> impl Iterator<Item = Changed> {
-        self.journal.before().into_iter().filter_map(|(id, before)| {
+        self.journal.before(0).into_iter().filter_map(|(id, before)| {
             let behaviour = self.actors.get(id)?;
             Some(Changed { id, behaviour, spawned: before.is_none() })
         })
@@ -169,8 +175,13 @@ fn perform_all(effects: impl Iterator<Item = Effect>, vat: &Arc<VatCore>) {
 /// A point of a turn to go back to.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
-    journal: usize,
+    pub(crate) journal: usize,
     effects: usize,
+}
+
+impl Mark {
+    /// Where turns begin.
+    pub(crate) const START: Self = Self { journal: 0, effects: 0 };
 }
 
 impl Changes {
@@ -178,14 +189,26 @@ impl Changes {
         Mark { journal: self.journal.mark(), effects: self.effects.len() }
     }
 
+    /// Whether nothing is left of a turn.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.journal.mark() == 0 && self.effects.is_empty()
+    }
+
     /// Takes back what happened since the mark.
     pub(crate) fn undo(&mut self, mark: Mark, fault: &Fault) {
-        self.actors.undo(&mut self.journal, mark.journal);
+        if !self.reckless {
+            self.actors.undo(&mut self.journal, mark.journal);
+        }
         while self.effects.len() > mark.effects {
             if let Some(effect) = self.effects.pop() {
                 effect.refuse(fault);
             }
         }
+    }
+
+    /// Changes of a map that is there already.
+    pub(crate) fn of(actors: Slab) -> Self {
+        Self { actors, ..Self::default() }
     }
 
     /// Changes of which a keeper is told.
@@ -290,7 +313,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::{Ended, Keeper, Output};
-    use crate::slab::ActorId;
+    use crate::ids::ActorId;
     use crate::vat::{Limits, Vat};
     use crate::{Args, Behaviour, Fault, Manual, Reply, Turn, Value};
 

@@ -42,6 +42,7 @@
 //! to have arrived: until the last of them has been answered.
 
 pub mod actors;
+mod actormap;
 mod behaviour;
 mod cell;
 mod changes;
@@ -49,30 +50,50 @@ mod clock;
 mod convert;
 mod drive;
 mod fault;
+mod host_loop;
+mod ids;
+mod inbox;
+mod intake;
+mod job;
 mod link;
+mod mail;
+mod on;
 mod parts;
 pub mod persist;
 mod promise;
 mod reference;
 mod route;
 mod scheduler;
+mod simulation;
 mod slab;
+mod sync;
 mod trampoline;
+mod transactormap;
 mod turn;
 mod vat;
+mod watchdog;
 
+pub use actormap::{Actormap, Snapshot, Turned};
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
 pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
+pub use host_loop::HostLoop;
+pub use intake::{Intake, Parked};
 pub use link::Link;
 pub use persist::{Barrier, Durable, RestoreError};
+pub use mail::Mail;
+pub use on::On;
+pub use persist::{Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
-pub use reference::{Identity, Ref, WeakRef};
+pub use reference::{Identity, Ref, WeakRef, is_live, is_sturdy};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
+pub use simulation::Simulation;
+pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
 pub use vat::{Limits, Vat};
+pub use watchdog::{LongTurn, Watchdog};
 
 /// A value in a message: data or a reference.
 pub type Value = captp::Passable<Ref>;
