@@ -84,6 +84,13 @@ pub use driver::DialError;
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use syrup::text;
+pub use vat_macros::{
+    OcapnDurable as Durable, OcapnPassable as Passable, ocapn_interface as interface,
+    ocapn_object as object,
+};
+pub use vat_runtime::convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
+pub use vat_runtime::persist::{Durable, RestoreError};
+pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};
 pub use vat_runtime::{
     Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
 };
