@@ -41,13 +41,16 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
-pub mod actors;
+// Generated code names this crate from outside, also within it.
+extern crate self as vat_runtime;
+
 mod actormap;
+pub mod actors;
 mod behaviour;
 mod cell;
 mod changes;
 mod clock;
-mod convert;
+pub mod convert;
 mod drive;
 mod fault;
 mod host_loop;
@@ -70,6 +73,7 @@ mod sync;
 mod trampoline;
 mod transactormap;
 mod turn;
+pub mod typed;
 mod vat;
 mod watchdog;
 
@@ -82,17 +86,18 @@ pub use fault::Fault;
 pub use host_loop::HostLoop;
 pub use intake::{Intake, Parked};
 pub use link::Link;
-pub use persist::{Barrier, Durable, RestoreError};
 pub use mail::Mail;
 pub use on::On;
-pub use persist::{Durable, RestoreError};
+pub use persist::{Barrier, Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef, is_live, is_sturdy};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
 pub use simulation::Simulation;
 pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
+pub use typed::{Answer, Become, Here, TypedRef};
 pub use vat::{Limits, Vat};
+pub use vat_macros::{Durable, Passable, interface, object};
 pub use watchdog::{LongTurn, Watchdog};
 
 /// A value in a message: data or a reference.

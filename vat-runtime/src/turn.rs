@@ -203,15 +203,9 @@ impl Turn<'_> {
 
     /// The behaviour of an actor of this vat, if it is one of that type: how actors of
     /// this crate know each other, without calling what may be a stranger.
-    pub(crate) fn behaviour<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
-        let behaviour: Arc<dyn Any + Send + Sync> = self.any_behaviour(of)?;
+    pub(crate) fn behaviour_as<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
+        let behaviour: Arc<dyn Any + Send + Sync> = self.behaviour(of)?;
         behaviour.downcast().ok()
-    }
-
-    /// The behaviour of an actor of this vat.
-    pub(crate) fn any_behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
-        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
-        self.changes.actors.get(cell.id())
     }
 
     /// Whether the reference designates an actor of this vat, so that it can be
@@ -229,6 +223,20 @@ impl Turn<'_> {
             Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
             None => reference.is_remote(),
         }
+    }
+
+    /// Does a part of the turn, which is undone by itself if it fails.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mark = self.changes.mark();
+        body(self).inspect_err(|fault| self.changes.undo(mark, fault))
+    }
+
+    /// Where the turn runs, and on whose behalf.
+    pub(crate) fn place(&self) -> (Arc<VatCore>, Option<Arc<ActorCell>>) {
+        (self.vat.clone(), self.me.cloned())
     }
 
     /// The name of the vat that the turn runs in.
