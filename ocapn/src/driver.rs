@@ -10,10 +10,10 @@ use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer, Un
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vat_runtime::Vat;
 use vat_runtime::persist::{Environment, Store, StoreError};
+use vat_runtime::{LongTurn, Vat, Watchdog};
 
-use crate::clock::TokioClock;
+use crate::clock::{self, TokioClock};
 use crate::connection;
 use crate::entropy;
 use crate::hub::{Hub, HubSettings, Link, Outside};
@@ -51,6 +51,7 @@ pub(crate) struct Driver {
     pub(crate) hub: Arc<Hub>,
     world: Arc<World>,
     store: Option<Store>,
+    watchdog: Option<Watchdog>,
 }
 
 impl Drop for Driver {
@@ -80,6 +81,7 @@ impl Driver {
         settings: HubSettings,
         sessions_per_netlayer: usize,
         store: Option<&Store>,
+        long_turn: impl Fn(&LongTurn) + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
         let world = Arc::new_cyclic(|me| World {
             netlayers,
@@ -95,7 +97,8 @@ impl Driver {
         });
         let hub = Hub::new(Arc::clone(&world), settings);
         let _first = world.hub.set(Arc::downgrade(&hub));
-        let driver = Self { hub, world, store: store.cloned() };
+        let watchdog = clock::real_time().map(|clock| Watchdog::new(clock, long_turn));
+        let driver = Self { hub, world, store: store.cloned(), watchdog };
         // Before anybody can ask for them.
         if let Some(store) = store {
             store.connect(origins::Peers::of(&driver.hub), Some(driver.clock().clone()));
@@ -143,8 +146,11 @@ impl Driver {
         &self.world.clock
     }
 
-    /// Keeps a vat for as long as the node lives.
+    /// Keeps a vat for as long as the node lives, and watches it.
     pub(crate) fn keep(&self, vat: &Vat) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.watch(vat);
+        }
         let mut vats = lock(&self.world.vats);
         vats.retain(|vat| !vat.is_stopped());
         vats.push(vat.clone());

@@ -85,10 +85,18 @@ pub use captp::{
 pub use driver::DialError;
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
+pub use scheduler::TokioScheduler;
 pub use syrup::text;
+pub use vat_macros::{
+    OcapnDurable as Durable, OcapnPassable as Passable, ocapn_interface as interface,
+    ocapn_object as object,
+};
+pub use vat_runtime::convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
+pub use vat_runtime::persist::{Durable, RestoreError};
+pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};
 pub use vat_runtime::{
-    Args, Behaviour, Clock, Fault, Limits as VatLimits, Promise, Ref, Reply, Resolver, Turn, Value,
-    Vat, persist, promise,
+    Args, Behaviour, Clock, Fault, Limits as VatLimits, LongTurn, Promise, Ref, Reply, Resolver,
+    Turn, Value, Vat, persist, promise,
 };
 
 /// Compiles and runs the programs of the README.

@@ -10,7 +10,7 @@ use captp::{
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
 use vat_runtime::persist::{Environment, Store, StoreError};
-use vat_runtime::{Clock, Limits as VatLimits, Promise, Ref, Vat};
+use vat_runtime::{Clock, Limits as VatLimits, LongTurn, Promise, Ref, Vat};
 
 use crate::bootstrap;
 use crate::driver::{DialError, Driver};
@@ -33,12 +33,14 @@ pub struct NodeBuilder {
     netlayers: Vec<Arc<dyn Netlayer>>,
     settings: HubSettings,
     sessions_per_netlayer: usize,
+    long_turn: Box<dyn Fn(&LongTurn) + Send + Sync>,
 }
 
 impl Default for NodeBuilder {
     fn default() -> Self {
         let settings = HubSettings::default();
-        Self { netlayers: Vec::new(), settings, sessions_per_netlayer: 1024 }
+        let long_turn = Box::new(|_: &LongTurn| {});
+        Self { netlayers: Vec::new(), settings, sessions_per_netlayer: 1024, long_turn }
     }
 }
 
@@ -125,6 +127,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Is told of turns of the node's vats that take longer than
+    /// [`VatLimits::turn_time`], while they run: of actors that loop or block. They are
+    /// logged as errors in any case. The hook is called on a thread of its own.
+    #[must_use]
+    pub fn on_long_turn(mut self, hook: impl Fn(&LongTurn) + Send + Sync + 'static) -> Self {
+        self.long_turn = Box::new(hook);
+        self
+    }
+
     /// Starts the node: it accepts connections from here on.
     ///
     /// # Panics
@@ -155,8 +166,8 @@ impl NodeBuilder {
     }
 
     fn start_in(self, store: Option<&Store>) -> Result<Node, StoreError> {
-        let Self { netlayers, settings, sessions_per_netlayer } = self;
-        let driver = Driver::start(netlayers, settings, sessions_per_netlayer, store)?;
+        let Self { netlayers, settings, sessions_per_netlayer, long_turn } = self;
+        let driver = Driver::start(netlayers, settings, sessions_per_netlayer, store, long_turn)?;
         Ok(Node { driver: Arc::new(driver) })
     }
 }

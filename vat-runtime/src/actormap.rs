@@ -391,15 +391,13 @@ impl Actormap {
                 let Message { args, answer, load } = message;
                 drop(load);
                 let outcome = self.commit(Some(&cell), |turn| turn.enter(&cell, args));
-                VatCore::answer(self.core(), answer, outcome);
+                self.core().answer(answer, outcome);
                 true
             }
             Some(Effect::Handle(handler)) if Arc::ptr_eq(&handler.vat, self.core()) => {
                 let Handler { body, me, answer, outcome, .. } = *handler;
                 let result = self.commit(me.as_ref(), |turn| body(turn, outcome));
-                if let Some(answer) = answer {
-                    answer.resolve(result);
-                }
+                self.core().answer(answer, result);
                 true
             }
             Some(effect) => {
@@ -518,14 +516,7 @@ impl Actormap {
     /// The behaviour of an actor as it is in this map, to be looked at.
     #[must_use]
     pub fn behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
-        let id = self.near(of).ok()?.id();
-        let mut found = None;
-        self.run(|turn| {
-            found = turn.behaviour_at(id);
-            Ok(())
-        })
-        .ok()?;
-        found
+        self.run(|turn| Ok(turn.behaviour(of))).ok()?
     }
 
     /// Gives an actor another behaviour, from outside: for a program that is changed
@@ -535,8 +526,7 @@ impl Actormap {
     ///
     /// If the reference is not near, or from within a turn of this map.
     pub fn replace_behaviour(&self, of: &Ref, behaviour: impl Behaviour) -> Result<(), Fault> {
-        let id = self.near(of)?.id();
-        self.run_and_commit(|turn| turn.replace(id, Arc::new(behaviour)))
+        self.run_and_commit(|turn| turn.replace(of, Arc::new(behaviour)))
     }
 }
 

@@ -105,15 +105,14 @@ impl Job {
             }
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, .. } = *handler;
+                if let Some(name) = me.as_ref().and_then(|me| changes.actors.name(me.id())) {
+                    vat.pulse().enter(name);
+                }
                 changes.turn(
                     vat,
                     me.as_ref(),
                     |turn| body(turn, outcome),
-                    |result, _vat| {
-                        if let Some(answer) = answer {
-                            answer.resolve(result);
-                        }
-                    },
+                    |result, vat| vat.answer(answer, result),
                 );
             }
             Self::Run(errand) => errand.run(vat, changes),

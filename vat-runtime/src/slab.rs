@@ -107,6 +107,11 @@ impl Slab {
         self.entry(id)?.behaviour.clone()
     }
 
+    /// What kind of actor it is.
+    pub(crate) fn name(&self, id: ActorId) -> Option<&'static str> {
+        Some(self.entry(id)?.behaviour.as_ref()?.name())
+    }
+
     fn entry(&self, id: ActorId) -> Option<&Entry> {
         let page = self.leaves.get(id.index() / PAGE)?.page();
         page.0.get(id.index() % PAGE).filter(|entry| entry.generation == id.generation)

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Effect};
-use crate::ids::ActorId;
-use crate::job::Handler;
+use crate::job::{Handler, HandlerBody};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::vat::VatCore;
@@ -45,6 +44,9 @@ impl<'t> Turn<'t> {
 impl Turn<'_> {
     /// Calls an actor of this vat and waits for its answer (`$`).
     ///
+    /// A resolver can be called too, and answers with nothing: it settles its promise
+    /// when the turn ends well.
+    ///
     /// # Errors
     ///
     /// The callee's fault, with everything the call did undone; or a fault that says
@@ -52,12 +54,21 @@ impl Turn<'_> {
     /// or that calls are nested deeper than [`Limits::call_depth`](crate::Limits).
     pub fn call(&mut self, to: &Ref, args: Args) -> Result<Value, Fault> {
         let Some(cell) = to.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
-            return Err("cannot call what is not near: send to it".into());
+            return self.call_other(to, args);
         };
         if self.depth >= self.vat.limits().call_depth {
             return Err("calls are nested too deep".into());
         }
         self.enter(cell, args)
+    }
+
+    fn call_other(&mut self, to: &Ref, args: Args) -> Outcome {
+        let Kind::Resolver(resolver) = &to.0 else {
+            return Err("cannot call what is not near: send to it".into());
+        };
+        resolver.check(&args)?;
+        self.send_only(to, args);
+        Ok(Value::Undefined)
     }
 
     pub(crate) fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
@@ -68,9 +79,11 @@ impl Turn<'_> {
         }
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
+        let caller = self.vat.pulse().enter(behaviour.name());
         let mut inner =
             Turn { vat: self.vat, changes: self.changes, me: Some(cell), depth: self.depth + 1 };
         let result = behaviour.receive(&mut inner, args);
+        self.vat.pulse().back_to(caller);
         self.changes.open_calls -= 1;
         match result {
             Ok(reply) => {
@@ -131,7 +144,7 @@ impl Turn<'_> {
         promise
     }
 
-    fn listen(&mut self, target: Value, body: crate::job::HandlerBody, answer: Option<Resolver>) {
+    pub(crate) fn listen(&mut self, target: Value, body: HandlerBody, answer: Option<Resolver>) {
         let (vat, me) = (self.vat.clone(), self.me.cloned());
         let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
         self.changes.effects.push(match target {
@@ -144,6 +157,14 @@ impl Turn<'_> {
     /// dropped with it, the promise breaks.
     pub fn promise(&mut self) -> (Promise, Resolver) {
         promise()
+    }
+
+    /// A new promise, and what settles it as a capability that can be passed on
+    /// (`spawn-promise-values`): it answers to `['fulfill value]` and `['break error]`,
+    /// called or sent, once.
+    pub fn spawn_promise(&mut self) -> (Promise, Ref) {
+        let (promise, resolver) = promise();
+        (promise, resolver.into_ref())
     }
 
     /// Settles a promise when the turn ends well. If it fails, the promise breaks
@@ -185,15 +206,9 @@ impl Turn<'_> {
 
     /// The behaviour of an actor of this vat, if it is one of that type: how actors of
     /// this crate know each other, without calling what may be a stranger.
-    pub(crate) fn behaviour<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
-        let behaviour: Arc<dyn Any + Send + Sync> = self.any_behaviour(of)?;
+    pub(crate) fn behaviour_as<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
+        let behaviour: Arc<dyn Any + Send + Sync> = self.behaviour(of)?;
         behaviour.downcast().ok()
-    }
-
-    /// The behaviour of an actor of this vat.
-    pub(crate) fn any_behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
-        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
-        self.behaviour_at(cell.id())
     }
 
     /// Whether the reference designates an actor of this vat, so that it can be
@@ -201,6 +216,16 @@ impl Turn<'_> {
     #[must_use]
     pub fn is_near(&self, reference: &Ref) -> bool {
         reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
+    }
+
+    /// Whether the reference designates an actor of another vat or something at a peer.
+    /// An unsettled promise of this process is neither near nor far.
+    #[must_use]
+    pub fn is_far(&self, reference: &Ref) -> bool {
+        match reference.actor() {
+            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
+            None => reference.is_remote(),
+        }
     }
 
     /// Does a part of the turn, which is undone by itself if it fails.
@@ -226,20 +251,21 @@ impl Turn<'_> {
 
 /// For whoever holds the map: no actor gets to these.
 impl Turn<'_> {
-    pub(crate) fn behaviour_at(&self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
-        self.changes.actors.get(id)
+    /// The actor's behaviour.
+    pub(crate) fn behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        self.changes.actors.get(cell.id())
     }
 
     /// Gives an actor another behaviour.
-    pub(crate) fn replace(
-        &mut self,
-        id: ActorId,
-        behaviour: Arc<dyn Behaviour>,
-    ) -> Result<(), Fault> {
-        if self.changes.actors.get(id).is_none() {
+    pub(crate) fn replace(&mut self, of: &Ref, behaviour: Arc<dyn Behaviour>) -> Result<(), Fault> {
+        let Some(cell) = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
+            return Err("the reference is not near".into());
+        };
+        if self.changes.actors.get(cell.id()).is_none() {
             return Err("the actor does not exist".into());
         }
-        self.changes.actors.put(id, Some(behaviour), &mut self.changes.journal);
+        self.changes.actors.put(cell.id(), Some(behaviour), &mut self.changes.journal);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Fault;
 use crate::actormap::Snapshot;
@@ -23,6 +24,7 @@ use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::turn::Turn;
+use crate::watchdog::Pulse;
 
 /// Bounds on what one vat may use. Each has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +42,19 @@ pub struct Limits {
     /// longest sleep. They wake by themselves. Default no limit. Those that have
     /// changed and are not durable yet stay awake, so that there may be more.
     pub awake: usize,
+    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
+    /// vat reports it. Default 5 s; zero is never.
+    pub turn_time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, queue: 100_000, awake: usize::MAX }
+        Self {
+            call_depth: 128,
+            queue: 100_000,
+            awake: usize::MAX,
+            turn_time: Duration::from_secs(5),
+        }
     }
 }
 
@@ -67,6 +77,13 @@ impl Limits {
     #[must_use]
     pub const fn awake(mut self, actors: usize) -> Self {
         self.awake = actors;
+        self
+    }
+
+    /// The same limits with another [`Limits::turn_time`].
+    #[must_use]
+    pub const fn turn_time(mut self, time: Duration) -> Self {
+        self.turn_time = time;
         self
     }
 }
@@ -166,6 +183,14 @@ impl Vat {
         settling
     }
 
+    /// Gives an actor of this vat another behaviour, from outside and between two turns:
+    /// for a program that is changed while it runs. The future fails if the reference
+    /// is not near to this vat.
+    pub fn replace_behaviour(&self, of: &Ref, behaviour: impl Behaviour) -> Settling<()> {
+        let of = of.clone();
+        self.run(move |turn| turn.replace(&of, Arc::new(behaviour)))
+    }
+
     /// Halts the vat after the turn it is in. All its actors are dropped; messages
     /// that wait and messages sent from now on break.
     pub fn stop(&self) {
@@ -215,6 +240,8 @@ pub(crate) struct VatCore {
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
+    /// The turn that runs, for a watchdog.
+    pulse: Pulse,
     inbox: Inbox,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
@@ -251,6 +278,7 @@ impl VatCore {
             inbox,
             limits,
             actors: AtomicUsize::new(0),
+            pulse: Pulse::default(),
             strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
         })
     }
@@ -275,12 +303,12 @@ impl VatCore {
         self.inbox.take_garbage()
     }
 
-    /// Tells whoever sent a message what it came to.
+    /// Tells whoever wants to know what a turn came to.
     pub(crate) fn answer(&self, answer: Option<Resolver>, outcome: Outcome) {
         match (answer, outcome) {
             (Some(answer), outcome) => answer.resolve(outcome),
             (None, Err(fault)) => {
-                tracing::debug!(vat = self.name(), %fault, "a message failed unheard");
+                tracing::debug!(vat = self.name(), %fault, "a turn failed unheard");
             }
             (None, Ok(_)) => {}
         }
@@ -292,6 +320,10 @@ impl VatCore {
 
     pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
         self.home.as_ref()
+    }
+
+    pub(crate) const fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -408,7 +440,9 @@ impl VatCore {
             if let Some(job) = batch.pop_front() {
                 turns += 1;
                 self.inbox.begun(batch.len());
+                self.pulse.begin();
                 self.guarded(|| job.perform(self, changes));
+                self.pulse.end();
                 self.actors.store(changes.actors.len(), Ordering::Release);
             }
         }

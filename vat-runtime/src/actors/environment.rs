@@ -178,7 +178,7 @@ mod tests {
                 if seen.insert(actor.clone(), ()).is_some() {
                     continue;
                 }
-                let behaviour = turn.any_behaviour(&actor).ok_or("it is there")?;
+                let behaviour = turn.behaviour(&actor).ok_or("it is there")?;
                 let portrait = stored.portray(&*behaviour);
                 let portrait = portrait.ok_or_else(|| format!("no kind: {}", behaviour.name()))?;
                 references(&portrait.value, &mut waiting);

@@ -83,7 +83,7 @@ impl Purse {
             return Ok(settled.into());
         }
         // Only then is it told the brand, which says that the demand is a purse's.
-        match turn.behaviour::<Self>(src) {
+        match turn.behaviour_as::<Self>(src) {
             Some(purse) if same(&purse.brand, &self.brand) => {}
             _ => return Err("purse deposit: src is no purse of this mint".into()),
         }

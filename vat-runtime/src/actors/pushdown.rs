@@ -56,7 +56,7 @@ impl Behaviour for Stack {
                     return Err("stack spawn-push: the maker made no reference".into());
                 };
                 // The maker may have pushed or popped.
-                let now = turn.behaviour::<Self>(&turn.me());
+                let now = turn.behaviour_as::<Self>(&turn.me());
                 let states = now.as_ref().map_or(&self.states, |now| &now.states);
                 Ok(Reply::become_with(Self::pushed(states, self.limit, state.clone())?, made))
             }

@@ -105,7 +105,7 @@ impl Behaviour for Check {
 
 /// What is in a box of that brand.
 fn open(turn: &Turn<'_>, brand: &Ref, sealed: &Value) -> Option<Value> {
-    let sealed = turn.behaviour::<Sealed>(sealed.as_ref()?)?;
+    let sealed = turn.behaviour_as::<Sealed>(sealed.as_ref()?)?;
     same(&sealed.brand, brand).then(|| sealed.value.clone())
 }
 

@@ -42,7 +42,7 @@ impl Ticked {
     }
 
     fn is_alive(&self, turn: &Turn<'_>) -> bool {
-        turn.behaviour::<Ticky>(&self.ticky).is_some_and(|ticky| !ticky.dead)
+        turn.behaviour_as::<Ticky>(&self.ticky).is_some_and(|ticky| !ticky.dead)
     }
 }
 
@@ -138,7 +138,7 @@ impl Ticker {
     /// All there are, and the arrivals no longer new.
     fn gather(&self, turn: &mut Turn<'_>) -> Result<VectorSync<Ticked>, Fault> {
         let mut all = self.ticked.clone();
-        if let Some(arrivals) = turn.behaviour::<Arrivals>(&self.arrivals) {
+        if let Some(arrivals) = turn.behaviour_as::<Arrivals>(&self.arrivals) {
             if all.len() + arrivals.new.len() > arrivals.limit {
                 return Err(full(arrivals.limit));
             }

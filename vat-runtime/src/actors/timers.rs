@@ -162,7 +162,8 @@ impl Bell {
 impl Behaviour for Bell {
     fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
         let due = Duration::from_nanos(Call::plain("bell", args).only("due")?);
-        let running = self.interval.upgrade().and_then(|owner| turn.behaviour::<Interval>(&owner));
+        let running =
+            self.interval.upgrade().and_then(|owner| turn.behaviour_as::<Interval>(&owner));
         if !running.is_some_and(|interval| interval.running) {
             return Ok(().into());
         }

@@ -71,7 +71,7 @@ impl Behaviour for Warden {
         let charm: Value = Call::plain("warden", args).only("arguments")?;
         let Value::Ref(charm) = charm else { return Ok(false.into()) };
         // Only then is it asked: a stranger must not hear the brand.
-        match turn.behaviour::<Charm>(&charm) {
+        match turn.behaviour_as::<Charm>(&charm) {
             Some(found) if same(&found.brand, &self.0) => {
                 turn.call(&charm, vec![(&self.0).into()]).map(Reply::value)
             }

@@ -16,11 +16,11 @@
 //! | `BTreeSet`, `HashSet` | set |
 //! | `Option<T>` | as `T`, or undefined; null is taken too |
 //! | [`Ref`](crate::Ref), references with an interface | reference |
-//! | [`Promise`](crate::Promise), `Answer` | a promise, or at once what it would come to |
+//! | [`Promise`](crate::Promise), [`Answer`](crate::Answer) | a promise, or at once what it would come to |
 //! | [`Sturdyref`](captp::locator::Sturdyref) | sturdyref |
 //! | [`Fault`](crate::Fault) | error |
 //! | [`Value`] | anything |
-//! | a struct or enum with `#[derive(Passable)]` | see `Passable` |
+//! | a struct or enum with `#[derive(Passable)]` | see [`Passable`](macro@crate::Passable) |
 //!
 //! A promise that has settled is as good as what it came to. One that has not is no
 //! integer: wait for it first.

@@ -13,7 +13,7 @@ use crate::job::Handler;
 use crate::reference::ActorCell;
 use crate::typed::Answer;
 use crate::vat::VatCore;
-use crate::{Fault, Resolver, Settling, Turn, Value, Vat, promise};
+use crate::{Fault, Promise, Resolver, Settling, Turn, Value, Vat, promise};
 
 impl Turn<'_> {
     /// Starts an async block in this vat and gives a promise of what it comes to. Its
@@ -33,7 +33,8 @@ impl Turn<'_> {
     /// are never rolled back.
     ///
     /// A block that nothing can wake any more is dropped, and its promise breaks; so it
-    /// does when the vat stops.
+    /// does when the vat stops. Nothing of it is stored with the vat's actors: what has to
+    /// go on after a restart is for an actor's state.
     ///
     /// ```
     /// use vat_runtime::{Args, Fault, Manual, Reply, Turn, Value, Vat};
@@ -77,12 +78,10 @@ impl Turn<'_> {
             state.program =
                 Some(Box::pin(async move { body(here).await.map(IntoValue::into_value) }));
         }
-        let (first, whole) = (Step(Some(block)), promise);
-        // Its promise breaks with the turn's fault if the block never starts.
-        Answer::from_promise(self.on_promise(Value::Undefined, |turn, _| {
-            first.run(turn)?;
-            Ok(whole.into())
-        }))
+        let first = block.clone();
+        let made = self.on_promise(Value::Undefined, move |turn, _| first.step(turn));
+        block.ends_with(&made);
+        Answer::from_promise(promise)
     }
 }
 
@@ -169,7 +168,8 @@ impl<T> fmt::Debug for InTurn<T> {
 type Program = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 type Request = Box<dyn FnOnce(&mut Turn<'_>) + Send>;
 
-/// An async block. Kept by those who may wake it, and by its next step.
+/// An async block. Kept by those who may wake it, and by its next step: when both are
+/// gone its resolver is dropped, which breaks its promise.
 struct Block {
     vat: Arc<VatCore>,
     me: Option<Arc<ActorCell>>,
@@ -220,10 +220,25 @@ impl Block {
 
     /// Queues the next step.
     fn post(self: Arc<Self>) {
+        let (made, answer) = promise();
+        self.ends_with(&made);
         let (vat, me) = (self.vat.clone(), self.me.clone());
-        let step = Step(Some(self));
-        let body = Box::new(|turn: &mut Turn<'_>, _| step.run(turn).map(|()| Value::Undefined));
-        Box::new(Handler { vat, body, me, answer: None, outcome: Ok(Value::Undefined) }).post();
+        let body = Box::new(move |turn: &mut Turn<'_>, _| self.step(turn));
+        let outcome = Ok(Value::Undefined);
+        Box::new(Handler { vat, body, me, answer: Some(answer), outcome }).post();
+    }
+
+    /// Ends the block if a step fails or is never made. Known by the promise of the
+    /// step's turn, so that nobody hears of it before those who are told of that turn.
+    fn ends_with(self: &Arc<Self>, made: &Promise) {
+        let block = self.clone();
+        made.when_settled(move |outcome| {
+            if let Err(fault) = outcome
+                && let Some(answer) = block.end().answer
+            {
+                answer.break_with(fault);
+            }
+        });
     }
 
     /// Takes everything out, for the last time. To be dropped with no lock held.
@@ -232,19 +247,21 @@ impl Block {
     }
 
     /// Goes on with the program until it waits for something that is not of this turn.
-    fn step(self: &Arc<Self>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+    fn step(self: &Arc<Self>, turn: &mut Turn<'_>) -> Outcome {
         let mut state = self.lock();
-        let Some(mut program) = state.program.take() else { return Ok(()) };
+        let Some(mut program) = state.program.take() else { return Ok(Value::Undefined) };
         state.phase = Phase::Stepping;
         drop(state);
-        let panicked = EndsIfDropped(self, "the object failed");
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(outcome) = program.as_mut().poll(&mut context) {
                 drop(program);
-                std::mem::forget(panicked);
-                return self.settle(turn, outcome);
+                let value = outcome?;
+                if let Some(answer) = self.end().answer {
+                    turn.resolve(answer, Ok(value));
+                }
+                return Ok(Value::Undefined);
             }
             let mut state = self.lock();
             let requests = std::mem::take(&mut state.requests);
@@ -253,31 +270,14 @@ impl Block {
                 let woken = state.phase == Phase::Woken;
                 state.phase = if woken { Phase::Posted } else { Phase::Waiting };
                 drop(state);
-                std::mem::forget(panicked);
                 if woken {
                     self.clone().post();
                 }
-                return Ok(());
+                return Ok(Value::Undefined);
             }
             drop(state);
             requests.into_iter().for_each(|request| request(turn));
         }
-    }
-
-    fn settle(&self, turn: &mut Turn<'_>, outcome: Outcome) -> Result<(), Fault> {
-        let State { answer, requests, .. } = self.end();
-        drop(requests);
-        match (outcome, answer) {
-            (Ok(value), Some(answer)) => turn.resolve(answer, Ok(value)),
-            (Err(fault), answer) => {
-                if let Some(answer) = answer {
-                    answer.break_with(fault.clone());
-                }
-                return Err(fault);
-            }
-            (Ok(_), None) => {}
-        }
-        Ok(())
     }
 }
 
@@ -292,36 +292,6 @@ impl Wake for Block {
             }
             Phase::Stepping => state.phase = Phase::Woken,
             Phase::Posted | Phase::Woken | Phase::Ended => {}
-        }
-    }
-}
-
-/// A step that has been queued. If it is never made, the vat has stopped or the turn
-/// that wanted the block has failed.
-struct Step(Option<Arc<Block>>);
-
-impl Step {
-    fn run(mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.0.take().map_or(Ok(()), |block| block.step(turn))
-    }
-}
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        if let Some(block) = &self.0 {
-            drop(EndsIfDropped(block, "the vat has stopped"));
-        }
-    }
-}
-
-/// Ends a block that can't go on.
-struct EndsIfDropped<'b>(&'b Block, &'static str);
-
-impl Drop for EndsIfDropped<'_> {
-    fn drop(&mut self) {
-        let State { answer, .. } = self.0.end();
-        if let Some(answer) = answer {
-            answer.break_with(self.1);
         }
     }
 }

@@ -155,7 +155,6 @@ pub mod __private {
     };
     pub use crate::convert::fields::{FieldsIn, FieldsOut, alternatives, tag_of, tagged, within};
     pub use crate::convert::{FromValue, IntoValue, Mismatch, Type, Typed};
-    pub use crate::{
-        Args, Behaviour, Durable, Fault, Promise, Ref, Reply, RestoreError, Turn, Value,
-    };
+    pub use crate::persist::{Durable, RestoreError};
+    pub use crate::{Args, Behaviour, Fault, Promise, Ref, Reply, Turn, Value};
 }

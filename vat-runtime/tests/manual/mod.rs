@@ -5,7 +5,7 @@
 use vat_runtime::{Args, Behaviour, Fault, Reply, Turn, Value};
 
 /// `^cell`: answers its value, and becomes a cell of what it is given.
-pub struct Cell(pub Value);
+pub(crate) struct Cell(pub(crate) Value);
 
 impl Behaviour for Cell {
     fn receive(&self, _turn: &mut Turn<'_>, mut args: Args) -> Result<Reply, Fault> {
@@ -17,7 +17,7 @@ impl Behaviour for Cell {
 }
 
 /// `^noisy-incrementer`: counts up by what it is given, or one, and says so.
-pub struct NoisyIncrementer(pub i64);
+pub(crate) struct NoisyIncrementer(pub(crate) i64);
 
 impl Behaviour for NoisyIncrementer {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
@@ -28,7 +28,7 @@ impl Behaviour for NoisyIncrementer {
 }
 
 /// `^greeter`: greets whoever it is told.
-pub struct Greeter(pub &'static str);
+pub(crate) struct Greeter(pub(crate) &'static str);
 
 impl Behaviour for Greeter {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {

@@ -166,7 +166,7 @@ pub(crate) struct Attenuated(Ref);
 impl Behaviour for Attenuated {
     fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
         let counts = turn
-            .behaviour::<Gauge>(&self.0)
+            .behaviour_as::<Gauge>(&self.0)
             .is_some_and(|gauge| gauge.rules.iter().any(Rule::counts));
         // All that the rules look at.
         let used = args.first().filter(|first| first.as_symbol().is_some()).cloned();
@@ -198,7 +198,7 @@ pub(crate) struct Controller {
 impl Behaviour for Controller {
     fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
         let call = Call::method("controller", args)?;
-        let gauge = turn.behaviour::<Gauge>(&self.gauge).ok_or("what this controls is gone")?;
+        let gauge = turn.behaviour_as::<Gauge>(&self.gauge).ok_or("what this controls is gone")?;
         match call.name() {
             "describe" => {
                 call.end()?;

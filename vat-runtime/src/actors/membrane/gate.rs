@@ -242,7 +242,7 @@ impl Open {
         for link in self.links(Side::Inner) {
             let ends = [link.this.upgrade(), link.other.upgrade()].into_iter().flatten();
             proxies.extend(ends.filter(|proxy| {
-                turn.behaviour::<Wrapper>(proxy).is_some_and(|wrapper| wrapper.is_of(&gate))
+                turn.behaviour_as::<Wrapper>(proxy).is_some_and(|wrapper| wrapper.is_of(&gate))
             }));
         }
         for proxy in proxies {

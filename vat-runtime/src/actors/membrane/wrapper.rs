@@ -46,7 +46,7 @@ impl Behaviour for Wrapper {
         let answer = match call_or_send(turn, target, args) {
             Ok(answer) => cross(turn, "cross", *side, answer),
             Err(fault) => {
-                let logged = turn.behaviour::<Gate>(gate).is_some_and(|gate| gate.is_logged());
+                let logged = turn.behaviour_as::<Gate>(gate).is_some_and(|gate| gate.is_logged());
                 if !logged && !holds_reference(fault.value()) {
                     return Err(fault);
                 }
