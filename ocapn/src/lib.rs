@@ -86,7 +86,8 @@ pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use syrup::text;
 pub use vat_runtime::{
-    Args, Behaviour, Clock, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
+    Args, Behaviour, Clock, Fault, Limits as VatLimits, Promise, Ref, Reply, Resolver, Turn, Value,
+    Vat, promise,
 };
 
 /// Compiles and runs the programs of the README.

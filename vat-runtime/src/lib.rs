@@ -41,13 +41,20 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
+mod actormap;
 mod behaviour;
 mod cell;
 mod changes;
 mod clock;
 mod drive;
 mod fault;
+mod ids;
+mod inbox;
+mod intake;
+mod job;
 mod link;
+mod mail;
+mod on;
 mod parts;
 pub mod persist;
 mod promise;
@@ -55,19 +62,28 @@ mod reference;
 mod route;
 mod scheduler;
 mod slab;
+mod sync;
+mod trace;
 mod trampoline;
+mod transactormap;
 mod turn;
 mod vat;
 
+pub use actormap::{Actormap, Snapshot, Turned};
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
+pub use intake::{Intake, Parked};
 pub use link::Link;
+pub use mail::Mail;
+pub use on::On;
 pub use persist::{Barrier, Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
-pub use reference::{Identity, Ref, WeakRef};
+pub use reference::{Identity, Ref, WeakRef, is_live, is_sturdy};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
+pub use trace::{Cause, Event, Trace, TurnId, VatLog};
+pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
 pub use vat::{Limits, Vat};
 

@@ -1,96 +1,28 @@
 //! The slab: which behaviour stands behind which actor.
 //!
-//! Owns the map ([`Slab`], pages of entries indexed by slot), the names of its actors
-//! ([`ActorId`], [`Ids`]) and a turn's changes over it ([`Journal`]). A turn writes
-//! through to the slab and notes what stood there before, so that looking an actor up
-//! costs one index however much the turn has changed; undoing the journal to a mark
-//! gives a failed call or turn back.
+//! Owns the map ([`Slab`], pages of entries indexed by slot) and a turn's changes over it
+//! ([`Journal`]). A turn writes through to the slab and notes what stood there before, so
+//! that looking an actor up costs one index however much the turn has changed; undoing
+//! the journal to a mark gives a failed call or turn back.
 //!
 //! Pages are copied only when they are written to while a snapshot has them too: a
 //! snapshot or a fork costs one pointer for every [`PAGE`] actors.
-//!
-//! A slot is used again when its actor is gone, under another generation. Lookups
-//! compare generations, so that a behaviour that comes back from a snapshot, a journal
-//! or another timeline can never stand behind an actor that it was not made for: that
-//! would hand out authority.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::Behaviour;
+use crate::ids::{ActorId, Dead, Grave, Ids, Realm};
 
 /// How many entries a page has: a write after a snapshot copies that many, and a
 /// snapshot takes one pointer for that many.
 const PAGE: usize = 64;
 
-/// Names one actor among all that its vat, or the timelines of its world, will ever
-/// have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ActorId {
-    slot: u32,
-    generation: u32,
-}
-
-impl ActorId {
-    /// One that names no actor.
-    pub(crate) const NONE: Self = Self { slot: u32::MAX, generation: u32::MAX };
-
-    pub(crate) const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.slot as u64
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
-    }
-
-    const fn index(self) -> usize {
-        self.slot as usize
-    }
-}
-
-/// The names that are in use, and those to give out next.
-#[derive(Debug, Default)]
-pub(crate) struct Ids {
-    /// Of each slot, the generation that has it or will have it next.
-    generations: Vec<u32>,
-    free: Vec<u32>,
-}
-
-impl Ids {
-    /// A name that no actor ever had, or `None` when all slots are in use.
-    fn take(&mut self) -> Option<ActorId> {
-        if let Some(slot) = self.free.pop() {
-            return Some(ActorId { slot, generation: *self.generations.get(slot as usize)? });
-        }
-        let slot = u32::try_from(self.generations.len()).ok().filter(|&slot| slot != u32::MAX)?;
-        self.generations.push(0);
-        Some(ActorId { slot, generation: 0 })
-    }
-
-    /// The actor of this name is gone for good.
-    fn give_back(&mut self, id: ActorId) {
-        if let Some(generation) = self.generations.get_mut(id.index())
-            && *generation == id.generation
-            // A slot that has had them all is not used again.
-            && let Some(next) = generation.checked_add(1)
-        {
-            *generation = next;
-            self.free.push(id.slot);
-        }
-    }
-
-    fn is_alive(&self, slot: usize, generation: u32) -> bool {
-        self.generations.get(slot) == Some(&generation)
-    }
-}
-
 /// Where a slab has its names from.
-#[derive(Debug)]
 enum Names {
     /// It is the only map of its actors.
     Own(Ids),
     /// It is one of several timelines of the same actors.
-    Shared(Arc<Mutex<Ids>>),
+    Shared(Arc<Realm>, Arc<Grave>),
 }
 
 #[derive(Clone, Default)]
@@ -156,6 +88,7 @@ pub(crate) struct Slab {
 pub(crate) struct Image {
     pages: Vec<Arc<Page>>,
     live: usize,
+    realm: Arc<Realm>,
 }
 
 /// What stood in the map before each change of the turn, oldest first.
@@ -169,14 +102,25 @@ impl Default for Slab {
 }
 
 impl Slab {
-    /// An empty map that has its names in common with others.
-    pub(crate) const fn of_timeline(names: Arc<Mutex<Ids>>) -> Self {
-        Self { leaves: Vec::new(), names: Names::Shared(names), live: 0 }
-    }
-
     /// The behaviour of an actor, shared out so that the actor may change meanwhile.
     pub(crate) fn get(&self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
         self.entry(id)?.behaviour.clone()
+    }
+
+    /// What kind of behaviour an actor has.
+    pub(crate) fn kind(&self, id: ActorId) -> Option<&'static str> {
+        Some(self.entry(id)?.behaviour.as_ref()?.name())
+    }
+
+    /// Puts back what stood in the map before the changes of an earlier turn, and notes
+    /// what stands there now.
+    pub(crate) fn go_back(&mut self, past: &Journal, journal: &mut Journal) {
+        for (id, before) in past.0.iter().rev() {
+            // Nobody can ask for one that is gone.
+            if !self.only(std::iter::once(*id), true).is_empty() {
+                self.put(*id, before.clone(), journal);
+            }
+        }
     }
 
     fn entry(&self, id: ActorId) -> Option<&Entry> {
@@ -201,7 +145,7 @@ impl Slab {
     pub(crate) fn reserve(&mut self) -> Option<ActorId> {
         match &mut self.names {
             Names::Own(ids) => ids.take(),
-            Names::Shared(ids) => lock(ids).take(),
+            Names::Shared(realm, _) => realm.ids().take(),
         }
     }
 
@@ -229,13 +173,39 @@ impl Slab {
     pub(crate) fn remove(&mut self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
         match &mut self.names {
             Names::Own(ids) => ids.give_back(id),
-            Names::Shared(ids) => lock(ids).give_back(id),
+            Names::Shared(realm, grave) => realm.bury(id, grave),
         }
         self.forget(id)
     }
 
-    /// Takes out an actor whose slot another timeline has freed.
-    pub(crate) fn forget(&mut self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
+    /// Lets go of the actors that other timelines have found dead, and hands out what
+    /// they were.
+    pub(crate) fn forget_dead(&mut self) -> Vec<Arc<dyn Behaviour>> {
+        let Names::Shared(_, grave) = &self.names else { return Vec::new() };
+        let dead = match grave.take() {
+            Dead::These(dead) => dead,
+            Dead::Whoever => self.find_dead(),
+        };
+        dead.into_iter().filter_map(|id| self.forget(id)).collect()
+    }
+
+    fn find_dead(&self) -> Vec<ActorId> {
+        let entries = self.leaves.iter().flat_map(|leaf| &leaf.page().0);
+        let filled = entries.zip(0..).filter(|(entry, _)| entry.behaviour.is_some());
+        let ids = filled.map(|(entry, slot)| ActorId { slot, generation: entry.generation });
+        self.only(ids, false)
+    }
+
+    /// Those of the actors that are alive, or those that are not.
+    pub(crate) fn only(&self, actors: impl Iterator<Item = ActorId>, alive: bool) -> Vec<ActorId> {
+        let filter = |ids: &Ids| actors.filter(|id| ids.is_alive(*id) == alive).collect();
+        match &self.names {
+            Names::Own(ids) => filter(ids),
+            Names::Shared(realm, _) => filter(&realm.ids()),
+        }
+    }
+
+    fn forget(&mut self, id: ActorId) -> Option<Arc<dyn Behaviour>> {
         // A page is not copied for nothing.
         self.entry(id)?.behaviour.as_ref()?;
         let behaviour = self.entry_mut(id)?.behaviour.take();
@@ -266,33 +236,42 @@ impl Slab {
 
     /// What stands in the map now. Costs a pointer for each page.
     pub(crate) fn image(&mut self) -> Image {
-        Image { pages: self.leaves.iter_mut().map(Leaf::share).collect(), live: self.live }
+        let pages = self.leaves.iter_mut().map(Leaf::share).collect();
+        Image { pages, live: self.live, realm: self.realm() }
     }
 
-    /// A map in which stands what stood in another one, except for actors that are
-    /// gone since.
-    pub(crate) fn of_image(image: &Image, names: Arc<Mutex<Ids>>) -> Self {
-        let leaves = image.pages.iter().map(|page| Leaf::Shared(page.clone())).collect();
-        let mut slab = Self { leaves, names: Names::Shared(names.clone()), live: image.live };
-        let dead = {
-            let ids = lock(&names);
-            let entries = image.pages.iter().flat_map(|page| &page.0).enumerate();
-            let filled = entries.filter(|(_, entry)| entry.behaviour.is_some());
-            let dead = filled.filter(|(slot, entry)| !ids.is_alive(*slot, entry.generation));
-            dead.filter_map(|(slot, entry)| {
-                Some(ActorId { slot: u32::try_from(slot).ok()?, generation: entry.generation })
-            })
-            .collect::<Vec<_>>()
-        };
-        for id in dead {
+    /// What this map has in common with other timelines of its actors.
+    fn realm(&mut self) -> Arc<Realm> {
+        if let Names::Own(ids) = &mut self.names {
+            let realm = Realm::of(std::mem::take(ids));
+            self.names = Names::Shared(realm.clone(), realm.join());
+        }
+        match &self.names {
+            Names::Shared(realm, _) => realm.clone(),
+            // Not reached: they were shared above.
+            Names::Own(_) => Arc::default(),
+        }
+    }
+}
+
+impl Image {
+    /// A map in which stands what stood in the one that the image is of, except for
+    /// actors that are gone since.
+    pub(crate) fn restore(&self) -> Slab {
+        let leaves = self.pages.iter().map(|page| Leaf::Shared(page.clone())).collect();
+        // First to hear of the dead, then to look for those of before.
+        let names = Names::Shared(self.realm.clone(), self.realm.join());
+        let mut slab = Slab { leaves, names, live: self.live };
+        for id in slab.find_dead() {
             drop(slab.forget(id));
         }
         slab
     }
-}
 
-fn lock(ids: &Mutex<Ids>) -> MutexGuard<'_, Ids> {
-    ids.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many actors there were.
+    pub(crate) const fn len(&self) -> usize {
+        self.live
+    }
 }
 
 impl Journal {
@@ -306,11 +285,11 @@ impl Journal {
         self.0.clear();
     }
 
-    /// Of each actor that was changed, once, what it was before: `None` for one that
-    /// was spawned.
-    pub(crate) fn before(&self) -> Vec<(ActorId, Option<&Arc<dyn Behaviour>>)> {
+    /// Of each actor that was changed since the mark, once, what it was before: `None`
+    /// for one that was spawned.
+    pub(crate) fn before(&self, mark: usize) -> Vec<(ActorId, Option<&Arc<dyn Behaviour>>)> {
         let mut changes: Vec<_> =
-            self.0.iter().map(|(id, before)| (*id, before.as_ref())).collect();
+            self.0.iter().skip(mark).map(|(id, before)| (*id, before.as_ref())).collect();
         // Stable: the oldest note of each actor comes first and stays.
         changes.sort_by_key(|(id, _)| *id);
         changes.dedup_by_key(|(id, _)| *id);
@@ -320,9 +299,9 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
-    use super::{ActorId, Ids, Journal, PAGE, Slab};
+    use super::{ActorId, Journal, Names, PAGE, Slab};
     use crate::{Args, Behaviour, Fault, Reply, Turn};
 
     struct Numbered(usize);
@@ -370,8 +349,8 @@ mod tests {
         let mut slab = Slab::default();
         let first = spawn(&mut slab, 1);
         let last = ActorId { slot: first.slot, generation: u32::MAX };
-        if let super::Names::Own(ids) = &mut slab.names {
-            ids.generations[0] = u32::MAX;
+        if let Names::Own(ids) = &mut slab.names {
+            ids.skip_to_last_generation();
         }
         slab.put(last, numbered(2), &mut Journal::default());
         assert!(slab.remove(last).is_some());
@@ -380,8 +359,7 @@ mod tests {
 
     #[test]
     fn what_an_image_holds_never_stands_behind_a_later_actor() {
-        let names = Arc::new(Mutex::new(Ids::default()));
-        let mut slab = Slab::of_timeline(names.clone());
+        let mut slab = Slab::default();
         let kept = spawn(&mut slab, 0);
         let dead = spawn(&mut slab, 1);
         let image = slab.image();
@@ -389,7 +367,7 @@ mod tests {
         let next = spawn(&mut slab, 2);
         assert_eq!(next.slot, dead.slot);
 
-        let mut restored = Slab::of_image(&image, names);
+        let mut restored = image.restore();
         assert_eq!(read(&restored, kept), Some(0));
         assert_eq!(read(&restored, dead), None, "it is gone");
         assert_eq!(read(&restored, next), None, "there was no such actor then");
@@ -407,13 +385,12 @@ mod tests {
 
     #[test]
     fn an_image_is_not_changed_and_only_written_pages_are_copied() {
-        let names = Arc::new(Mutex::new(Ids::default()));
-        let mut slab = Slab::of_timeline(names.clone());
+        let mut slab = Slab::default();
         let ids: Vec<_> = (0..3 * PAGE).map(|number| spawn(&mut slab, number)).collect();
         let image = slab.image();
         let mut journal = Journal::default();
         slab.put(ids[PAGE], numbered(1000), &mut journal);
-        let restored = Slab::of_image(&image, names);
+        let restored = image.restore();
         assert_eq!(read(&slab, ids[PAGE]), Some(1000));
         assert_eq!(read(&restored, ids[PAGE]), Some(PAGE));
         let copied = |leaf: usize| {
@@ -435,7 +412,7 @@ mod tests {
             slab.put(id, numbered(number), &mut journal);
         }
         let before: Vec<_> =
-            journal.before().iter().map(|(id, was)| (*id, was.is_some())).collect();
+            journal.before(0).iter().map(|(id, was)| (*id, was.is_some())).collect();
         assert_eq!(before, [(old, true), (new, false)]);
         assert_eq!((read(&slab, old), read(&slab, new)), (Some(3), Some(6)));
     }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Effect};
+use crate::job::{Handler, HandlerBody};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
-use crate::vat::{Handler, VatCore};
+use crate::trace::TurnId;
+use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
 /// What a behaviour does things with while it handles a message.
@@ -42,6 +44,9 @@ impl<'t> Turn<'t> {
 impl Turn<'_> {
     /// Calls an actor of this vat and waits for its answer (`$`).
     ///
+    /// A resolver can be called too, and answers with nothing: it settles its promise
+    /// when the turn ends well.
+    ///
     /// # Errors
     ///
     /// The callee's fault, with everything the call did undone; or a fault that says
@@ -49,7 +54,7 @@ impl Turn<'_> {
     /// or that calls are nested deeper than [`Limits::call_depth`](crate::Limits).
     pub fn call(&mut self, to: &Ref, args: Args) -> Result<Value, Fault> {
         let Some(cell) = to.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
-            return Err("cannot call what is not near: send to it".into());
+            return self.call_other(to, args);
         };
         if self.depth >= self.vat.limits().call_depth {
             return Err("calls are nested too deep".into());
@@ -57,9 +62,21 @@ impl Turn<'_> {
         self.enter(cell, args)
     }
 
+    fn call_other(&mut self, to: &Ref, args: Args) -> Outcome {
+        let Kind::Resolver(resolver) = &to.0 else {
+            return Err("cannot call what is not near: send to it".into());
+        };
+        resolver.check(&args)?;
+        self.send_only(to, args);
+        Ok(Value::Undefined)
+    }
+
     pub(crate) fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
         let behaviour = self.changes.behaviour(cell)?;
         let id = cell.id();
+        if let Some(called) = &mut self.changes.called {
+            called.push(id);
+        }
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
         let mut inner =
@@ -95,7 +112,9 @@ impl Turn<'_> {
 
     /// Sends a message whose answer goes to a resolver.
     pub fn deliver(&mut self, to: &Ref, args: Args, answer: Option<Resolver>) {
-        self.changes.effects.push(Effect::Send(to.clone(), Message { args, answer }));
+        let from = self.id();
+        tracing::trace!(vat = self.vat.name(), turn = from.turn, ?to, "message");
+        self.changes.effects.push(Effect::Send(to.clone(), Message::new(args, answer, from)));
     }
 
     /// Runs the handler as a turn of this vat once the target has settled. A target
@@ -125,9 +144,10 @@ impl Turn<'_> {
         promise
     }
 
-    fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
+    pub(crate) fn listen(&mut self, target: Value, body: HandlerBody, answer: Option<Resolver>) {
         let (vat, me) = (self.vat.clone(), self.me.cloned());
-        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
+        let (from, by) = (self.id(), TurnId::OUTSIDE);
+        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome, from, by });
         self.changes.effects.push(match target {
             Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
             value => Effect::Handle(handler(Ok(value))),
@@ -138,6 +158,14 @@ impl Turn<'_> {
     /// dropped with it, the promise breaks.
     pub fn promise(&mut self) -> (Promise, Resolver) {
         promise()
+    }
+
+    /// A new promise, and what settles it as a capability that can be passed on
+    /// (`spawn-promise-values`): it answers to `['fulfill value]` and `['break error]`,
+    /// called or sent, once.
+    pub fn spawn_promise(&mut self) -> (Promise, Ref) {
+        let (promise, resolver) = promise();
+        (promise, resolver.into_ref())
     }
 
     /// Settles a promise when the turn ends well. If it fails, the promise breaks
@@ -184,10 +212,47 @@ impl Turn<'_> {
         reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
     }
 
+    /// Whether the reference designates an actor of another vat or something at a peer.
+    /// An unsettled promise of this process is neither near nor far.
+    #[must_use]
+    pub fn is_far(&self, reference: &Ref) -> bool {
+        match reference.actor() {
+            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
+            None => reference.is_remote(),
+        }
+    }
+
+    /// Which turn this is, as logs name it.
+    #[must_use]
+    pub fn id(&self) -> TurnId {
+        TurnId { vat: self.vat.id(), turn: self.changes.turns }
+    }
+
     /// The name of the vat that the turn runs in.
     #[must_use]
     pub fn vat_name(&self) -> &str {
         self.vat.name()
+    }
+}
+
+/// For whoever holds the map: no actor gets to these.
+impl Turn<'_> {
+    /// The actor's behaviour.
+    pub(crate) fn behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        self.changes.actors.get(cell.id())
+    }
+
+    /// Gives an actor another behaviour.
+    pub(crate) fn replace(&mut self, of: &Ref, behaviour: Arc<dyn Behaviour>) -> Result<(), Fault> {
+        let Some(cell) = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
+            return Err("the reference is not near".into());
+        };
+        if self.changes.actors.get(cell.id()).is_none() {
+            return Err("the actor does not exist".into());
+        }
+        self.changes.actors.put(cell.id(), Some(behaviour), &mut self.changes.journal);
+        Ok(())
     }
 }
 

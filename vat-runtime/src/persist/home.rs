@@ -332,7 +332,7 @@ impl Referents for Here<'_> {
             return Promise::settled(broken).into_ref();
         };
         let open = state.homes.iter().filter_map(Weak::upgrade);
-        let open = open.filter(|home| home.core.get().is_some() && home.is_running()).last();
+        let open = open.rev().find(|home| home.core.get().is_some() && home.is_running());
         if let Some(home) = open {
             drop(vats);
             return home.reference(id);

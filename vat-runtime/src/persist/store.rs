@@ -269,7 +269,6 @@ impl Store {
     }
 
     /// A future of when a turn is durable.
-    #[must_use]
     pub fn until_durable(&self, turn: u64) -> UntilDurable {
         UntilDurable { shared: self.0.shared.clone(), turn }
     }
