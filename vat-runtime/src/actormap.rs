@@ -210,7 +210,7 @@ impl Actormap {
                 if after == After::Discard {
                     changes.undo(Mark::START, &Fault::from(DISCARDED));
                 }
-                changes.journal.commit();
+                changes.settle();
                 Ok((value, changes.effects.drain(..).map(Mail::new).collect()))
             }
             MapKind::Branch(branch) => branch.attempt(self.core(), changes, after, me, body),
@@ -352,7 +352,7 @@ impl Actormap {
         held.changes.reckless = true;
         let result = held.changes.attempt(self.core(), Some(cell), |turn| turn.enter(cell, args));
         held.changes.reckless = false;
-        held.changes.journal.commit();
+        held.changes.settle();
         let mail: Vec<_> = held.changes.effects.drain(..).map(Mail::new).collect();
         drop(held);
         self.outbox().extend(mail);
@@ -388,7 +388,7 @@ impl Actormap {
             Some(Effect::Send(Ref(Kind::Actor(cell)), message))
                 if Arc::ptr_eq(&cell.vat, self.core()) =>
             {
-                let Message { args, answer, load } = message;
+                let Message { args, answer, load, .. } = message;
                 drop(load);
                 let outcome = self.commit(Some(&cell), |turn| turn.enter(&cell, args));
                 self.core().answer(answer, outcome);
@@ -401,7 +401,7 @@ impl Actormap {
                 true
             }
             Some(effect) => {
-                effect.perform(self.core());
+                effect.perform();
                 false
             }
             None => false,

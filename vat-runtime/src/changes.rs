@@ -2,10 +2,10 @@
 //! [`Changes`], the one engine by which vats and actormaps run turns, and the
 //! [`Keeper`] that is told of what turns come to.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::Fault;
 use crate::behaviour::Behaviour;
 use crate::cell::{Listener, Outcome};
 use crate::ids::ActorId;
@@ -13,8 +13,10 @@ use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::slab::{Journal, Slab};
+use crate::trace::{Cause, Committing, Event, Ring, TurnId};
 use crate::turn::Turn;
 use crate::vat::VatCore;
+use crate::{Args, Fault, Value};
 
 /// The vat's actors and what the turn has done so far. Outside turns there is
 /// nothing but the actors.
@@ -32,6 +34,18 @@ pub(crate) struct Changes {
     /// What a failed call did is not taken back.
     pub(crate) reckless: bool,
     keeper: Option<Box<dyn Keeper>>,
+    log: Option<Box<Ring>>,
+    past: Past,
+}
+
+/// What the last turns have changed.
+#[derive(Default)]
+struct Past {
+    /// How many turns to remember.
+    limit: usize,
+    turns: VecDeque<(u64, Journal)>,
+    /// The last turn that is forgotten.
+    forgotten: u64,
 }
 
 /// What happens outside the vat's map once the turn ends well.
@@ -41,9 +55,6 @@ pub(crate) enum Effect {
     Listen(Ref, Box<Handler>),
     /// A handler of something that is no promise and no reference.
     Handle(Box<Handler>),
-    /// Whoever ran the turn hears of its result. Only where there is a keeper: else
-    /// it is told at once, without a box.
-    Tell(Box<dyn FnOnce(&VatCore) + Send>),
 }
 
 impl Effect {
@@ -52,13 +63,12 @@ impl Effect {
         matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
     }
 
-    pub(crate) fn perform(self, vat: &VatCore) {
+    pub(crate) fn perform(self) {
         match self {
             Self::Send(to, message) => to.deliver_message(message),
             Self::Resolve(resolver, outcome) => resolver.resolve(*outcome),
             Self::Listen(target, handler) => target.listen_with(Listener::Handler(handler)),
             Self::Handle(handler) => handler.post(),
-            Self::Tell(tell) => tell(vat),
         }
     }
 
@@ -68,7 +78,6 @@ impl Effect {
             Self::Send(_, message) => message.refuse(|| fault.clone()),
             Self::Resolve(resolver, _) => resolver.break_with(fault.clone()),
             Self::Listen(_, handler) | Self::Handle(handler) => handler.refuse(fault),
-            Self::Tell(_) => {}
         }
     }
 }
@@ -78,12 +87,8 @@ impl Effect {
 /// It is told of each turn before anybody else can know that the turn has ended, on
 /// the vat's strand and in the order of the turns. Without one, nothing is spent.
 pub(crate) trait Keeper: Send {
-    /// A turn has ended. One that failed has changed nothing, and only its answer is
-    /// in the output.
-    ///
-    /// What the turn has to say to others waits in the output until that is released,
-    /// from any thread, after all earlier ones. Dropping it breaks what waits for it.
-    fn turn_ended(&mut self, turn: Ended<'_>, output: Output);
+    /// A turn has ended. One that failed has changed nothing.
+    fn turn_ended(&mut self, turn: Ended<'_>);
 
     /// An actor is gone, since nothing refers to it.
     fn actor_gone(&mut self, id: ActorId);
@@ -106,8 +111,6 @@ pub(crate) trait Keeper: Send {
 
 /// A turn that has ended.
 pub(crate) struct Ended<'a> {
-    /// Counted from 1; the turns of a vat and what is spawned from outside.
-    pub(crate) number: u64,
     actors: &'a Slab,
     journal: &'a Journal,
 }
@@ -117,55 +120,13 @@ pub(crate) struct Changed {
     pub(crate) id: ActorId,
     /// What it is now.
     pub(crate) behaviour: Arc<dyn Behaviour>,
-    /// Whether it did not exist before.
-    pub(crate) spawned: bool,
 }
 
 impl Ended<'_> {
     /// Each actor that the turn has changed, once.
     pub(crate) fn changes(&self) -> impl Iterator<Item = Changed> {
-        self.journal.before(0).into_iter().filter_map(|(id, before)| {
-            let behaviour = self.actors.get(id)?;
-            Some(Changed { id, behaviour, spawned: before.is_none() })
-        })
-    }
-}
-
-/// What a turn has to say to others.
-pub(crate) struct Output {
-    vat: Arc<VatCore>,
-    effects: Vec<Effect>,
-}
-
-impl Output {
-    /// Lets go the messages to actors of the vat itself, which can do no harm before
-    /// the turn is kept: what they lead to is kept after it.
-    pub(crate) fn release_inside(&mut self) {
-        let (inside, outside) = std::mem::take(&mut self.effects)
-            .into_iter()
-            .partition::<Vec<_>, _>(|effect| effect.stays_in(&self.vat));
-        self.effects = outside;
-        perform_all(inside.into_iter(), &self.vat);
-    }
-
-    /// Whether there is nothing to say.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.effects.is_empty()
-    }
-
-    /// Says it.
-    pub(crate) fn release(mut self) {
-        let effects = std::mem::take(&mut self.effects);
-        perform_all(effects.into_iter(), &self.vat);
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        let fault = Fault::from("the turn was not kept");
-        for effect in self.effects.drain(..) {
-            effect.refuse(&fault);
-        }
+        let changed = self.journal.before(0).into_iter();
+        changed.filter_map(|(id, _)| Some(Changed { id, behaviour: self.actors.get(id)? }))
     }
 }
 
@@ -181,7 +142,7 @@ fn perform_all(effects: impl Iterator<Item = Effect>, vat: &Arc<VatCore>) {
             });
         }
         match effects.next() {
-            Some(effect) => effect.perform(vat),
+            Some(effect) => effect.perform(),
             None => return,
         }
     }
@@ -202,6 +163,68 @@ impl Mark {
 impl Changes {
     pub(crate) const fn mark(&self) -> Mark {
         Mark { journal: self.journal.mark(), effects: self.effects.len() }
+    }
+
+    /// The same with a log of so many turns, and what so many have changed.
+    pub(crate) fn remembering(mut self, log: usize, history: usize) -> Self {
+        self.log = Ring::of(log);
+        self.past.limit = history;
+        self
+    }
+
+    /// Notes in the log that a turn is about to begin.
+    pub(crate) fn begin(
+        &mut self,
+        vat: &VatCore,
+        cause: Cause,
+        me: Option<&Arc<ActorCell>>,
+        args: &[Value],
+    ) {
+        if let Some(log) = &mut self.log {
+            let turn = TurnId { vat: vat.id(), turn: self.turns + 1 };
+            log.begin(turn, cause, me.map(|cell| cell.id()), &self.actors, args);
+        }
+    }
+
+    /// What the log has.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.log.as_ref().map_or_else(Vec::new, |log| log.events())
+    }
+
+    /// Makes what the turn has changed final.
+    pub(crate) fn settle(&mut self) {
+        let Self { journal, past, turns, .. } = self;
+        if past.limit > 0 && journal.mark() > 0 {
+            if past.turns.len() >= past.limit
+                && let Some((forgotten, _)) = past.turns.pop_front()
+            {
+                past.forgotten = forgotten;
+            }
+            past.turns.push_back((*turns, std::mem::take(journal)));
+        }
+        journal.commit();
+    }
+
+    /// Calls an actor as everything was after an earlier turn.
+    pub(crate) fn look_back(
+        &mut self,
+        vat: &Arc<VatCore>,
+        turn: u64,
+        to: &Ref,
+        args: Args,
+    ) -> Outcome {
+        if self.past.limit == 0 || turn < self.past.forgotten || turn > self.turns {
+            return Err("the vat does not remember that turn".into());
+        }
+        let Self { actors, journal, past, .. } = self;
+        for (_, changes) in past.turns.iter().rev().take_while(|(number, _)| *number > turn) {
+            actors.go_back(changes, journal);
+        }
+        let turns = self.turns;
+        let result = self.attempt(vat, None, |turn| turn.call(to, args));
+        self.turns = turns;
+        self.undo(Mark::START, &"the turn was only tried".into());
+        result
     }
 
     /// Whether nothing is left of a turn.
@@ -240,6 +263,7 @@ impl Changes {
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.turns += 1;
+        let _span = tracing::trace_span!("turn", vat = vat.name(), turn = self.turns).entered();
         let mark = self.mark();
         let mut turn = Turn::new(vat, self, me);
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
@@ -272,11 +296,14 @@ impl Changes {
         tell: impl FnOnce(Result<T, Fault>, &VatCore) + Send + 'static,
     ) {
         let result = self.attempt(vat, me, body);
-        if self.keeper.is_some() {
-            self.effects.push(Effect::Tell(Box::new(|vat| tell(result, vat))));
-            return self.keep(vat);
+        let _committing = self.log.as_mut().map(|log| {
+            log.end(self.effects.len(), self.journal.mark(), result.as_ref().err());
+            Committing::enter(TurnId { vat: vat.id(), turn: self.turns })
+        });
+        if let Some(keeper) = &mut self.keeper {
+            keeper.turn_ended(Ended { actors: &self.actors, journal: &self.journal });
         }
-        self.journal.commit();
+        self.settle();
         if !self.effects.is_empty() {
             // Taken out while they are done, and put back for its space.
             let mut effects = std::mem::take(&mut self.effects);
@@ -284,18 +311,11 @@ impl Changes {
             self.effects = effects;
         }
         tell(result, vat);
-    }
-
-    fn keep(&mut self, vat: &Arc<VatCore>) {
-        let output = Output { vat: vat.clone(), effects: std::mem::take(&mut self.effects) };
-        let Self { actors, journal, turns, keeper, .. } = self;
-        if let Some(keeper) = keeper {
-            keeper.turn_ended(Ended { number: *turns, actors, journal }, output);
+        if let Some(keeper) = &mut self.keeper {
             for id in keeper.drowsy() {
-                actors.put(id, None, &mut Journal::default());
+                self.actors.put(id, None, &mut Journal::default());
             }
         }
-        journal.commit();
     }
 
     /// Puts an actor in place from outside any turn.
@@ -307,7 +327,7 @@ impl Changes {
                 keeper.installed(id, cell, &*behaviour);
             }
             self.actors.put(id, Some(behaviour), &mut self.journal);
-            self.journal.commit();
+            self.settle();
         }
     }
 

@@ -107,9 +107,20 @@ impl Slab {
         self.entry(id)?.behaviour.clone()
     }
 
-    /// What kind of actor it is.
-    pub(crate) fn name(&self, id: ActorId) -> Option<&'static str> {
+    /// What kind of behaviour an actor has.
+    pub(crate) fn kind(&self, id: ActorId) -> Option<&'static str> {
         Some(self.entry(id)?.behaviour.as_ref()?.name())
+    }
+
+    /// Puts back what stood in the map before the changes of an earlier turn, and notes
+    /// what stands there now.
+    pub(crate) fn go_back(&mut self, past: &Journal, journal: &mut Journal) {
+        for (id, before) in past.0.iter().rev() {
+            // Nobody can ask for one that is gone.
+            if !self.only(std::iter::once(*id), true).is_empty() {
+                self.put(*id, before.clone(), journal);
+            }
+        }
     }
 
     fn entry(&self, id: ActorId) -> Option<&Entry> {

@@ -6,8 +6,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
-use crate::Fault;
 use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
@@ -16,15 +16,17 @@ use crate::drive;
 use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
-use crate::job::{Errand, Job, Photograph, STOPPED};
+use crate::job::{Errand, Job, LookBack, Photograph, ReadLog, STOPPED};
 use crate::persist::Store;
 use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::trace::{TurnId, VatLog};
 use crate::turn::Turn;
 use crate::watchdog::Pulse;
+use crate::{Args, Fault, Value};
 
 /// Bounds on what one vat may use. Each has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,13 @@ pub struct Limits {
     /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
     /// vat reports it. Default 5 s; zero is never.
     pub turn_time: Duration,
+    /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
+    /// no log.
+    pub log: usize,
+    /// Of how many of its last turns the vat remembers what they changed: see
+    /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
+    /// all references that it holds.
+    pub history: usize,
 }
 
 impl Default for Limits {
@@ -54,6 +63,8 @@ impl Default for Limits {
             queue: 100_000,
             awake: usize::MAX,
             turn_time: Duration::from_secs(5),
+            log: 64,
+            history: 0,
         }
     }
 }
@@ -86,6 +97,20 @@ impl Limits {
         self.turn_time = time;
         self
     }
+
+    /// The same limits with another [`Limits::log`].
+    #[must_use]
+    pub const fn log(mut self, turns: usize) -> Self {
+        self.log = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::history`].
+    #[must_use]
+    pub const fn history(mut self, turns: usize) -> Self {
+        self.history = turns;
+        self
+    }
 }
 
 /// A handle of a vat: an event loop around a map of actors. The vat stops when it
@@ -116,7 +141,9 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self::around(name, scheduler, limits, Changes::default(), None)
+        let inbox = Inbox::new(limits.queue);
+        let core = VatCore::new(name, scheduler, limits, Changes::default(), inbox, None);
+        Self(Arc::new(Handle { core, _store: None }))
     }
 
     /// A vat with a keeper of its turns and a place in a store.
@@ -128,20 +155,9 @@ impl Vat {
         home: Arc<Home>,
         store: Store,
     ) -> Self {
-        Self::around(name, scheduler, limits, Changes::kept(keeper), Some((home, store)))
-    }
-
-    fn around(
-        name: &str,
-        scheduler: Arc<dyn Scheduler>,
-        limits: Limits,
-        changes: Changes,
-        place: Option<(Arc<Home>, Store)>,
-    ) -> Self {
-        let (home, store) = place.unzip();
-        let inbox = Inbox::new(limits.queue);
-        let core = VatCore::new(name, scheduler, limits, changes, inbox, home);
-        Self(Arc::new(Handle { core, _store: store }))
+        let (inbox, changes) = (Inbox::new(limits.queue), Changes::kept(keeper));
+        let core = VatCore::new(name, scheduler, limits, changes, inbox, Some(home));
+        Self(Arc::new(Handle { core, _store: Some(store) }))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -171,6 +187,28 @@ impl Vat {
     {
         let (settling, end) = Settling::new(STOPPED);
         self.core().post(Job::Run(Box::new(Errand { body, end })));
+        settling
+    }
+
+    /// The vat's last turns, and because of what they were: see [`Limits::log`] and
+    /// [`Trace`](crate::Trace).
+    pub fn log(&self) -> Settling<VatLog> {
+        let (settling, end) = Settling::new(STOPPED);
+        self.core().post(Job::Run(Box::new(ReadLog(end))));
+        settling
+    }
+
+    /// Calls an actor as it and its vat were after an earlier turn, and leaves everything
+    /// as it is. The future fails if the vat does not remember the turns since: see
+    /// [`Limits::history`].
+    pub fn peek_at(&self, turn: TurnId, to: &Ref, args: Args) -> Settling<Value> {
+        let (settling, end) = Settling::new(STOPPED);
+        if turn.vat == self.core().id {
+            let to = to.clone();
+            self.core().post(Job::Run(Box::new(LookBack { turn: turn.turn, to, args, end })));
+        } else {
+            end.settle(Err("the turn is of another vat".into()));
+        }
         settling
     }
 
@@ -234,6 +272,8 @@ impl fmt::Debug for Vat {
 
 /// What a vat's handles, actors and schedulers share.
 pub(crate) struct VatCore {
+    /// A number that no other vat of this process has, from 1.
+    id: u64,
     name: Box<str>,
     /// Where its actors are stored.
     home: Option<Arc<Home>>,
@@ -271,7 +311,10 @@ impl VatCore {
         inbox: Inbox,
         home: Option<Arc<Home>>,
     ) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let changes = changes.remembering(limits.log, limits.history);
         Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             home,
             scheduler,
@@ -312,6 +355,10 @@ impl VatCore {
             }
             (None, Ok(_)) => {}
         }
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -21,6 +21,9 @@ use crate::persist::portrait;
 use crate::persist::store::{Shared, lock};
 use crate::persist::{Store, StoreError, StoredAs};
 
+/// The objects that can be reached: vat and number.
+pub(crate) type Reached = HashSet<(u64, u64)>;
+
 /// A stored object, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -96,7 +99,7 @@ impl Shared {
     }
 
     /// The store at one moment, and all that can be reached then.
-    pub(crate) fn reachable(&self) -> Result<(Box<dyn View>, HashSet<(u64, u64)>), StoreError> {
+    pub(crate) fn reachable(&self) -> Result<(Box<dyn View>, Reached), StoreError> {
         let homes = self.homes();
         let backend = self.backend()?;
         let committing = lock(&self.committing);
@@ -111,7 +114,7 @@ impl Shared {
             portrait::references(value, |(of, id)| open.push((of.unwrap_or(vat), id)));
             Ok(())
         })?;
-        let mut reached = HashSet::new();
+        let mut reached = Reached::new();
         while let Some((vat, id)) = open.pop() {
             if !reached.insert((vat, id)) {
                 continue;
@@ -130,10 +133,7 @@ impl Shared {
 }
 
 /// The objects of a store that were not reached.
-pub(crate) fn unreached(
-    view: &dyn View,
-    reached: &HashSet<(u64, u64)>,
-) -> Result<Vec<Object>, StoreError> {
+pub(crate) fn unreached(view: &dyn View, reached: &Reached) -> Result<Vec<Object>, StoreError> {
     let vats = view.vats()?;
     let mut unreached = Vec::new();
     view.objects(&mut |vat, id, entry| {

@@ -78,6 +78,7 @@ impl Shared {
                 // Sleepers must find what they were.
                 queue.put_back(&group);
                 queue.fail(reason.clone());
+                self.note_end(&queue);
                 (Err(StoreError::Failed(reason.into())), queue.all_wakers())
             }
         };

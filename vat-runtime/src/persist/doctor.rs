@@ -120,7 +120,7 @@ impl Store {
         let mut environments = HashMap::new();
         for (id, state) in &lock(&self.shared().vats).stored {
             let open = state.homes.iter().filter_map(std::sync::Weak::upgrade);
-            let open = open.filter(|home| home.is_running()).last();
+            let open = open.rev().find(|home| home.is_running());
             report.vats.insert(state.name.clone(), open.is_some());
             environments.extend(open.map(|home| (*id, home.environment.clone())));
         }

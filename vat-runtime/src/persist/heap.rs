@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use crate::changes::{Ended, Keeper, Output};
+use crate::changes::{Ended, Keeper};
 use crate::ids::ActorId;
 use crate::persist::Barrier as _;
 use crate::persist::home::Home;
@@ -96,7 +96,7 @@ impl Heap {
 }
 
 impl Keeper for Heap {
-    fn turn_ended(&mut self, turn: Ended<'_>, output: Output) {
+    fn turn_ended(&mut self, turn: Ended<'_>) {
         let mut changes = Vec::new();
         let mut changed = Vec::new();
         for change in turn.changes() {
@@ -123,8 +123,6 @@ impl Keeper for Heap {
                 }
             }
         }
-        // Sessions hold back what leaves the process: nothing else needs to wait.
-        output.release();
     }
 
     fn actor_gone(&mut self, id: ActorId) {

@@ -180,6 +180,11 @@ impl Home {
         lock(&self.kept).contains_key(&id)
     }
 
+    /// What an actor is that must not be restored from what is stored of it.
+    fn kept(&self, id: u64) -> Option<Arc<dyn Behaviour>> {
+        lock(&self.kept).get(&id).map(|kept| kept.behaviour.clone())
+    }
+
     /// Keeps an actor awake or lets it sleep. Gives whether it was kept before.
     pub(crate) fn keep(
         &self,
@@ -206,10 +211,7 @@ impl Home {
 
     /// Something in the portrait of an object has settled: it is written anew.
     pub(crate) fn refresh(self: &Arc<Self>, id: u64) {
-        let behaviour = match lock(&self.kept).get(&id) {
-            Some(kept) => kept.behaviour.clone(),
-            None => return,
-        };
+        let Some(behaviour) = self.kept(id) else { return };
         let mut queue = lock(&self.shared.queue);
         // What is still to be written is newer, and will be asked what it is then.
         let unwritten = queue.next.objects.contains_key(&(self.vat, id));
@@ -248,10 +250,12 @@ impl Home {
     pub(crate) fn wake(&self, id: u64) -> Result<Arc<dyn Behaviour>, Fault> {
         let (kind, error) = match self.shared.latest(self.vat, id) {
             Ok(Some(Latest::Pending(behaviour))) => return Ok(behaviour),
-            Ok(Some(Latest::Stored(entry))) => match self.restore(&entry) {
-                Ok(behaviour) => return Ok(behaviour),
-                Err((kind, error)) => (kind, error.to_string()),
-            },
+            Ok(Some(Latest::Stored(entry))) => {
+                match self.kept(id).map_or_else(|| self.restore(&entry), Ok) {
+                    Ok(behaviour) => return Ok(behaviour),
+                    Err((kind, error)) => (kind, error.to_string()),
+                }
+            }
             Ok(None) => return Err("the actor does not exist".into()),
             Err(error) => (String::new(), error.to_string()),
         };
@@ -332,7 +336,7 @@ impl Referents for Here<'_> {
             return Promise::settled(broken).into_ref();
         };
         let open = state.homes.iter().filter_map(Weak::upgrade);
-        let open = open.filter(|home| home.core.get().is_some() && home.is_running()).last();
+        let open = open.rev().find(|home| home.core.get().is_some() && home.is_running());
         if let Some(home) = open {
             drop(vats);
             return home.reference(id);

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 
@@ -102,9 +102,10 @@ impl fmt::Debug for StoreOptions {
 /// their backs.
 ///
 /// A turn that changes something durable gets the next number ([`Barrier::pending`]) and
-/// goes on; nothing is read or written in it. The store's thread takes all that has
-/// changed since it looked last, puts it into words and writes it as one transaction
-/// (*group commit*): [`Barrier::durable`] then is the number of the last turn in it.
+/// goes on; nothing is written in it, and nothing read unless it calls an actor that
+/// sleeps. The store's thread takes all that has changed since it looked last, puts it
+/// into words and writes it as one transaction (*group commit*): [`Barrier::durable`] then
+/// is the number of the last turn in it.
 ///
 /// When writing fails the store has failed for good, and nothing more becomes durable.
 /// Turns go on; who acknowledges them must wait for what will not come.
@@ -131,6 +132,8 @@ pub(crate) struct Shared {
     pub(crate) progress: Condvar,
     pub(crate) pending: AtomicU64,
     pub(crate) durable: AtomicU64,
+    /// Why nothing more will be durable.
+    pub(crate) ended: OnceLock<Arc<str>>,
     /// Held by whoever commits.
     pub(crate) committing: Mutex<()>,
     pub(crate) vats: Mutex<Vats>,
@@ -200,6 +203,7 @@ impl Store {
             progress: Condvar::new(),
             pending: AtomicU64::new(summary.sequence),
             durable: AtomicU64::new(summary.sequence),
+            ended: OnceLock::new(),
             committing: Mutex::default(),
             vats: Mutex::new(vats),
             outside: RwLock::default(),
@@ -269,7 +273,6 @@ impl Store {
     }
 
     /// A future of when a turn is durable.
-    #[must_use]
     pub fn until_durable(&self, turn: u64) -> UntilDurable {
         UntilDurable { shared: self.0.shared.clone(), turn }
     }
@@ -325,7 +328,10 @@ impl Handle {
             // It catches the panics of others' code.
             let _ = thread.join();
         }
-        let wakers = lock(&self.shared.queue).end();
+        let mut queue = lock(&self.shared.queue);
+        let wakers = queue.end();
+        self.shared.note_end(&queue);
+        drop(queue);
         self.shared.progress.notify_all();
         wakers.into_iter().for_each(Waker::wake);
         let committing = lock(&self.shared.committing);
@@ -351,6 +357,14 @@ impl Drop for Handle {
 }
 
 impl Shared {
+    /// Makes it known that nothing more will be durable, if so.
+    pub(crate) fn note_end(&self, queue: &Queue) {
+        if let Some(failure) = queue.failure() {
+            // The first reason stays.
+            let _ = self.ended.set(failure.to_string().into());
+        }
+    }
+
     pub(crate) fn backend(&self) -> Result<Arc<dyn Backend>, StoreError> {
         let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
         backend.clone().ok_or(StoreError::Closed)
@@ -387,7 +401,7 @@ impl Barrier for Shared {
     }
 
     fn failed(&self) -> Option<Arc<str>> {
-        lock(&self.queue).failure().map(|failure| failure.to_string().into())
+        self.ended.get().cloned()
     }
 
     fn watch(&self, waker: Waker) {

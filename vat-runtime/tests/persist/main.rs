@@ -8,6 +8,7 @@ mod faults;
 mod garbage;
 mod goblins;
 mod kit;
+mod model;
 mod portraits;
 mod remote;
 mod restart;

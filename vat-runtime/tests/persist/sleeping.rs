@@ -128,8 +128,8 @@ fn who_would_come_back_as_less_stays_awake() {
     // Holds the one above, and is held by nobody in memory once it sleeps itself.
     let outer = vat.root_or_spawn("outer", || Holder(Value::from(&waiting))).unwrap();
     let closure = vat.spawn(|_: &mut vat_runtime::Turn<'_>, _: Vec<Value>| Ok(7.into()));
-    drop(waiting);
     world.hand.run_until_idle();
+    drop(waiting);
     world.commit();
     for _ in 0..10 {
         breathe(&world, &vat);
