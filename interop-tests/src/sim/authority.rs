@@ -173,17 +173,15 @@ impl Grants {
     /// to the next.
     fn way(&mut self, from: usize, message: &Message, shadow: &Shadow) -> Vec<(usize, usize)> {
         let to = message.target;
-        let (end, meaning) = shadow.end(to);
-        if message.direct && !self.relays && matches!(meaning, Meaning::Object { .. }) {
-            let home = self.node(shadow.makers[end]);
+        let (mut seen, mut steps) = (vec![(from, to)], Vec::new());
+        if message.direct && !self.relays && matches!(shadow.things[to], Meaning::Object { .. }) {
+            let home = self.node(shadow.makers[to]);
             if home != from {
-                return vec![(from, home)];
-            }
-            if message.near {
-                return vec![];
+                (seen, steps) = (vec![(home, to)], vec![(from, home)]);
+            } else if message.near {
+                return steps;
             }
         }
-        let (mut seen, mut steps) = (vec![(from, to)], Vec::new());
         let mut done = 0;
         while let Some(&(one, thing)) = seen.get(done) {
             done += 1;
