@@ -455,11 +455,11 @@ impl Hub {
         state.peer.is_empty() && state.links.is_empty() && state.waiting.is_empty()
     }
 
-    /// The gifts that the peer of a session has left, and those for it that we can stand
-    /// in for, by session.
+    /// The gifts that the peer of a session has left, and those that it may have by way of
+    /// us, by session.
     #[must_use]
     pub fn gifts(&self) -> Vec<(ConnId, Ref)> {
-        self.lock().peer.gifts().map(|(conn, gift)| (conn, gift.clone())).collect()
+        self.lock().peer.gifts().collect()
     }
 
     /// Checks what must always hold, in every session.

@@ -44,6 +44,13 @@ pub(super) struct Var {
     pub(super) stream: Stream,
 }
 
+impl Var {
+    /// Whether it was never a promise: those may go on sending the way they did.
+    fn is_object(&self) -> bool {
+        matches!(self.reference.outcome(), Some(Ok(Value::Ref(same))) if same == self.reference)
+    }
+}
+
 /// What a peer holds.
 #[derive(Default)]
 pub(super) struct Store {
@@ -294,6 +301,8 @@ impl<'a> Actor<'a> {
             args: Tree::List(trees),
             answer,
             delivered: false,
+            direct: to.is_object(),
+            near: to.reference.is_local(),
         });
         shadow.note(7, mid as u64, to.thing as u64);
         drop(shadow);

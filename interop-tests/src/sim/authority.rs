@@ -2,13 +2,14 @@
 //!
 //! A peer is granted what it makes, what it fetches by a sturdyref, what is said to it,
 //! and what a promise that it holds becomes. Messages go along references, and whoever
-//! they pass through is granted what they say: by way of whom a peer may reach a thing is
-//! whoever told it of that, and so on, up to who made it. Real messages may take a shorter
-//! way, never a longer one.
+//! they pass through is granted what they say. To an object they go directly, as long as
+//! handoffs succeed; to a promise, and to an object that can't be reached or is not
+//! fetched yet, by way of whoever told of it, and so on, up to who made it. Real messages may take a shorter way,
+//! never a longer one.
 
 use std::collections::BTreeMap;
 
-use super::shadow::{Mid, Shadow, Thing, Tree};
+use super::shadow::{Meaning, Message, Mid, Shadow, Thing, Tree};
 
 /// Peers in their lives, as bits.
 type Nodes = u64;
@@ -28,9 +29,12 @@ pub(super) struct Grants {
     says: Vec<Vec<Thing>>,
     /// Things of which there is news.
     news: Vec<Thing>,
+
     is_news: Vec<bool>,
     /// How much of what became of promises is known here.
     became: usize,
+    /// Handoffs may fail.
+    relays: bool,
 }
 
 const fn bit(node: usize) -> Nodes {
@@ -49,6 +53,10 @@ fn each(mut nodes: Nodes) -> impl Iterator<Item = usize> {
 impl Grants {
     /// Takes in what has happened since the last time.
     pub(super) fn catch_up(&mut self, shadow: &Shadow) {
+        if shadow.relays() != self.relays {
+            self.relays = shadow.relays();
+            (0..self.told.len()).for_each(|thing| self.mark(thing));
+        }
         for thing in self.told.len()..shadow.things.len() {
             self.told.push(Vec::new());
             self.leads.push(Vec::new());
@@ -144,36 +152,67 @@ impl Grants {
         for mid in self.uses[thing].clone() {
             let message = &shadow.messages[mid];
             let from = self.node((message.from, message.life));
-            let says = std::mem::take(&mut self.says[mid]);
-            way(&told, from, |one, next| {
-                says.iter().for_each(|thing| self.tell(*thing, next, one));
+            for (one, next) in self.way(from, message, shadow) {
+                for at in 0..self.says[mid].len() {
+                    self.tell(self.says[mid][at], next, one);
+                }
                 if let Some(answer) = message.answer {
                     self.tell(answer, one, next);
                     self.tell(answer, next, next);
                 }
-            });
-            self.says[mid] = says;
+            }
         }
+    }
+
+    /// Who told a node of a thing.
+    fn told(&self, thing: Thing, who: usize) -> Nodes {
+        self.told[thing].get(who).copied().unwrap_or_default()
+    }
+
+    /// All the ways that a message from a node to a thing may take, as steps from one node
+    /// to the next.
+    fn way(&mut self, from: usize, message: &Message, shadow: &Shadow) -> Vec<(usize, usize)> {
+        let to = message.target;
+        let (mut seen, mut steps) = (vec![(from, to)], Vec::new());
+        if message.direct && !self.relays && matches!(shadow.things[to], Meaning::Object { .. }) {
+            let home = self.node(shadow.makers[to]);
+            if home != from {
+                (seen, steps) = (vec![(home, to)], vec![(from, home)]);
+            } else if message.near {
+                return steps;
+            }
+        }
+        let mut done = 0;
+        while let Some(&(one, thing)) = seen.get(done) {
+            done += 1;
+            let mut nexts = self.told(thing, one);
+            if matches!(shadow.things[thing], Meaning::Object { .. }) && !self.relays {
+                let home = bit(self.node(shadow.makers[thing]));
+                // Who has it from a third party may not have fetched it yet. And what comes
+                // back to its maker by another session than it left by goes round.
+                let relays =
+                    |by: &usize| home == bit(one) || self.told(thing, *by) & !home & !bit(*by) != 0;
+                nexts = each(nexts).filter(relays).fold(home, |nexts, by| nexts | bit(by));
+            }
+            for next in each(nexts & !bit(one)) {
+                steps.push((one, next));
+                if !seen.contains(&(next, thing)) {
+                    seen.push((next, thing));
+                }
+            }
+            for &lead in &self.leads[thing] {
+                if !seen.contains(&(one, lead)) {
+                    seen.push((one, lead));
+                }
+            }
+        }
+        steps
     }
 
     /// Whether a peer was ever granted a thing.
     pub(super) fn granted(&self, thing: Thing, who: (usize, u32)) -> bool {
         let node = self.nodes.get(&who);
-        node.is_some_and(|node| self.told[thing].get(*node).is_some_and(|by| *by != 0))
-    }
-}
-
-/// Goes all the ways that messages to a thing may take, from one node to the next.
-fn way(told: &[Nodes], from: usize, mut step: impl FnMut(usize, usize)) {
-    let (mut seen, mut left) = (bit(from), bit(from));
-    while left != 0 {
-        let one = left.trailing_zeros() as usize;
-        left &= left - 1;
-        for next in each(told.get(one).copied().unwrap_or_default() & !bit(one)) {
-            step(one, next);
-            left |= bit(next) & !seen;
-            seen |= bit(next);
-        }
+        node.is_some_and(|node| self.told(thing, *node) != 0)
     }
 }
 

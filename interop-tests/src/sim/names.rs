@@ -24,6 +24,8 @@ struct Names<'a> {
     sessions: HashMap<u64, usize>,
     /// The ends of all connections, both of each one after the other.
     tables: Vec<Table>,
+    /// Nothing is on its way, so that an answer's position means the same at both ends.
+    quiet: bool,
     /// Promises that no program made, of which one knows what they should be.
     held: HashMap<usize, Thing>,
 }
@@ -123,7 +125,8 @@ impl World {
                 tables.push(Table { peer: end.peer, life: end.life, named });
             }
         }
-        Names { ground: &self.ground, sessions, tables, held: HashMap::new() }
+        let quiet = self.moving == 0;
+        Names { ground: &self.ground, sessions, tables, quiet, held: HashMap::new() }
     }
 }
 
@@ -161,6 +164,7 @@ impl Names<'_> {
                     None => End::Promise(key),
                 },
             ),
+            Identity::Remote { pos: RemotePos::Answer(_), .. } if !self.quiet => {}
             Identity::Remote { link, pos, .. } if far > 0 => {
                 let there = self.sessions.get(&link.key()).map(|near| &self.tables[near ^ 1]);
                 let there = there.and_then(|table| {

@@ -56,6 +56,10 @@ pub(super) struct Message {
     pub(super) args: Tree,
     pub(super) answer: Option<Thing>,
     pub(super) delivered: bool,
+    /// It was sent to what never was a promise.
+    pub(super) direct: bool,
+    /// It was sent within a process.
+    pub(super) near: bool,
 }
 
 /// How often interesting things happened.
@@ -161,6 +165,8 @@ pub(super) struct Shadow {
     watchers: usize,
     /// Messages may be lost from here on.
     pub(super) faulty: bool,
+    /// Handoffs may fail, also without faults.
+    pub(super) obstructed: bool,
     /// What went wrong first.
     pub(super) failure: Option<String>,
     pub(super) counters: Counters,
@@ -181,6 +187,11 @@ impl Shadow {
         if self.failure.is_none() {
             self.failure = Some(what.into());
         }
+    }
+
+    /// Whether messages to objects may pass through peers that told of them.
+    pub(super) const fn relays(&self) -> bool {
+        self.faulty || self.obstructed
     }
 
     /// A new thing, made by a peer in one of its lives.

@@ -17,7 +17,7 @@ use super::authority::Grants;
 use super::connections::Conn;
 use super::outside::{Bench, Call, Calls, Place};
 use super::rng::Rng;
-use super::script::{SLOTS, Script, Spec};
+use super::script::{Proof, SLOTS, Script, Spec};
 
 /// A run of one script.
 pub(super) struct World {
@@ -103,6 +103,9 @@ impl World {
             out: VecDeque::new(),
             spec,
         };
+        // Who can't be proven to be somewhere is not given away, and goes by its gifter.
+        let obstructed = world.spec.wall || world.spec.proof == Proof::Dialled;
+        world.ground.shadow().obstructed = obstructed;
         for peer in 0..world.spec.peers {
             world.peers.push(Peer { life: 0, node: None, wake: None, turn: false });
             world.start(peer);
