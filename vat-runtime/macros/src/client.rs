@@ -163,9 +163,15 @@ impl Code<'_> {
                 #visibility const DESCRIPTION: &'static #private::Interface =
                     <Self as #private::TypedRef>::INTERFACE;
 
-                /// Makes an actor, in a `&Vat` or in a turn.
-                #visibility fn spawn(place: impl #private::Place, object: #object) -> Self {
-                    Self::from_ref(place.place(::std::sync::Arc::new(object)))
+                /// Makes an actor of the turn's vat, which is there for good when the turn
+                /// ends well.
+                #visibility fn spawn(turn: &mut #private::Turn<'_>, object: #object) -> Self {
+                    Self::from_ref(turn.spawn(object))
+                }
+
+                /// Makes an actor from outside of turns.
+                #visibility fn spawn_in(vat: &#private::Vat, object: #object) -> Self {
+                    Self::from_ref(vat.spawn(object))
                 }
 
                 /// The reference, or promise, said to be to an object with this interface.

@@ -68,7 +68,7 @@ attribute! {
     /// |---|---|
     /// | `call(turn)`, `send(turn)`, `send_only(turn)` | the same methods as a part of a turn |
     /// | `send_only_now()` | the same methods without an answer |
-    /// | `spawn(place, object)` | makes an actor, in a `&Vat` or in a turn |
+    /// | `spawn(turn, object)`, `spawn_in(&vat, object)` | make an actor, in a turn or outside |
     /// | `from_ref(reference)`, `untyped()` | from and to an untyped reference |
     /// | `DESCRIPTION` | what is known of the interface |
     ///
@@ -113,7 +113,7 @@ attribute! {
     /// Takes messages apart for the methods of an `impl`.
     ///
     /// On `impl Lobby for Den`, where `Lobby` is a trait with `#[interface]`, it makes
-    /// `Den` a `Behaviour`, for `LobbyRef::spawn`. An object with more than one interface
+    /// `Den` a `Behaviour`, for `LobbyRef::spawn` and `LobbyRef::spawn_in`. An object with more than one interface
     /// names the others where it implements the first:
     /// `#[object(also(Admin))] impl Lobby for Den`.
     ///

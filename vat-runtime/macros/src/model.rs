@@ -39,8 +39,8 @@ pub(crate) struct Parameter {
 }
 
 /// Names that a typed reference has for its own.
-const RESERVED: [&str; 7] =
-    ["call", "send", "send_only", "send_only_now", "spawn", "from_ref", "untyped"];
+const RESERVED: [&str; 8] =
+    ["call", "send", "send_only", "send_only_now", "spawn", "spawn_in", "from_ref", "untyped"];
 
 impl Method {
     /// The method, whose own attributes have been taken. Takes those of its parameters.

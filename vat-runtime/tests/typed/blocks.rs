@@ -45,7 +45,7 @@ fn notes(hand: &vat_runtime::Manual, log: &LogRef) -> Vec<String> {
 #[test]
 fn goes_on_in_a_turn_of_its_own_whenever_it_has_waited() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let (promise, resolver) = promise();
     let inner = log.clone();
     let answer = vat.spawn_async(async move |here: Here| {
@@ -66,7 +66,7 @@ fn goes_on_in_a_turn_of_its_own_whenever_it_has_waited() {
 #[test]
 fn starts_after_the_turn_and_only_if_that_ends_well() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let (first, second) = (log.clone(), log.clone());
     drop(vat.run(move |turn| {
         let inner = first.clone();
@@ -97,7 +97,7 @@ fn the_promise_of_a_block_that_never_starts_breaks_with_the_fault_of_the_turn() 
 #[test]
 fn a_fault_undoes_the_step_it_is_in_and_no_other() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let (promise, resolver) = promise();
     let inner = log.clone();
     let answer: Answer<()> = vat.spawn_async(async move |here: Here| {
@@ -121,7 +121,7 @@ fn a_fault_undoes_the_step_it_is_in_and_no_other() {
 #[test]
 fn a_panic_breaks_the_promise_and_tells_nothing() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let inner = log.clone();
     let answer: Answer<()> = vat.spawn_async(async move |here: Here| {
         noting(&here, &inner, "lost").await?;
@@ -134,7 +134,7 @@ fn a_panic_breaks_the_promise_and_tells_nothing() {
 #[test]
 fn a_part_of_a_step_that_fails_is_undone_by_itself() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let inner = log.clone();
     let answer = vat.spawn_async(async move |here: Here| {
         noting(&here, &inner, "before").await?;
@@ -155,7 +155,7 @@ fn a_part_of_a_step_that_fails_is_undone_by_itself() {
 #[test]
 fn other_turns_come_in_between() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let block = |name: &'static str| {
         let log = log.clone();
         vat.spawn_async(async move |here: Here| {
