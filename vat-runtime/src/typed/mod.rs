@@ -81,7 +81,7 @@
 //! A message to a typed object is a symbol, the method's name, and its arguments in
 //! order: `['join "ada"]`. So the other end need not be typed, nor be written in Rust.
 //! A typed reference is a local convenience and proves nothing: arguments are checked
-//! by the object, answers by the caller. What does not fit becomes a [`Fault`] that
+//! by the object, answers by the caller. What does not fit becomes a [`Fault`](crate::Fault) that
 //! names method, parameter, what was expected and what was found.
 //!
 //! # What is there
