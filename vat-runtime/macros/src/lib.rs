@@ -13,6 +13,8 @@ mod model;
 mod names;
 mod object;
 mod passable;
+#[cfg(test)]
+mod refusals;
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
