@@ -1,7 +1,7 @@
 //! What a session may cost us.
 
 /// The limits of one session. Crossing one ends that session, with the limit's
-/// name as the reason, and touches no other.
+/// name as the reason, or paces it where its text says so, and touches no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -27,6 +27,14 @@ pub struct Limits {
     pub gifts: usize,
     /// Most bytes waiting for the peer to take them. Default 64 MiB.
     pub queued_bytes: usize,
+    /// Most bytes of the peer's messages, by about what they take in memory, that wait
+    /// for vats to take them. Above that the peer is paced: it is not read until half is
+    /// left. Kept by whoever runs the vats. Default 64 MiB.
+    pub waiting_bytes: usize,
+    /// Most bytes of the peer's messages that wait for promises to settle. These cannot
+    /// pace the peer, which may have to settle the promise: above that the session ends.
+    /// Kept by whoever runs the vats. Default 64 MiB.
+    pub parked_bytes: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +50,8 @@ impl Default for Limits {
             questions: 100_000,
             gifts: 10_000,
             queued_bytes: 64 << 20,
+            waiting_bytes: 64 << 20,
+            parked_bytes: 64 << 20,
         }
     }
 }

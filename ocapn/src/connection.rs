@@ -1,8 +1,14 @@
 //! Moving bytes between a channel and a session: one task a connection.
 //!
 //! The task reads, lets the session and the vats it reaches act, and writes all that
-//! came of it in one go. It stops reading while the peer does not take what is
-//! written, so that neither side's buffers grow without bound.
+//! came of it in one go. So that no buffer grows without bound it stops reading
+//!
+//! - while the vats that the peer speaks to are behind ([`Link::is_paced`]). They
+//!   get through what waits for them whatever the peer does, so this ends;
+//! - while the peer does not take what is written. That may never end: the peer may do
+//!   the same, and wait for us to read. So while nothing moves we still read a little
+//!   from time to time. If it goes on, the session's limit of bytes that wait to be sent
+//!   is what ends it.
 
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
@@ -29,6 +35,9 @@ const PIECES_AT_ONCE: usize = 16;
 /// Above this many unsent bytes nothing more is read from the peer.
 const PACE_ABOVE: usize = 1 << 20;
 
+/// How long a connection whose peer takes nothing rests between two reads.
+const TRICKLE_EVERY: Duration = Duration::from_millis(20);
+
 /// How long references that were let go wait for a message to travel with.
 const RELEASE_AFTER: Duration = Duration::from_millis(1);
 
@@ -47,6 +56,8 @@ pub(crate) async fn run(link: Arc<Link>, io: Box<dyn ByteStream>) {
         unflushed: false,
         release_timer: Box::pin(tokio::time::sleep(RELEASE_AFTER)),
         release_armed: false,
+        trickle_timer: Box::pin(tokio::time::sleep(TRICKLE_EVERY)),
+        trickle_armed: false,
     };
     let moved = poll_fn(|cx| connection.poll(cx)).await;
     if let Err(error) = &moved {
@@ -66,6 +77,9 @@ struct Connection {
     release_timer: Pin<Box<Sleep>>,
     /// The timer runs: it is looked at when it is over, and not set anew before.
     release_armed: bool,
+    /// When to read although the peer takes nothing.
+    trickle_timer: Pin<Box<Sleep>>,
+    trickle_armed: bool,
 }
 
 impl Connection {
@@ -81,8 +95,9 @@ impl Connection {
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
             }
-            let unsent = if wrote { 0 } else { self.unsent() };
-            let read = if unsent > PACE_ABOVE { Poll::Pending } else { self.read(cx)? };
+            let paced = self.link.is_paced();
+            let may_read = !paced && self.may_read(wrote, cx);
+            let read = if may_read { self.read(cx)? } else { Poll::Pending };
             match read {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
@@ -95,7 +110,7 @@ impl Connection {
                 continue;
             }
             // With output blocked, more of it is no reason to go on.
-            if self.link.rest() || !wrote {
+            if self.link.rest() || !(wrote || paced && !self.link.is_paced()) {
                 return Poll::Pending;
             }
             self.link.begin();
@@ -115,6 +130,21 @@ impl Connection {
         self.release_armed = false;
         self.link.transmit(true, &mut self.output);
         false
+    }
+
+    /// Whether to read on, with everything written or not.
+    fn may_read(&mut self, wrote: bool, cx: &mut Context<'_>) -> bool {
+        if wrote || self.unsent() <= PACE_ABOVE {
+            self.trickle_armed = false;
+            return true;
+        }
+        if !self.trickle_armed {
+            self.trickle_timer.as_mut().reset(Instant::now() + TRICKLE_EVERY);
+            self.trickle_armed = true;
+        }
+        let due = self.trickle_timer.as_mut().poll(cx).is_ready();
+        self.trickle_armed = !due;
+        due
     }
 
     fn unsent(&self) -> usize {
@@ -154,6 +184,8 @@ impl Connection {
                 Poll::Pending => return Ok(false),
             }
             self.unflushed = true;
+            // It moves: there is no need to read in order to get it to.
+            self.trickle_armed = false;
         }
         if self.unflushed {
             match Pin::new(&mut self.io).poll_flush(cx) {

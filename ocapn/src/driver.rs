@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vat_runtime::Vat;
 
+use crate::clock::TokioClock;
 use crate::connection;
 use crate::entropy;
 use crate::hub::{Hub, HubSettings, Link, Outside};
@@ -61,6 +62,7 @@ struct World {
     stopping: watch::Sender<bool>,
     deadline: watch::Sender<Option<Duration>>,
     started: Instant,
+    clock: Arc<TokioClock>,
     runtime: tokio::runtime::Handle,
     me: Weak<Self>,
 }
@@ -79,12 +81,14 @@ impl Driver {
             stopping: watch::Sender::new(false),
             deadline: watch::Sender::new(None),
             started: Instant::now(),
+            clock: TokioClock::new(),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
         });
         let hub = Hub::new(Arc::clone(&world), settings);
         let _first = world.hub.set(Arc::downgrade(&hub));
         world.spawn_until_stopped(keep_time(Arc::downgrade(&world), Arc::downgrade(&hub)));
+        world.spawn_until_stopped(world.clock.run());
         for netlayer in &world.netlayers {
             let permits = Arc::new(Semaphore::new(sessions_per_netlayer));
             let accepting = accept_all(Arc::downgrade(&world), Arc::clone(netlayer), permits);
@@ -99,6 +103,10 @@ impl Driver {
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
         &self.world.runtime
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<TokioClock> {
+        &self.world.clock
     }
 
     /// Keeps a vat for as long as the node lives.

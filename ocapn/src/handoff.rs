@@ -10,6 +10,9 @@ use crate::hub::{Hub, fetch};
 use crate::link::Link;
 use crate::{DialError, bootstrap, glue};
 
+/// About what it takes to wait for a session with a gift's exporter.
+const GIVE_BYTES: usize = 1024;
+
 /// Replaces the references to third parties' objects in a message for `receiver` by
 /// gifts, where a gift can reach. What stays goes by proxy: the receiver's messages
 /// pass through us.
@@ -103,9 +106,13 @@ pub(crate) fn accept(hub: &Hub, gifter: &Arc<Link>, give: Signed<HandoffGive>, r
         return bootstrap::hand_over(here);
     }
     let gifter = Arc::clone(gifter);
-    hub.session(&exporter, move |dialled| match dialled {
-        Ok(exporter) => withdraw(&exporter, give, &key, resolver),
-        Err(error) => stand_in(&gifter, &give, &error, resolver),
+    let waits = gifter.intake().park(GIVE_BYTES);
+    hub.session(&exporter, move |dialled| {
+        drop(waits);
+        match dialled {
+            Ok(exporter) => withdraw(&exporter, give, &key, resolver),
+            Err(error) => stand_in(&gifter, &give, &error, resolver),
+        }
     });
 }
 

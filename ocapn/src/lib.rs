@@ -64,6 +64,7 @@
 //!   [`SessionInfo::standing_in`] counts it. A message is logged at both.
 
 mod bootstrap;
+mod clock;
 mod connection;
 mod driver;
 mod entropy;
@@ -92,7 +93,8 @@ pub use vat_runtime::convert::{FromValue, IntoValue, Mismatch, Passable, Symbol,
 pub use vat_runtime::persist::{Durable, RestoreError};
 pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};
 pub use vat_runtime::{
-    Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value, Vat, promise,
+    Args, Behaviour, Clock, Fault, Limits as VatLimits, Promise, Ref, Reply, Resolver, Turn, Value,
+    Vat, promise,
 };
 
 /// Compiles and runs the programs of the README.

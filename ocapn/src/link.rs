@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
 use captp::{
-    AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, Part, Passable,
-    PublicKey, Question, ReferenceCounts, RemotePos, Session, SessionConfig, SessionEnd,
-    SessionKey, Signed, TableCounts, Traffic, Unsent,
+    AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, LimitExceeded,
+    Part, Passable, PublicKey, Question, ReferenceCounts, RemotePos, Session, SessionConfig,
+    SessionEnd, SessionKey, Signed, TableCounts, Traffic, Unsent,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
-use vat_runtime::{Args, Fault, Ref, Resolver, Value};
+use vat_runtime::{Args, Fault, Intake, Ref, Resolver, Value};
 
 use crate::glue::{self, Glue};
 use crate::hub::Hub;
@@ -31,11 +31,9 @@ pub struct Link {
     /// Positions that nobody here holds any more. A lock of its own, under which
     /// nothing else happens, since references are dropped anywhere.
     released: Mutex<Vec<(RemotePos, u32)>>,
-    /// Something waits to be sent, or released.
-    dirty: AtomicBool,
-    /// The connection's task is running, and looks at `dirty` before it rests.
-    running: AtomicBool,
-    task: AtomicWaker,
+    /// What the peer has said and no vat has taken yet.
+    intake: Arc<Intake>,
+    task: Arc<Task>,
     peer: OnceLock<Established>,
     /// The peer can't reach the peers of these sessions, and goes by way of us.
     by_us: Mutex<BTreeSet<ConnId>>,
@@ -44,6 +42,25 @@ pub struct Link {
     phase: watch::Sender<Phase>,
     hub: Weak<Hub>,
     me: Weak<Self>,
+}
+
+/// The task that moves the session's bytes, as those see it who have something for it.
+#[derive(Default)]
+struct Task {
+    /// There is something to look at: to send, to release, or to read on.
+    dirty: AtomicBool,
+    /// The task is running, and looks at `dirty` before it rests.
+    running: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Task {
+    fn wake(&self) {
+        self.dirty.store(true, Ordering::SeqCst);
+        if !self.running.load(Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
 }
 
 /// How far a session has come.
@@ -71,11 +88,20 @@ struct Core {
     glue: Glue,
 }
 
+/// About what it takes to tell a peer how a promise settled.
+const LISTENER_BYTES: usize = 256;
+
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
 impl Link {
     pub(crate) fn new(config: SessionConfig, hub: Weak<Hub>) -> Arc<Self> {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+        let limits = config.limits;
+        let task = Arc::new(Task::default());
+        task.dirty.store(true, Ordering::SeqCst);
+        let reader = Arc::clone(&task);
+        let go_on = move || reader.wake();
+        let intake = Intake::new(limits.waiting_bytes, limits.parked_bytes, go_on);
         Arc::new_cyclic(|me| Self {
             key,
             core: Mutex::new(Core {
@@ -84,9 +110,8 @@ impl Link {
             }),
             found: Mutex::default(),
             released: Mutex::new(Vec::new()),
-            dirty: AtomicBool::new(true),
-            running: AtomicBool::new(false),
-            task: AtomicWaker::new(),
+            intake,
+            task,
             peer: OnceLock::new(),
             by_us: Mutex::default(),
             heard: AtomicU64::new(0),
@@ -109,37 +134,47 @@ impl Link {
 
     /// Has the connection's task look at what is to be sent.
     fn wake(&self) {
-        self.dirty.store(true, Ordering::SeqCst);
-        if !self.running.load(Ordering::SeqCst) {
-            self.task.wake();
-        }
+        self.task.wake();
     }
 
     // For the connection's task.
 
-    /// Who is woken when [`Link::transmit`] has something to give.
+    /// Who is woken when [`Link::transmit`] has something to give, and when what
+    /// [`Link::is_paced`] has ended.
     pub fn register(&self, waker: &std::task::Waker) {
-        self.task.register(waker);
+        self.task.waker.register(waker);
     }
 
     /// The task begins to run: wake-ups need not reach it.
     pub(crate) fn begin(&self) {
-        self.running.store(true, Ordering::SeqCst);
+        self.task.running.store(true, Ordering::SeqCst);
     }
 
     /// The task is about to rest. Whether it may: nothing has come up meanwhile.
     pub(crate) fn rest(&self) -> bool {
-        self.running.store(false, Ordering::SeqCst);
-        !self.dirty.load(Ordering::SeqCst)
+        self.task.running.store(false, Ordering::SeqCst);
+        !self.task.dirty.load(Ordering::SeqCst)
     }
 
     /// Moves what is to be sent to `out`. References that were let go travel with
     /// whatever is sent; with `idle` also on their own. Gives whether some wait for that.
     pub fn transmit(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
-        self.dirty.store(false, Ordering::SeqCst);
+        self.task.dirty.store(false, Ordering::SeqCst);
         let mut core = self.core();
         core.session.poll_transmit(idle, out);
         core.session.has_output()
+    }
+
+    /// Whether to read nothing from the peer for now: it has said more than the vats
+    /// that it speaks to have got through. Whoever reads on all the same is not stopped;
+    /// what waits then grows.
+    pub fn is_paced(&self) -> bool {
+        self.intake.is_paced()
+    }
+
+    /// What the peer has said and no vat has taken yet.
+    pub fn intake(&self) -> &Arc<Intake> {
+        &self.intake
     }
 
     /// Takes in the whole messages at the front of what was read, and acts on them.
@@ -240,10 +275,11 @@ impl Link {
         self.core().session.is_unused()
     }
 
-    /// Whether nothing has come from the peer since this was last asked.
+    /// Whether nothing has come from the peer since this was last asked, although we
+    /// listened.
     pub(crate) fn is_silent(&self) -> bool {
         let heard = self.traffic().messages_in;
-        self.heard.swap(heard, Ordering::Relaxed) == heard
+        self.heard.swap(heard, Ordering::Relaxed) == heard && !self.is_paced()
     }
 
     /// How many references the peer holds that lead to other peers by way of us.
@@ -340,7 +376,10 @@ impl Link {
     fn act(self: &Arc<Self>, event: Event<Glue>) {
         match event {
             Event::Started(established) => self.started(established),
-            Event::Deliver { to, args, question } => to.deliver(args, question.map(answer)),
+            Event::Deliver { to, args, question } => {
+                self.intake.deliver(&to, args, question.map(answer));
+                self.check_parked();
+            }
             Event::Bootstrap { call, question } => {
                 if let Some(hub) = self.hub.upgrade() {
                     bootstrap::receive(&hub, self, call, question.map(answer));
@@ -349,9 +388,17 @@ impl Link {
             Event::Handoff { give, resolver } => {
                 if let Some(hub) = self.hub.upgrade() {
                     handoff::accept(&hub, self, *give, resolver);
+                    self.check_parked();
                 }
             }
-            Event::Listen { to, listener } => to.when_settled(tell(listener)),
+            Event::Listen { to, listener } => {
+                let (waits, tell) = (self.intake.park(LISTENER_BYTES), tell(listener));
+                to.when_settled(move |outcome| {
+                    drop(waits);
+                    tell(outcome);
+                });
+                self.check_parked();
+            }
             Event::Extract { from, part, question } => from.extract(part, answer(question)),
             Event::Settled { resolver, outcome } => {
                 resolver.resolve(outcome.map_err(Fault::from));
@@ -362,6 +409,16 @@ impl Link {
             // Events are dropped by going out of scope; a kind added to the protocol
             // crate is added here with it.
             _ => {}
+        }
+    }
+
+    /// Gives up on a peer that has too much waiting for promises.
+    fn check_parked(self: &Arc<Self>) {
+        if self.intake.is_overrun() && !self.is_ended() {
+            self.fail(
+                LimitExceeded { name: "parked_bytes", limit: self.intake.parked_limit() as u64 }
+                    .into(),
+            );
         }
     }
 

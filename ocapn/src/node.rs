@@ -9,7 +9,7 @@ use captp::{
 };
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
-use vat_runtime::{Promise, Ref, Vat};
+use vat_runtime::{Clock, Limits as VatLimits, Promise, Ref, Vat};
 
 use crate::bootstrap;
 use crate::driver::{DialError, Driver};
@@ -167,6 +167,12 @@ pub struct SessionInfo {
     pub traffic: Traffic,
     /// How full the session's tables are.
     pub tables: TableCounts,
+    /// Whether the peer is not read for now, because vats that it speaks to are behind.
+    pub paced: bool,
+    /// About how many bytes of its messages wait for vats to take them.
+    pub waiting_bytes: usize,
+    /// About how many bytes of its messages wait for promises to settle.
+    pub parked_bytes: usize,
 }
 
 impl Node {
@@ -179,7 +185,13 @@ impl Node {
     /// A new vat, driven by the node's tokio runtime. It lives until the node ends or
     /// it is stopped, whether or not the handle is kept.
     pub fn vat(&self, name: &str) -> Vat {
-        let vat = Vat::new(name, TokioScheduler::new(self.driver.runtime().clone()));
+        self.vat_with_limits(name, VatLimits::default())
+    }
+
+    /// Like [`Node::vat`], with limits of its own.
+    pub fn vat_with_limits(&self, name: &str, limits: VatLimits) -> Vat {
+        let scheduler = TokioScheduler::new(self.driver.runtime().clone());
+        let vat = Vat::with_limits(name, scheduler, limits);
         self.driver.keep(&vat);
         vat
     }
@@ -286,6 +298,12 @@ impl Node {
         &self.driver.hub
     }
 
+    /// The node's clock: tokio's time, whose alarms ring until the node ends.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.driver.clock().clone()
+    }
+
     /// Waits until the session that a remote reference lives on ends, and says how.
     /// Gives `None` at once for a reference that is not remote.
     pub async fn on_sever(&self, reference: &Ref) -> Option<SessionEnd> {
@@ -349,5 +367,8 @@ fn describe(link: &Link) -> Option<SessionInfo> {
         standing_in: link.standing_in(),
         traffic: link.traffic(),
         tables: link.table_counts(),
+        paced: link.is_paced(),
+        waiting_bytes: link.intake().queued_bytes(),
+        parked_bytes: link.intake().parked_bytes(),
     })
 }

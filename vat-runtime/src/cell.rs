@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use captp::RemotePos;
 
+use crate::intake::Place;
+use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{Kind, Ref};
 use crate::route::{Claim, Passage, Route};
 use crate::trampoline::{self, Work};
-use crate::vat::Handler;
 use crate::{Fault, Value};
 
 /// What a promise came to.
@@ -130,7 +131,7 @@ impl PromiseCell {
     }
 
     /// Sends a message to what the promise is or will be.
-    pub(crate) fn deliver(self: &Arc<Self>, message: Message) {
+    pub(crate) fn deliver(self: &Arc<Self>, mut message: Message) {
         let mut cell = self;
         loop {
             if let Some(settled) = cell.settled.get() {
@@ -153,6 +154,7 @@ impl PromiseCell {
                 drop(pending);
                 return passage.deliver(message);
             }
+            message.wait_in(Place::Promise);
             pending.messages.push(message);
             return;
         }

@@ -3,16 +3,17 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use captp::{ImportPos, RemotePos};
 
-use crate::actormap::Slot;
-use crate::cell::{Listener, PromiseCell, Settled};
+use crate::cell::{Listener, Outcome, PromiseCell, Settled};
+use crate::ids::ActorId;
 use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::route::Route;
+use crate::trace;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
@@ -63,62 +64,88 @@ pub enum Identity<'a> {
 /// An actor's place in its vat.
 pub(crate) struct ActorCell {
     pub(crate) vat: Arc<VatCore>,
-    slot: AtomicU32,
+    id: AtomicU64,
 }
+
+const USED_UP: &str = "the promise has been resolved already";
 
 /// A resolver that is a capability, until it is used.
 pub(crate) struct ResolverCell(pub(crate) Mutex<Option<Resolver>>);
 
 impl ActorCell {
-    const UNPLACED: Slot = Slot::MAX;
-
-    pub(crate) const fn new(vat: Arc<VatCore>, slot: Option<Slot>) -> Self {
-        let slot = match slot {
-            Some(slot) => slot,
-            None => Self::UNPLACED,
-        };
-        Self { vat, slot: AtomicU32::new(slot) }
+    pub(crate) fn new(vat: Arc<VatCore>, id: Option<ActorId>) -> Self {
+        Self { vat, id: AtomicU64::new(id.unwrap_or(ActorId::NONE).to_bits()) }
     }
 
-    /// The actor's slot. Only the vat's strand sets and reads it.
-    pub(crate) fn slot(&self) -> Option<Slot> {
-        Some(self.slot.load(Ordering::Relaxed)).filter(|&slot| slot != Self::UNPLACED)
+    /// The actor's name in the vat's map, or one that names none while it has no place
+    /// there. Only the vat's strand sets it.
+    pub(crate) fn id(&self) -> ActorId {
+        ActorId::from_bits(self.id.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn place(&self, slot: Slot) {
-        self.slot.store(slot, Ordering::Relaxed);
+    pub(crate) fn place(&self, id: ActorId) {
+        self.id.store(id.to_bits(), Ordering::Relaxed);
     }
 }
 
 impl Drop for ActorCell {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot() {
-            self.vat.discard(slot);
+        let id = self.id();
+        if id != ActorId::NONE {
+            self.vat.discard(id);
         }
     }
 }
 
 impl ResolverCell {
-    fn deliver(&self, message: Message) {
-        let mut args = message.args.into_iter();
-        let outcome = match (args.next(), args.next(), args.next()) {
-            (Some(Value::Symbol(verb)), value, None) => match (verb.as_str(), value) {
-                ("fulfill", value) => Ok(Ok(value.unwrap_or_default())),
-                ("break", value) => Ok(Err(Fault::from(value.unwrap_or_default()))),
-                _ => Err("a resolver understands only fulfill and break"),
-            },
-            _ => Err("a resolver expects fulfill or break and one value"),
+    /// What a message to a resolver says.
+    fn read(args: &[Value]) -> Result<Outcome, Fault> {
+        let (Some(Value::Symbol(verb)), None) = (args.first(), args.get(2)) else {
+            return Err("a resolver expects fulfill or break and one value".into());
         };
-        let done = outcome.and_then(|outcome| {
-            let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let resolver = taken.ok_or("the promise has been resolved already")?;
-            resolver.resolve(outcome);
-            Ok(())
-        });
-        if let Some(answer) = message.answer {
-            answer.resolve(done.map(Value::from).map_err(Fault::from));
+        let value = args.get(1).cloned().unwrap_or_default();
+        match verb.as_str() {
+            "fulfill" => Ok(Ok(value)),
+            "break" => Ok(Err(value.into())),
+            _ => Err("a resolver understands only fulfill and break".into()),
         }
     }
+
+    /// Whether the message would be understood, and the resolver is not used up.
+    pub(crate) fn check(&self, args: &[Value]) -> Result<(), Fault> {
+        drop(Self::read(args)?);
+        match *self.lock() {
+            Some(_) => Ok(()),
+            None => Err(USED_UP.into()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Resolver>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deliver(&self, message: Message) {
+        let done = Self::read(&message.args).and_then(|outcome| {
+            let taken = self.lock().take();
+            taken.ok_or(USED_UP)?.resolve(outcome);
+            Ok(Value::Undefined)
+        });
+        if let Some(answer) = message.answer {
+            answer.resolve(done);
+        }
+    }
+}
+
+/// Whether the value is a reference that can be sent to as it is (`live-refr?`).
+#[must_use]
+pub const fn is_live(value: &Value) -> bool {
+    matches!(value, Value::Ref(_))
+}
+
+/// Whether the value names something that has to be enlivened first (`sturdy-refr?`).
+#[must_use]
+pub const fn is_sturdy(value: &Value) -> bool {
+    matches!(value, Value::Sturdyref(_))
 }
 
 impl Ref {
@@ -155,7 +182,7 @@ impl Ref {
     /// Sends a message whose answer goes to a resolver: what the other ways to send
     /// are made of.
     pub fn deliver(&self, args: Args, answer: Option<Resolver>) {
-        self.deliver_message(Message { args, answer });
+        self.deliver_message(Message::new(args, answer, trace::committing()));
     }
 
     pub(crate) fn deliver_message(&self, message: Message) {

@@ -1,16 +1,17 @@
-//! A turn: one message handled as a transaction. Owns what a turn has changed and
-//! wants sent, and how that is committed or undone.
+//! A turn: one message handled as a transaction. Owns what a behaviour can do while it
+//! handles a message ([`Turn`]).
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::actormap::{Actormap, Journal};
 use crate::behaviour::Behaviour;
-use crate::cell::{Listener, Outcome};
+use crate::cell::Outcome;
+use crate::changes::{Changes, Effect};
+use crate::job::{Handler, HandlerBody};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
-use crate::vat::{Handler, VatCore};
+use crate::trace::TurnId;
+use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
 /// What a behaviour does things with while it handles a message.
@@ -29,42 +30,22 @@ pub struct Turn<'t> {
     depth: usize,
 }
 
-/// The vat's actors and what the turn has done so far. Outside turns there is
-/// nothing but the actors.
-#[derive(Default)]
-pub(crate) struct Changes {
-    pub(crate) actors: Actormap,
-    journal: Journal,
-    effects: Vec<Effect>,
-    /// Calls that have begun and not returned. Left over only by a panic.
-    open_calls: usize,
-}
-
-/// What happens outside the vat's map once the turn ends well.
-enum Effect {
-    Send(Ref, Message),
-    Resolve(Resolver, Box<Outcome>),
-    Listen(Ref, Box<Handler>),
-    /// A handler of something that is no promise and no reference.
-    Handle(Box<Handler>),
-}
-
-impl Effect {
-    /// Whether this is a message from the vat to itself.
-    fn stays_in(&self, vat: &Arc<VatCore>) -> bool {
-        matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
+impl<'t> Turn<'t> {
+    /// A turn on behalf of an actor or of nobody.
+    pub(crate) const fn new(
+        vat: &'t Arc<VatCore>,
+        changes: &'t mut Changes,
+        me: Option<&'t Arc<ActorCell>>,
+    ) -> Self {
+        Self { vat, changes, me, depth: 0 }
     }
-}
-
-/// A point of a turn to go back to.
-#[derive(Clone, Copy)]
-struct Mark {
-    journal: usize,
-    effects: usize,
 }
 
 impl Turn<'_> {
     /// Calls an actor of this vat and waits for its answer (`$`).
+    ///
+    /// A resolver can be called too, and answers with nothing: it settles its promise
+    /// when the turn ends well.
     ///
     /// # Errors
     ///
@@ -73,7 +54,7 @@ impl Turn<'_> {
     /// or that calls are nested deeper than [`Limits::call_depth`](crate::Limits).
     pub fn call(&mut self, to: &Ref, args: Args) -> Result<Value, Fault> {
         let Some(cell) = to.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
-            return Err("cannot call what is not near: send to it".into());
+            return self.call_other(to, args);
         };
         if self.depth >= self.vat.limits().call_depth {
             return Err("calls are nested too deep".into());
@@ -81,12 +62,23 @@ impl Turn<'_> {
         self.enter(cell, args)
     }
 
-    fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
-        let Some((slot, behaviour)) =
-            cell.slot().and_then(|slot| Some((slot, self.changes.actors.get(slot)?)))
-        else {
+    fn call_other(&mut self, to: &Ref, args: Args) -> Outcome {
+        let Kind::Resolver(resolver) = &to.0 else {
+            return Err("cannot call what is not near: send to it".into());
+        };
+        resolver.check(&args)?;
+        self.send_only(to, args);
+        Ok(Value::Undefined)
+    }
+
+    pub(crate) fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
+        let id = cell.id();
+        let Some(behaviour) = self.changes.actors.get(id) else {
             return Err("the actor does not exist".into());
         };
+        if let Some(called) = &mut self.changes.called {
+            called.push(id);
+        }
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
         let mut inner =
@@ -96,7 +88,7 @@ impl Turn<'_> {
         match result {
             Ok(reply) => {
                 if let Some(next) = reply.next {
-                    self.changes.actors.put(slot, next, &mut self.changes.journal);
+                    self.changes.actors.put(id, Some(next), &mut self.changes.journal);
                 }
                 Ok(reply.value)
             }
@@ -122,7 +114,9 @@ impl Turn<'_> {
 
     /// Sends a message whose answer goes to a resolver.
     pub fn deliver(&mut self, to: &Ref, args: Args, answer: Option<Resolver>) {
-        self.changes.effects.push(Effect::Send(to.clone(), Message { args, answer }));
+        let from = self.id();
+        tracing::trace!(vat = self.vat.name(), turn = from.turn, ?to, "message");
+        self.changes.effects.push(Effect::Send(to.clone(), Message::new(args, answer, from)));
     }
 
     /// Runs the handler as a turn of this vat once the target has settled. A target
@@ -152,9 +146,10 @@ impl Turn<'_> {
         promise
     }
 
-    fn listen(&mut self, target: Value, body: crate::vat::HandlerBody, answer: Option<Resolver>) {
+    pub(crate) fn listen(&mut self, target: Value, body: HandlerBody, answer: Option<Resolver>) {
         let (vat, me) = (self.vat.clone(), self.me.cloned());
-        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
+        let (from, by) = (self.id(), TurnId::OUTSIDE);
+        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome, from, by });
         self.changes.effects.push(match target {
             Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
             value => Effect::Handle(handler(Ok(value))),
@@ -165,6 +160,14 @@ impl Turn<'_> {
     /// dropped with it, the promise breaks.
     pub fn promise(&mut self) -> (Promise, Resolver) {
         promise()
+    }
+
+    /// A new promise, and what settles it as a capability that can be passed on
+    /// (`spawn-promise-values`): it answers to `['fulfill value]` and `['break error]`,
+    /// called or sent, once.
+    pub fn spawn_promise(&mut self) -> (Promise, Ref) {
+        let (promise, resolver) = promise();
+        (promise, resolver.into_ref())
     }
 
     /// Settles a promise when the turn ends well. If it fails, the promise breaks
@@ -182,11 +185,11 @@ impl Turn<'_> {
     /// Like [`Turn::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&mut self, behaviour: Arc<dyn Behaviour>) -> Ref {
         let changes = &mut *self.changes;
-        let slot = changes.actors.reserve();
-        if let Some(slot) = slot {
-            changes.actors.put(slot, behaviour, &mut changes.journal);
+        let id = changes.actors.reserve();
+        if let Some(id) = id {
+            changes.actors.put(id, Some(behaviour), &mut changes.journal);
         }
-        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), slot))))
+        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), id))))
     }
 
     /// The actor on whose behalf the turn runs. A turn that came from
@@ -220,6 +223,22 @@ impl Turn<'_> {
         (self.vat.clone(), self.me.cloned())
     }
 
+    /// Whether the reference designates an actor of another vat or something at a peer.
+    /// An unsettled promise of this process is neither near nor far.
+    #[must_use]
+    pub fn is_far(&self, reference: &Ref) -> bool {
+        match reference.actor() {
+            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
+            None => reference.is_remote(),
+        }
+    }
+
+    /// Which turn this is, as logs name it.
+    #[must_use]
+    pub fn id(&self) -> TurnId {
+        TurnId { vat: self.vat.id(), turn: self.changes.turns }
+    }
+
     /// The name of the vat that the turn runs in.
     #[must_use]
     pub fn vat_name(&self) -> &str {
@@ -227,109 +246,29 @@ impl Turn<'_> {
     }
 }
 
-impl fmt::Debug for Turn<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("vat", &self.vat_name()).field("depth", &self.depth).finish()
+/// For whoever holds the map: no actor gets to these.
+impl Turn<'_> {
+    /// The actor's behaviour.
+    pub(crate) fn behaviour(&self, of: &Ref) -> Option<Arc<dyn Behaviour>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        self.changes.actors.get(cell.id())
+    }
+
+    /// Gives an actor another behaviour.
+    pub(crate) fn replace(&mut self, of: &Ref, behaviour: Arc<dyn Behaviour>) -> Result<(), Fault> {
+        let Some(cell) = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
+            return Err("the reference is not near".into());
+        };
+        if self.changes.actors.get(cell.id()).is_none() {
+            return Err("the actor does not exist".into());
+        }
+        self.changes.actors.put(cell.id(), Some(behaviour), &mut self.changes.journal);
+        Ok(())
     }
 }
 
-impl Changes {
-    const fn mark(&self) -> Mark {
-        Mark { journal: self.journal.mark(), effects: self.effects.len() }
-    }
-
-    /// Takes back what happened since the mark.
-    fn undo(&mut self, mark: Mark, fault: &Fault) {
-        self.actors.undo(&mut self.journal, mark.journal);
-        while self.effects.len() > mark.effects {
-            match self.effects.pop() {
-                Some(Effect::Send(_, Message { answer: Some(resolver), .. })) => {
-                    resolver.break_with(fault.clone());
-                }
-                Some(Effect::Resolve(resolver, _)) => resolver.break_with(fault.clone()),
-                Some(Effect::Listen(_, handler) | Effect::Handle(handler)) => handler.refuse(fault),
-                Some(Effect::Send(_, Message { answer: None, .. })) | None => {}
-            }
-        }
-    }
-
-    fn commit(&mut self, vat: &Arc<VatCore>) {
-        self.journal.commit();
-        if self.effects.is_empty() {
-            return;
-        }
-        // Taken out while they are done, and put back for its space.
-        let mut done = std::mem::take(&mut self.effects);
-        let mut effects = done.drain(..).peekable();
-        loop {
-            // What goes to this vat without anything else in between goes together.
-            if effects.peek().is_some_and(|effect| effect.stays_in(vat)) {
-                vat.post_messages(|| match effects.next_if(|effect| effect.stays_in(vat)) {
-                    Some(Effect::Send(Ref(Kind::Actor(cell)), message)) => Some((cell, message)),
-                    _ => None,
-                });
-            }
-            match effects.next() {
-                Some(Effect::Send(to, message)) => to.deliver_message(message),
-                Some(Effect::Resolve(resolver, outcome)) => resolver.resolve(*outcome),
-                Some(Effect::Listen(target, handler)) => {
-                    target.listen_with(Listener::Handler(handler));
-                }
-                Some(Effect::Handle(handler)) => handler.post(),
-                None => break,
-            }
-        }
-        drop(effects);
-        self.effects = done;
-    }
-
-    /// Runs a turn and commits or undoes it. What the caller does with the result
-    /// (the turn's own answer) comes after all that the turn did.
-    pub(crate) fn turn<T>(
-        &mut self,
-        vat: &Arc<VatCore>,
-        me: Option<&Arc<ActorCell>>,
-        body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let mut turn = Turn { vat, changes: self, me, depth: 0 };
-        let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
-        let result = match result {
-            Ok(Ok(_)) if self.open_calls > 0 => {
-                Err(Fault::from("a panic was caught within the turn"))
-            }
-            Ok(result) => result,
-            Err(_) => {
-                // What the panic says is local detail: it stays in this process.
-                let actor = me.and_then(|cell| self.actors.get(cell.slot()?));
-                let actor = actor.map_or("none", |behaviour| behaviour.name());
-                tracing::error!(vat = vat.name(), actor, "a turn panicked");
-                Err(Fault::from("the object failed"))
-            }
-        };
-        self.open_calls = 0;
-        match &result {
-            Ok(_) => self.commit(vat),
-            Err(fault) => self.undo(Mark { journal: 0, effects: 0 }, fault),
-        }
-        result
-    }
-
-    /// The turn in which an actor handles a message.
-    pub(crate) fn receive(
-        &mut self,
-        vat: &Arc<VatCore>,
-        to: &Arc<ActorCell>,
-        args: Args,
-    ) -> Outcome {
-        self.turn(vat, Some(to), |turn| turn.enter(to, args))
-    }
-
-    /// Puts an actor in place from outside any turn.
-    pub(crate) fn install(&mut self, cell: &ActorCell, behaviour: Arc<dyn Behaviour>) {
-        if let Some(slot) = self.actors.reserve() {
-            cell.place(slot);
-            self.actors.put(slot, behaviour, &mut self.journal);
-            self.journal.commit();
-        }
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("vat", &self.vat_name()).field("depth", &self.depth).finish()
     }
 }

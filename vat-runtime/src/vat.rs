@@ -4,20 +4,25 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use crate::Fault;
-use crate::actormap::Slot;
+use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
+use crate::changes::{Changes, Keeper};
 use crate::drive;
-use crate::promise::{Message, Resolver, Settling, SettlingEnd};
+use crate::ids::ActorId;
+use crate::inbox::{Inbox, Next, Refused};
+use crate::intake::Place;
+use crate::job::{Errand, Job, LookBack, Photograph, ReadLog, STOPPED};
+use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::turn::{Changes, Turn};
-
-const STOPPED: &str = "the vat has stopped";
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::trace::{TurnId, VatLog};
+use crate::turn::Turn;
+use crate::{Args, Fault, Value};
 
 /// Bounds on what one vat may use. Each has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +31,23 @@ pub struct Limits {
     /// How deep [`Turn::call`] may nest before it fails. Default 128: each level
     /// takes stack.
     pub call_depth: usize,
+    /// How many turns may wait before sessions that go on delivering to the vat are
+    /// paced: they are not read until the vat has got through half of that. Default
+    /// 100,000. What is sent within this process is not held back; past ten times this
+    /// many it breaks.
+    pub queue: usize,
+    /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
+    /// no log.
+    pub log: usize,
+    /// Of how many of its last turns the vat remembers what they changed: see
+    /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
+    /// all references that it holds.
+    pub history: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128 }
+        Self { call_depth: 128, queue: 100_000, log: 64, history: 0 }
     }
 }
 
@@ -39,6 +56,27 @@ impl Limits {
     #[must_use]
     pub const fn call_depth(mut self, calls: usize) -> Self {
         self.call_depth = calls;
+        self
+    }
+
+    /// The same limits with another [`Limits::log`].
+    #[must_use]
+    pub const fn log(mut self, turns: usize) -> Self {
+        self.log = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::history`].
+    #[must_use]
+    pub const fn history(mut self, turns: usize) -> Self {
+        self.history = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::queue`].
+    #[must_use]
+    pub const fn queue(mut self, turns: usize) -> Self {
+        self.queue = turns;
         self
     }
 }
@@ -67,16 +105,18 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self(Arc::new(Handle(Arc::new(VatCore {
-            name: name.into(),
-            scheduler,
-            limits,
-            stopped: AtomicBool::new(false),
-            littered: AtomicBool::new(false),
-            actors: AtomicUsize::new(0),
-            inbox: Mutex::default(),
-            strand: Mutex::default(),
-        }))))
+        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
+    }
+
+    /// A vat with a keeper of its turns.
+    pub(crate) fn with_keeper(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        keeper: Box<dyn Keeper>,
+    ) -> Self {
+        let changes = Changes::kept(keeper);
+        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -104,6 +144,45 @@ impl Vat {
         settling
     }
 
+    /// The vat's last turns, and because of what they were: see [`Limits::log`] and
+    /// [`Trace`](crate::Trace).
+    pub fn log(&self) -> Settling<VatLog> {
+        let (settling, end) = Settling::new(STOPPED);
+        self.core().post(Job::Run(Box::new(ReadLog(end))));
+        settling
+    }
+
+    /// Calls an actor as it and its vat were after an earlier turn, and leaves everything
+    /// as it is. The future fails if the vat does not remember the turns since: see
+    /// [`Limits::history`].
+    pub fn peek_at(&self, turn: TurnId, to: &Ref, args: Args) -> Settling<Value> {
+        let (settling, end) = Settling::new(STOPPED);
+        if turn.vat == self.core().id {
+            let to = to.clone();
+            self.core().post(Job::Run(Box::new(LookBack { turn: turn.turn, to, args, end })));
+        } else {
+            end.settle(Err("the turn is of another vat".into()));
+        }
+        settling
+    }
+
+    /// What the vat's world is between two turns, to be looked at in an
+    /// [`Actormap`](crate::Actormap): what would happen if. Costs a pointer for every 64
+    /// actors.
+    pub fn snapshot(&self) -> Settling<Snapshot> {
+        let (settling, end) = Settling::new(STOPPED);
+        self.core().post(Job::Run(Box::new(Photograph(end))));
+        settling
+    }
+
+    /// Gives an actor of this vat another behaviour, from outside and between two turns:
+    /// for a program that is changed while it runs. The future fails if the reference
+    /// is not near to this vat.
+    pub fn replace_behaviour(&self, of: &Ref, behaviour: impl Behaviour) -> Settling<()> {
+        let of = of.clone();
+        self.run(move |turn| turn.replace(&of, Arc::new(behaviour)))
+    }
+
     /// Halts the vat after the turn it is in. All its actors are dropped; messages
     /// that wait and messages sent from now on break.
     pub fn stop(&self) {
@@ -113,13 +192,19 @@ impl Vat {
     /// Whether the vat has been stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.core().stopped.load(Ordering::Acquire)
+        self.core().inbox.is_stopped()
     }
 
     /// How many actors the vat holds, as of its last turn.
     #[must_use]
     pub fn actor_count(&self) -> usize {
         self.core().actors.load(Ordering::Acquire)
+    }
+
+    /// How many turns wait for the vat.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.core().inbox.len()
     }
 
     /// The name given at the start.
@@ -141,27 +226,16 @@ impl fmt::Debug for Vat {
 
 /// What a vat's handles, actors and schedulers share.
 pub(crate) struct VatCore {
+    /// A number that no other vat of this process has, from 1.
+    id: u64,
     name: Box<str>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
-    /// Set under the inbox's lock.
-    stopped: AtomicBool,
-    /// There is garbage in the inbox.
-    littered: AtomicBool,
     actors: AtomicUsize,
-    inbox: Mutex<Inbox>,
+    inbox: Inbox,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
     strand: Mutex<Strand>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    jobs: VecDeque<Job>,
-    /// The slots of actors whose last reference is gone.
-    garbage: Vec<Slot>,
-    /// The vat is with its scheduler or running.
-    awake: bool,
 }
 
 #[derive(Default)]
@@ -171,98 +245,79 @@ struct Strand {
     batch: VecDeque<Job>,
 }
 
-/// What a vat does in one turn.
-enum Job {
-    Deliver(Arc<ActorCell>, Message),
-    Handle(Box<Handler>),
-    Run(Box<dyn Run>),
-    Install(Arc<ActorCell>, Arc<dyn Behaviour>),
-}
+/// The scheduler of what is not scheduled. Never asked.
+struct Unscheduled;
 
-pub(crate) type HandlerBody = Box<dyn FnOnce(&mut Turn<'_>, Outcome) -> Outcome + Send>;
-
-/// A handler of a promise, to be run as a turn of the vat that registered it.
-pub(crate) struct Handler {
-    pub(crate) vat: Arc<VatCore>,
-    pub(crate) body: HandlerBody,
-    pub(crate) me: Option<Arc<ActorCell>>,
-    pub(crate) answer: Option<Resolver>,
-    /// What the handler is told, once it is known.
-    pub(crate) outcome: Outcome,
-}
-
-impl Handler {
-    /// Queues the turn.
-    pub(crate) fn post(self: Box<Self>) {
-        let vat = self.vat.clone();
-        vat.post(Job::Handle(self));
-    }
-
-    /// The handler will never run.
-    pub(crate) fn refuse(self, fault: &Fault) {
-        if let Some(answer) = self.answer {
-            answer.break_with(fault.clone());
-        }
-    }
-}
-
-/// A turn queued from outside, without the type of its result.
-trait Run: Send {
-    fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes);
-}
-
-struct Errand<T, F> {
-    body: F,
-    end: SettlingEnd<T>,
-}
-
-impl<T, F> Run for Errand<T, F>
-where
-    T: Send + 'static,
-    F: FnOnce(&mut Turn<'_>) -> Result<T, Fault> + Send + 'static,
-{
-    fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
-        let Self { body, end } = *self;
-        end.settle(changes.turn(vat, None, body));
-    }
-}
-
-impl Job {
-    fn perform(self, vat: &Arc<VatCore>, changes: &mut Changes) {
-        match self {
-            Self::Deliver(to, Message { args, answer }) => {
-                let outcome = changes.receive(vat, &to, args);
-                match (answer, outcome) {
-                    (Some(answer), outcome) => answer.resolve(outcome),
-                    (None, Err(fault)) => {
-                        tracing::debug!(vat = vat.name(), %fault, "a message failed unheard");
-                    }
-                    (None, Ok(_)) => {}
-                }
-            }
-            Self::Handle(handler) => {
-                let Handler { body, me, answer, outcome, .. } = *handler;
-                let result = changes.turn(vat, me.as_ref(), |turn| body(turn, outcome));
-                if let Some(answer) = answer {
-                    answer.resolve(result);
-                }
-            }
-            Self::Run(errand) => errand.run(vat, changes),
-            Self::Install(cell, behaviour) => changes.install(&cell, behaviour),
-        }
-    }
-
-    fn refuse(self) {
-        match self {
-            Self::Deliver(_, message) => message.refuse(|| STOPPED.into()),
-            Self::Handle(handler) => handler.refuse(&STOPPED.into()),
-            // Dropping an errand tells its future.
-            Self::Run(_) | Self::Install(..) => {}
-        }
-    }
+impl Scheduler for Unscheduled {
+    fn ready(&self, _vat: ReadyVat) {}
 }
 
 impl VatCore {
+    fn new(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+    ) -> Arc<Self> {
+        let inbox = Inbox::new(limits.queue);
+        Self::with_inbox(name, scheduler, limits, changes, inbox)
+    }
+
+    fn with_inbox(
+        name: &str,
+        scheduler: Arc<dyn Scheduler>,
+        limits: Limits,
+        changes: Changes,
+        inbox: Inbox,
+    ) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let changes = changes.remembering(limits.log, limits.history);
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            name: name.into(),
+            scheduler,
+            inbox,
+            limits,
+            actors: AtomicUsize::new(0),
+            strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
+        })
+    }
+
+    /// The place of actors that no scheduler runs: what is sent to them waits until it
+    /// is taken out.
+    pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
+        let inbox = Inbox::sleepless(limits.queue);
+        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox)
+    }
+
+    /// What has waited longest, of what was sent to actors that no scheduler runs.
+    pub(crate) fn take_job(&self) -> Option<Job> {
+        self.inbox.take_one()
+    }
+
+    /// The actors that nothing refers to any more, to be let go of.
+    pub(crate) fn take_garbage(&self) -> Vec<ActorId> {
+        if !self.inbox.is_littered() {
+            return Vec::new();
+        }
+        self.inbox.take_garbage()
+    }
+
+    /// Tells whoever wants to know what a turn came to.
+    pub(crate) fn answer(&self, answer: Option<Resolver>, outcome: Outcome) {
+        match (answer, outcome) {
+            (Some(answer), outcome) => answer.resolve(outcome),
+            (None, Err(fault)) => {
+                tracing::debug!(vat = self.name(), %fault, "a turn failed unheard");
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -275,79 +330,66 @@ impl VatCore {
         &self.scheduler
     }
 
-    /// Nothing is called or dropped under this lock.
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, message: Message) {
+    pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, mut message: Message) {
+        message.wait_in(Place::Queue);
         self.post(Job::Deliver(to.clone(), message));
     }
 
-    /// Posts messages under one lock. `next` may only hand them over: see
-    /// [`Self::inbox`].
+    /// Posts messages of this vat to itself under one lock. `next` may only hand them
+    /// over: it is called with the inbox locked.
     pub(crate) fn post_messages(
         self: &Arc<Self>,
         mut next: impl FnMut() -> Option<(Arc<ActorCell>, Message)>,
     ) {
-        let mut inbox = self.inbox();
-        if self.stopped.load(Ordering::Acquire) {
-            drop(inbox);
-            while let Some((_, message)) = next() {
-                message.refuse(|| STOPPED.into());
+        loop {
+            let (wake, refused) = self.inbox.put_all(&mut next);
+            if wake {
+                self.wake();
             }
-            return;
+            match refused {
+                Some(refused) => self.refuse(refused),
+                None => return,
+            }
         }
-        while let Some((cell, message)) = next() {
-            inbox.jobs.push_back(Job::Deliver(cell, message));
-        }
-        self.wake(inbox);
     }
 
-    fn post(self: &Arc<Self>, job: Job) {
-        let mut inbox = self.inbox();
-        if self.stopped.load(Ordering::Acquire) {
-            drop(inbox);
-            return job.refuse();
+    pub(crate) fn post(self: &Arc<Self>, job: Job) {
+        match self.inbox.put(job) {
+            Ok(true) => self.wake(),
+            Ok(false) => {}
+            Err(refused) => self.refuse(refused),
         }
-        inbox.jobs.push_back(job);
-        self.wake(inbox);
+    }
+
+    #[cold]
+    fn refuse(&self, Refused { job, why, newly_full }: Refused) {
+        if newly_full {
+            tracing::error!(vat = self.name(), "{why}: what is sent to it breaks");
+        }
+        job.refuse(why);
     }
 
     /// The last reference to an actor is gone.
-    pub(crate) fn discard(self: &Arc<Self>, slot: Slot) {
-        let mut inbox = self.inbox();
-        if self.stopped.load(Ordering::Acquire) {
-            return;
+    pub(crate) fn discard(self: &Arc<Self>, id: ActorId) {
+        if self.inbox.discard(id) {
+            self.wake();
         }
-        inbox.garbage.push(slot);
-        self.littered.store(true, Ordering::Release);
-        self.wake(inbox);
     }
 
-    fn wake(self: &Arc<Self>, mut inbox: MutexGuard<'_, Inbox>) {
-        let asleep = !std::mem::replace(&mut inbox.awake, true);
-        drop(inbox);
-        if asleep {
-            drive::ready(ReadyVat::new(self.clone()));
-        }
+    /// The inbox said that the vat slept until now.
+    fn wake(self: &Arc<Self>) {
+        drive::ready(ReadyVat::new(self.clone()));
     }
 
     pub(crate) fn stop(&self) {
-        let mut inbox = self.inbox();
-        self.stopped.store(true, Ordering::Release);
-        let jobs = std::mem::take(&mut inbox.jobs);
-        let asleep = !inbox.awake;
-        drop(inbox);
-        jobs.into_iter().for_each(Job::refuse);
+        let (jobs, asleep) = self.inbox.stop();
+        jobs.into_iter().for_each(|job| job.refuse(STOPPED));
         // A vat that runs clears itself when its turn is over.
         match self.strand.try_lock() {
             Ok(strand) => self.clear(strand),
             Err(TryLockError::Poisoned(poisoned)) => self.clear(poisoned.into_inner()),
             // About to fall asleep, or another stop: either ends without our help.
-            Err(TryLockError::WouldBlock) if asleep => {
-                self.clear(self.strand.lock().unwrap_or_else(PoisonError::into_inner));
-            }
+            Err(TryLockError::WouldBlock) if asleep => self.clear(lock(&self.strand)),
             Err(TryLockError::WouldBlock) => {}
         }
     }
@@ -357,32 +399,28 @@ impl VatCore {
         let Strand { changes, batch } = std::mem::take(&mut *strand);
         drop(strand);
         self.actors.store(0, Ordering::Release);
-        batch.into_iter().for_each(Job::refuse);
+        batch.into_iter().for_each(|job| job.refuse(STOPPED));
         drop(changes);
     }
 
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
     pub(crate) fn run(self: &Arc<Self>, budget: usize) -> (usize, bool) {
-        let mut strand = self.strand.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut strand = lock(&self.strand);
         let mut turns = 0;
         loop {
-            if self.stopped.load(Ordering::Acquire) {
+            if self.inbox.is_stopped() {
                 self.clear(strand);
                 return (turns, false);
             }
-            if self.littered.load(Ordering::Acquire) {
+            if self.inbox.is_littered() {
                 self.sweep(&mut strand);
                 continue;
             }
             if strand.batch.is_empty() {
-                let mut inbox = self.inbox();
-                if !inbox.jobs.is_empty() {
-                    std::mem::swap(&mut inbox.jobs, &mut strand.batch);
-                } else if inbox.garbage.is_empty() && !self.stopped.load(Ordering::Acquire) {
-                    inbox.awake = false;
-                    return (turns, false);
+                match self.inbox.take(&mut strand.batch) {
+                    Next::Work => continue,
+                    Next::Sleep => return (turns, false),
                 }
-                continue;
             }
             if turns >= budget {
                 return (turns, true);
@@ -390,6 +428,7 @@ impl VatCore {
             let Strand { changes, batch } = &mut *strand;
             if let Some(job) = batch.pop_front() {
                 turns += 1;
+                self.inbox.begun(batch.len());
                 self.guarded(|| job.perform(self, changes));
                 self.actors.store(changes.actors.len(), Ordering::Release);
             }
@@ -398,10 +437,8 @@ impl VatCore {
 
     /// Lets go of actors that nobody can reach any more, which may free others.
     fn sweep(&self, strand: &mut Strand) {
-        self.littered.store(false, Ordering::Release);
-        let garbage = std::mem::take(&mut self.inbox().garbage);
-        for slot in garbage {
-            let behaviour = strand.changes.actors.remove(slot);
+        for id in self.inbox.take_garbage() {
+            let behaviour = strand.changes.remove(id);
             self.guarded(|| drop(behaviour));
         }
         self.actors.store(strand.changes.actors.len(), Ordering::Release);

@@ -210,7 +210,8 @@ impl World {
             .flat_map(|wire| [(wire, 0), (wire, 1)])
             .filter(|&(wire, end)| {
                 let end = &self.wires[wire].ends[end];
-                !end.closed && (!end.coming.is_empty() || end.closing)
+                let coming = !end.coming.is_empty() && !end.link.is_paced();
+                !end.closed && (coming || end.coming.is_empty() && end.closing)
             })
             .collect();
         let vats = usize::from(self.scheduler.step());

@@ -9,9 +9,11 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::cell::Outcome;
 use crate::convert::IntoValue;
+use crate::job::Handler;
 use crate::reference::ActorCell;
+use crate::trace::TurnId;
 use crate::typed::Answer;
-use crate::vat::{Handler, VatCore};
+use crate::vat::VatCore;
 use crate::{Fault, Promise, Resolver, Settling, Turn, Value, Vat, promise};
 
 impl Turn<'_> {
@@ -182,6 +184,8 @@ struct State {
     program: Option<Program>,
     requests: Vec<Request>,
     answer: Option<Resolver>,
+    /// The turn of the last step.
+    turn: TurnId,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -212,19 +216,21 @@ impl Block {
         state.requests.push(request);
         if state.phase == Phase::Waiting {
             state.phase = Phase::Posted;
+            let turn = state.turn;
             drop(state);
-            self.post();
+            self.post(turn);
         }
     }
 
-    /// Queues the next step.
-    fn post(self: Arc<Self>) {
+    /// Queues the next step, after that which was this turn.
+    fn post(self: Arc<Self>, turn: TurnId) {
         let (made, answer) = promise();
         self.ends_with(&made);
         let (vat, me) = (self.vat.clone(), self.me.clone());
         let body = Box::new(move |turn: &mut Turn<'_>, _| self.step(turn));
-        let outcome = Ok(Value::Undefined);
-        Box::new(Handler { vat, body, me, answer: Some(answer), outcome }).post();
+        let (from, by) = (turn, TurnId::OUTSIDE);
+        let (answer, outcome) = (Some(answer), Ok(Value::Undefined));
+        Box::new(Handler { vat, body, me, answer, outcome, from, by }).post();
     }
 
     /// Ends the block if a step fails or is never made. Known by the promise of the
@@ -250,6 +256,7 @@ impl Block {
         let mut state = self.lock();
         let Some(mut program) = state.program.take() else { return Ok(Value::Undefined) };
         state.phase = Phase::Stepping;
+        state.turn = turn.id();
         drop(state);
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
@@ -270,7 +277,7 @@ impl Block {
                 state.phase = if woken { Phase::Posted } else { Phase::Waiting };
                 drop(state);
                 if woken {
-                    self.clone().post();
+                    self.clone().post(turn.id());
                 }
                 return Ok(Value::Undefined);
             }
@@ -286,8 +293,9 @@ impl Wake for Block {
         match state.phase {
             Phase::Waiting => {
                 state.phase = Phase::Posted;
+                let turn = state.turn;
                 drop(state);
-                self.post();
+                self.post(turn);
             }
             Phase::Stepping => state.phase = Phase::Woken,
             Phase::Posted | Phase::Woken | Phase::Ended => {}
