@@ -62,8 +62,7 @@ impl Counter for Count {
     fn add_from(&self, turn: &mut Turn<'_>, other: CounterRef) -> Answer<i64> {
         let me = CounterRef::from_ref(turn.me());
         turn.spawn_async(async move |here| {
-            let asked = here.turn(move |turn| Ok(other.send(turn).value())).await?;
-            let by = asked.await?;
+            let by = here.ask(move |turn| other.send(turn).value()).await?;
             // Others may have counted meanwhile: this is the state of this turn.
             here.turn(move |turn| me.call(turn).add(by, None)).await
         })

@@ -191,5 +191,33 @@ derive! {
     ///
     /// A portrait with fields that the struct does not have is refused: what has been
     /// stored is not to be lost unseen.
+    ///
+    /// ```
+    /// use vat_runtime::{Durable, object};
+    ///
+    /// #[derive(Durable, Clone)]
+    /// #[durable(version = 2)]
+    /// struct Counter {
+    ///     count: u64,
+    ///     #[durable(default)] // new in version 2
+    ///     name: String,
+    ///     #[durable(skip)]
+    ///     asked: u64,
+    /// }
+    ///
+    /// #[object]
+    /// impl Counter {
+    ///     #[method]
+    ///     fn count(&mut self) -> u64 {
+    ///         self.asked += 1;
+    ///         self.count
+    ///     }
+    /// }
+    ///
+    /// let counter = Counter { count: 5, name: "tea".into(), asked: 7 };
+    /// let restored = Counter::restore(counter.portray())?;
+    /// assert_eq!((restored.count, restored.name.as_str(), restored.asked), (5, "tea", 0));
+    /// # Ok::<(), vat_runtime::RestoreError>(())
+    /// ```
     durable: Durable durable, OcapnDurable ocapn_durable, durable
 }

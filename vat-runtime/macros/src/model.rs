@@ -3,6 +3,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, format_ident};
+use syn::spanned::Spanned as _;
 use syn::{
     Attribute, Error, FnArg, GenericArgument, Pat, PathArguments, Result, ReturnType, Signature,
     Type, parse_quote,
@@ -280,4 +281,9 @@ fn is_self(ty: &Type) -> bool {
 /// The name of a type, without where it is.
 pub(crate) fn type_name(ty: &Type) -> Option<String> {
     last_segment(ty).map(|segment| names::plain(&segment.ident))
+}
+
+/// Where errors about a type are to be shown, with names seen as ours.
+pub(crate) fn at(ty: &Type) -> Span {
+    Span::call_site().located_at(ty.span())
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::cell::Outcome;
-use crate::convert::IntoValue;
+use crate::convert::{FromValue, IntoValue};
 use crate::job::Handler;
 use crate::reference::ActorCell;
 use crate::trace::TurnId;
@@ -38,29 +38,35 @@ impl Turn<'_> {
     /// go on after a restart is for an actor's state.
     ///
     /// ```
-    /// use vat_runtime::{Args, Fault, Manual, Reply, Turn, Value, Vat};
+    /// use vat_runtime::{Here, Manual, Vat, object};
+    ///
+    /// struct Adder;
+    ///
+    /// #[object(reference = AdderRef)]
+    /// impl Adder {
+    ///     #[method]
+    ///     fn add(&self, one: i64, other: i64) -> i64 {
+    ///         one + other
+    ///     }
+    /// }
     ///
     /// let hand = Manual::new();
     /// let vat = Vat::new("demo", hand.clone());
-    /// let adder = vat.spawn(|_turn: &mut Turn<'_>, args: Args| {
-    ///     let numbers: Option<Vec<_>> = args.iter().map(Value::as_int).collect();
-    ///     Ok(Reply::value(numbers.ok_or("not numbers")?.iter().sum::<i64>()))
-    /// });
+    /// let adder = AdderRef::spawn_in(&vat, Adder);
     ///
-    /// let total = vat.spawn_async(async move |here| {
-    ///     let send = move |by: i64| {
-    ///         let adder = adder.clone();
-    ///         here.turn(move |turn| Ok(turn.send(&adder, vec![by.into(), 1.into()])))
-    ///     };
+    /// let total = vat.spawn_async(async move |here: Here| {
     ///     let mut total = 0;
     ///     for by in 1..=3 {
-    ///         let sum = send(by).await?; // goes on in the same turn
-    ///         total += sum.await?.as_int().unwrap_or(0); // goes on in another
+    ///         let adder = adder.clone();
+    ///         // Each goes on in another turn, once the answer is there.
+    ///         total = here.ask(move |turn| adder.send(turn).add(total, by)).await?;
     ///     }
-    ///     Ok(total)
+    ///     // Goes on in the same turn.
+    ///     let vat = here.turn(|turn| Ok(turn.vat_name().to_owned())).await?;
+    ///     Ok(format!("{total} in {vat}"))
     /// });
     /// hand.run_until_idle();
-    /// assert_eq!(total.wait(), Ok(9));
+    /// assert_eq!(total.wait().as_deref(), Ok("6 in demo"));
     /// ```
     pub fn spawn_async<T, F, B>(&mut self, body: F) -> Answer<T>
     where
@@ -127,6 +133,20 @@ impl Here {
             block.request(Box::new(move |turn| end.settle(turn.attempt(body))));
         }
         InTurn { settling, block: self.0.clone() }
+    }
+
+    /// Sends something in the turn in which the block goes on, and waits for the answer
+    /// (`<<-`): the block goes on in another turn.
+    ///
+    /// # Errors
+    ///
+    /// The fault with which the call failed, or that its answer is no `T`.
+    pub async fn ask<T, F>(&self, send: F) -> Result<T, Fault>
+    where
+        T: FromValue + 'static,
+        F: FnOnce(&mut Turn<'_>) -> Answer<T> + Send + 'static,
+    {
+        self.turn(|turn| Ok(send(turn))).await?.await
     }
 }
 

@@ -162,7 +162,7 @@ fn other_turns_come_in_between() {
             for step in 0..2 {
                 let sent = log.clone();
                 let text = format!("{name}{step}");
-                here.turn(move |turn| Ok(sent.send(turn).note(text))).await?.await?;
+                here.ask(move |turn| sent.send(turn).note(text)).await?;
             }
             Ok(())
         })
