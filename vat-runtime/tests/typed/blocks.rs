@@ -306,3 +306,67 @@ fn from_elsewhere_it_makes_a_step_for_who_asks() {
     hand.run_until_idle();
     assert_eq!(late.wait(), Err("the async block has ended".into()));
 }
+
+/// Waits once, and has itself woken at once.
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }
+}
+
+#[test]
+fn woken_in_the_middle_of_a_step_it_makes_another() {
+    let (hand, vat) = vat();
+    let log = LogRef::spawn_in(&vat, Notes::default());
+    let block = |name: &'static str| {
+        let log = log.clone();
+        vat.spawn_async(async move |here: Here| {
+            noting(&here, &log, &format!("{name} before")).await?;
+            Yield(false).await;
+            noting(&here, &log, &format!("{name} after")).await
+        })
+    };
+    block("a").ignore();
+    block("b").ignore();
+    assert_eq!(notes(&hand, &log), ["a before", "b before", "a after", "b after"]);
+}
+
+#[test]
+fn woken_from_many_threads_at_once() {
+    let vat = Vat::new("test", vat_runtime::OwnThread::start("blocks").unwrap());
+    let waits: Vec<_> = (0..64)
+        .map(|number: u64| {
+            let (parts, resolvers): (Vec<_>, Vec<_>) = (0..8).map(|_| promise()).unzip();
+            let answer = vat.spawn_async(async move |here: Here| {
+                let mut sum = 0;
+                for part in parts {
+                    let part = u64::try_from(part.await?.as_int().unwrap_or(0)).unwrap_or(0);
+                    sum = here.turn(move |_turn| Ok(sum + part)).await?;
+                }
+                Ok(sum)
+            });
+            (number, answer, resolvers)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (number, answer, resolvers) in waits {
+            scope.spawn(move || {
+                for resolver in resolvers.into_iter().rev() {
+                    resolver.fulfill(number);
+                }
+                assert_eq!(answer.wait(), Ok(8 * number));
+            });
+        }
+    });
+}
