@@ -401,7 +401,7 @@ impl Actormap {
                 true
             }
             Some(effect) => {
-                effect.perform(self.core());
+                effect.perform();
                 false
             }
             None => false,

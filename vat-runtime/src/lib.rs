@@ -84,7 +84,7 @@ pub use intake::{Intake, Parked};
 pub use link::Link;
 pub use mail::Mail;
 pub use on::On;
-pub use persist::{Durable, RestoreError};
+pub use persist::{Barrier, Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef, is_live, is_sturdy};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};

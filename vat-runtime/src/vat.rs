@@ -16,6 +16,8 @@ use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
 use crate::job::{Errand, Job, LookBack, Photograph, ReadLog, STOPPED};
+use crate::persist::Store;
+use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
@@ -31,6 +33,10 @@ pub struct Limits {
     /// How deep [`Turn::call`] may nest before it fails. Default 128: each level
     /// takes stack.
     pub call_depth: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
     /// How many turns may wait before sessions that go on delivering to the vat are
     /// paced: they are not read until the vat has got through half of that. Default
     /// 100,000. What is sent within this process is not held back; past ten times this
@@ -47,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, queue: 100_000, log: 64, history: 0 }
+        Self { call_depth: 128, awake: usize::MAX, queue: 100_000, log: 64, history: 0 }
     }
 }
 
@@ -56,6 +62,13 @@ impl Limits {
     #[must_use]
     pub const fn call_depth(mut self, calls: usize) -> Self {
         self.call_depth = calls;
+        self
+    }
+
+    /// The same limits with another [`Limits::awake`].
+    #[must_use]
+    pub const fn awake(mut self, actors: usize) -> Self {
+        self.awake = actors;
         self
     }
 
@@ -86,11 +99,15 @@ impl Limits {
 #[derive(Clone)]
 pub struct Vat(Arc<Handle>);
 
-struct Handle(Arc<VatCore>);
+struct Handle {
+    core: Arc<VatCore>,
+    /// Stays open as long as the vat does.
+    _store: Option<Store>,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.stop();
+        self.core.stop();
     }
 }
 
@@ -105,18 +122,21 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
+        let core = VatCore::new(name, scheduler, limits, Changes::default(), None);
+        Self(Arc::new(Handle { core, _store: None }))
     }
 
-    /// A vat with a keeper of its turns.
-    pub(crate) fn with_keeper(
+    /// A vat with a keeper of its turns and a place in a store.
+    pub(crate) fn durable(
         name: &str,
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         keeper: Box<dyn Keeper>,
+        home: Arc<Home>,
+        store: Store,
     ) -> Self {
-        let changes = Changes::kept(keeper);
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
+        let core = VatCore::new(name, scheduler, limits, Changes::kept(keeper), Some(home));
+        Self(Arc::new(Handle { core, _store: Some(store) }))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -127,7 +147,12 @@ impl Vat {
 
     /// Like [`Vat::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        let cell = Arc::new(ActorCell::new(self.core().clone(), None));
+        let object = self.core().home().map_or(0, |home| home.assign());
+        let cell = Arc::new(ActorCell::new(self.core().clone(), None, object));
+        if let Some(home) = self.core().home() {
+            // At once, so that it is stored before whatever comes to refer to it.
+            home.spawned(&cell, &behaviour);
+        }
         self.core().post(Job::Install(cell.clone(), behaviour));
         Ref(Kind::Actor(cell))
     }
@@ -192,7 +217,7 @@ impl Vat {
     /// Whether the vat has been stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.core().inbox.is_stopped()
+        self.core().is_stopped()
     }
 
     /// How many actors the vat holds, as of its last turn.
@@ -213,8 +238,8 @@ impl Vat {
         self.core().name()
     }
 
-    fn core(&self) -> &Arc<VatCore> {
-        &self.0.0
+    pub(crate) fn core(&self) -> &Arc<VatCore> {
+        &self.0.core
     }
 }
 
@@ -229,6 +254,8 @@ pub(crate) struct VatCore {
     /// A number that no other vat of this process has, from 1.
     id: u64,
     name: Box<str>,
+    /// Where its actors are stored.
+    home: Option<Arc<Home>>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
@@ -258,9 +285,10 @@ impl VatCore {
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         changes: Changes,
+        home: Option<Arc<Home>>,
     ) -> Arc<Self> {
         let inbox = Inbox::new(limits.queue);
-        Self::with_inbox(name, scheduler, limits, changes, inbox)
+        Self::with_inbox(name, scheduler, limits, changes, inbox, home)
     }
 
     fn with_inbox(
@@ -269,12 +297,14 @@ impl VatCore {
         limits: Limits,
         changes: Changes,
         inbox: Inbox,
+        home: Option<Arc<Home>>,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let changes = changes.remembering(limits.log, limits.history);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
+            home,
             scheduler,
             inbox,
             limits,
@@ -287,7 +317,7 @@ impl VatCore {
     /// is taken out.
     pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
         let inbox = Inbox::sleepless(limits.queue);
-        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox)
+        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
     }
 
     /// What has waited longest, of what was sent to actors that no scheduler runs.
@@ -320,6 +350,14 @@ impl VatCore {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.inbox.is_stopped()
     }
 
     pub(crate) const fn limits(&self) -> &Limits {
@@ -401,6 +439,9 @@ impl VatCore {
         self.actors.store(0, Ordering::Release);
         batch.into_iter().for_each(|job| job.refuse(STOPPED));
         drop(changes);
+        if let Some(home) = &self.home {
+            home.stop();
+        }
     }
 
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
