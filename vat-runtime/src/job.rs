@@ -44,7 +44,7 @@ pub(crate) struct Handler {
 impl Handler {
     /// Queues the turn.
     pub(crate) fn post(mut self: Box<Self>) {
-        self.by = trace::committing();
+        self.by = trace::current();
         let vat = self.vat.clone();
         vat.post(Job::Handle(self));
     }

@@ -20,7 +20,7 @@ use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
-use crate::trace::{TurnId, VatLog};
+use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::{Args, Fault, Value};
 
@@ -406,6 +406,7 @@ impl VatCore {
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
     pub(crate) fn run(self: &Arc<Self>, budget: usize) -> (usize, bool) {
         let mut strand = lock(&self.strand);
+        let _running = Running::begin();
         let mut turns = 0;
         loop {
             if self.inbox.is_stopped() {
