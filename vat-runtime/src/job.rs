@@ -146,6 +146,9 @@ impl Job {
             }
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, from, by, .. } = *handler;
+                if let Some(name) = me.as_ref().and_then(|me| changes.actors.name(me.id())) {
+                    vat.pulse().enter(name);
+                }
                 changes.begin(vat, Cause::Settled { from, by }, me.as_ref(), &[]);
                 changes.turn(
                     vat,

@@ -156,7 +156,7 @@ impl Ring {
         event.turn = turn;
         event.cause = cause;
         event.actor = actor.map(ActorId::to_bits);
-        event.kind = actor.and_then(|id| actors.kind(id)).unwrap_or("none");
+        event.kind = actor.and_then(|id| actors.name(id)).unwrap_or("none");
         if let Some(method @ Value::Symbol(_)) = args.first() {
             event.method = method.clone();
         } else if !matches!(event.method, Value::Undefined) {

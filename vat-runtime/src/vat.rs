@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
@@ -22,6 +23,7 @@ use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
+use crate::watchdog::Pulse;
 use crate::{Args, Fault, Value};
 
 /// Bounds on what one vat may use. Each has a default.
@@ -43,11 +45,20 @@ pub struct Limits {
     /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
     /// all references that it holds.
     pub history: usize,
+    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
+    /// vat reports it. Default 5 s; zero is never.
+    pub turn_time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, queue: 100_000, log: 64, history: 0 }
+        Self {
+            call_depth: 128,
+            queue: 100_000,
+            log: 64,
+            history: 0,
+            turn_time: Duration::from_secs(5),
+        }
     }
 }
 
@@ -77,6 +88,13 @@ impl Limits {
     #[must_use]
     pub const fn queue(mut self, turns: usize) -> Self {
         self.queue = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::turn_time`].
+    #[must_use]
+    pub const fn turn_time(mut self, time: Duration) -> Self {
+        self.turn_time = time;
         self
     }
 }
@@ -192,7 +210,7 @@ impl Vat {
     /// Whether the vat has been stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.core().inbox.is_stopped()
+        self.core().is_stopped()
     }
 
     /// How many actors the vat holds, as of its last turn.
@@ -213,7 +231,7 @@ impl Vat {
         self.core().name()
     }
 
-    fn core(&self) -> &Arc<VatCore> {
+    pub(crate) fn core(&self) -> &Arc<VatCore> {
         &self.0.0
     }
 }
@@ -232,6 +250,8 @@ pub(crate) struct VatCore {
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
+    /// The turn that runs, for a watchdog.
+    pulse: Pulse,
     inbox: Inbox,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
@@ -279,6 +299,7 @@ impl VatCore {
             inbox,
             limits,
             actors: AtomicUsize::new(0),
+            pulse: Pulse::default(),
             strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
         })
     }
@@ -320,6 +341,14 @@ impl VatCore {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.inbox.is_stopped()
     }
 
     pub(crate) const fn limits(&self) -> &Limits {
@@ -430,7 +459,9 @@ impl VatCore {
             if let Some(job) = batch.pop_front() {
                 turns += 1;
                 self.inbox.begun(batch.len());
+                self.pulse.begin();
                 self.guarded(|| job.perform(self, changes));
+                self.pulse.end();
                 self.actors.store(changes.actors.len(), Ordering::Release);
             }
         }
