@@ -22,7 +22,7 @@ use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::sync::{self, AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::watchdog::Pulse;
@@ -478,7 +478,10 @@ impl VatCore {
             if strand.batch.is_empty() {
                 match self.inbox.take(&mut strand.batch) {
                     Next::Work => continue,
-                    Next::Sleep => return (turns, false),
+                    Next::Sleep => {
+                        sync::pause();
+                        return (turns, false);
+                    }
                 }
             }
             if turns >= budget {
