@@ -203,7 +203,7 @@ impl Turn<'_> {
 
     /// The behaviour of an actor of this vat, if it is one of that type: how actors of
     /// this crate know each other, without calling what may be a stranger.
-    pub(crate) fn behaviour_as<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
+    pub(crate) fn behaviour_as<B: Behaviour>(&mut self, of: &Ref) -> Option<Arc<B>> {
         let behaviour: Arc<dyn Any + Send + Sync> = self.behaviour(of)?;
         behaviour.downcast().ok()
     }
