@@ -182,17 +182,24 @@ impl Actormap {
             // Left by a drop that panicked.
             held.changes.undo(Mark::START, &Fault::from("a turn panicked"));
         }
-        let mut dead = held.changes.actors.forget_dead();
-        // What the dead held may be the last reference to others.
-        while self.0.world.adrift {
+        let dead = held.changes.actors.forget_dead();
+        if self.0.world.adrift {
+            self.sweep(&mut held.changes);
+        }
+        drop(dead);
+        Ok(held)
+    }
+
+    /// Lets go of actors that nobody can reach any more, which may free others.
+    fn sweep(&self, changes: &mut Changes) {
+        loop {
             let garbage = self.core().take_garbage();
             if garbage.is_empty() {
-                break;
+                return;
             }
-            dead.extend(garbage.into_iter().filter_map(|id| held.changes.remove(id)));
-            dead.clear();
+            let dead: Vec<_> = garbage.into_iter().filter_map(|id| changes.remove(id)).collect();
+            drop(dead);
         }
-        Ok(held)
     }
 
     /// Runs a turn. Gives what is to be done of what it did, if that is to be committed.
@@ -210,7 +217,7 @@ impl Actormap {
                 if after == After::Discard {
                     changes.undo(Mark::START, &Fault::from(DISCARDED));
                 }
-                changes.journal.commit();
+                changes.settle();
                 Ok((value, changes.effects.drain(..).map(Mail::new).collect()))
             }
             MapKind::Branch(branch) => branch.attempt(self.core(), changes, after, me, body),
@@ -352,7 +359,7 @@ impl Actormap {
         held.changes.reckless = true;
         let result = held.changes.attempt(self.core(), Some(cell), |turn| turn.enter(cell, args));
         held.changes.reckless = false;
-        held.changes.journal.commit();
+        held.changes.settle();
         let mail: Vec<_> = held.changes.effects.drain(..).map(Mail::new).collect();
         drop(held);
         self.outbox().extend(mail);
@@ -388,7 +395,7 @@ impl Actormap {
             Some(Effect::Send(Ref(Kind::Actor(cell)), message))
                 if Arc::ptr_eq(&cell.vat, self.core()) =>
             {
-                let Message { args, answer, load } = message;
+                let Message { args, answer, load, .. } = message;
                 drop(load);
                 let outcome = self.commit(Some(&cell), |turn| turn.enter(&cell, args));
                 self.core().answer(answer, outcome);

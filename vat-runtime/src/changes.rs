@@ -2,10 +2,10 @@
 //! [`Changes`], the one engine by which vats and actormaps run turns, and the
 //! [`Keeper`] that is told of what turns come to.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::Fault;
 use crate::behaviour::Behaviour;
 use crate::cell::{Listener, Outcome};
 use crate::ids::ActorId;
@@ -13,8 +13,10 @@ use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::slab::{Journal, Slab};
+use crate::trace::{Cause, Event, Ring, TurnId};
 use crate::turn::Turn;
 use crate::vat::VatCore;
+use crate::{Args, Fault, Value};
 
 /// The vat's actors and what the turn has done so far. Outside turns there is
 /// nothing but the actors.
@@ -32,6 +34,18 @@ pub(crate) struct Changes {
     /// What a failed call did is not taken back.
     pub(crate) reckless: bool,
     keeper: Option<Box<dyn Keeper>>,
+    log: Option<Box<Ring>>,
+    past: Past,
+}
+
+/// What the last turns have changed.
+#[derive(Default)]
+struct Past {
+    /// How many turns to remember.
+    limit: usize,
+    turns: VecDeque<(u64, Journal)>,
+    /// The last turn that is forgotten.
+    forgotten: u64,
 }
 
 /// What happens outside the vat's map once the turn ends well.
@@ -189,6 +203,68 @@ impl Changes {
         Mark { journal: self.journal.mark(), effects: self.effects.len() }
     }
 
+    /// The same with a log of so many turns, and what so many have changed.
+    pub(crate) fn remembering(mut self, log: usize, history: usize) -> Self {
+        self.log = Ring::of(log);
+        self.past.limit = history;
+        self
+    }
+
+    /// Notes in the log that a turn is about to begin.
+    pub(crate) fn begin(
+        &mut self,
+        vat: &VatCore,
+        cause: Cause,
+        me: Option<&Arc<ActorCell>>,
+        args: &[Value],
+    ) {
+        if let Some(log) = &mut self.log {
+            let turn = TurnId { vat: vat.id(), turn: self.turns + 1 };
+            log.begin(turn, cause, me.map(|cell| cell.id()), &self.actors, args);
+        }
+    }
+
+    /// What the log has.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.log.as_ref().map_or_else(Vec::new, |log| log.events())
+    }
+
+    /// Makes what the turn has changed final.
+    pub(crate) fn settle(&mut self) {
+        let Self { journal, past, turns, .. } = self;
+        if past.limit > 0 && journal.mark() > 0 {
+            if past.turns.len() >= past.limit
+                && let Some((forgotten, _)) = past.turns.pop_front()
+            {
+                past.forgotten = forgotten;
+            }
+            past.turns.push_back((*turns, std::mem::take(journal)));
+        }
+        journal.commit();
+    }
+
+    /// Calls an actor as everything was after an earlier turn.
+    pub(crate) fn look_back(
+        &mut self,
+        vat: &Arc<VatCore>,
+        turn: u64,
+        to: &Ref,
+        args: Args,
+    ) -> Outcome {
+        if self.past.limit == 0 || turn < self.past.forgotten || turn > self.turns {
+            return Err("the vat does not remember that turn".into());
+        }
+        let Self { actors, journal, past, .. } = self;
+        for (_, changes) in past.turns.iter().rev().take_while(|(number, _)| *number > turn) {
+            actors.go_back(changes, journal);
+        }
+        let turns = self.turns;
+        let result = self.attempt(vat, None, |turn| turn.call(to, args));
+        self.turns = turns;
+        self.undo(Mark::START, &"the turn was only tried".into());
+        result
+    }
+
     /// Whether nothing is left of a turn.
     pub(crate) const fn is_settled(&self) -> bool {
         self.journal.mark() == 0 && self.effects.is_empty()
@@ -225,6 +301,7 @@ impl Changes {
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.turns += 1;
+        let _span = tracing::trace_span!("turn", vat = vat.name(), turn = self.turns).entered();
         let mark = self.mark();
         let mut turn = Turn::new(vat, self, me);
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
@@ -257,11 +334,14 @@ impl Changes {
         tell: impl FnOnce(Result<T, Fault>, &VatCore) + Send + 'static,
     ) {
         let result = self.attempt(vat, me, body);
+        if let Some(log) = &mut self.log {
+            log.end(self.effects.len(), self.journal.mark(), result.as_ref().err());
+        }
         if self.keeper.is_some() {
             self.effects.push(Effect::Tell(Box::new(|vat| tell(result, vat))));
             return self.keep(vat);
         }
-        self.journal.commit();
+        self.settle();
         if !self.effects.is_empty() {
             // Taken out while they are done, and put back for its space.
             let mut effects = std::mem::take(&mut self.effects);
@@ -277,7 +357,7 @@ impl Changes {
         if let Some(keeper) = keeper {
             keeper.turn_ended(Ended { number: *turns, actors, journal }, output);
         }
-        journal.commit();
+        self.settle();
     }
 
     /// Puts an actor in place from outside any turn.
@@ -294,7 +374,7 @@ impl Changes {
             if self.keeper.is_some() {
                 return self.keep(vat);
             }
-            self.journal.commit();
+            self.settle();
         }
     }
 

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::promise::{Message, Resolver};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::trace::TurnId;
 use crate::{Args, Ref, Value};
 
 /// What each message counts in addition to its arguments, in bytes.
@@ -96,7 +97,7 @@ impl Intake {
         let bytes =
             args.iter().fold(PER_MESSAGE, |bytes, value| bytes.saturating_add(weigh(value)));
         let load = Load::new(self, Place::Queue, bytes);
-        to.deliver_message(Message { args, answer, load: Some(load) });
+        to.deliver_message(Message { args, answer, load: Some(load), from: TurnId::OUTSIDE });
     }
 
     /// Counts something else that waits for a promise, until what is given is dropped.

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use crate::Fault;
 use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::Changes;
 use crate::promise::{Message, Resolver, SettlingEnd};
-use crate::reference::ActorCell;
+use crate::reference::{ActorCell, Ref};
+use crate::trace::{self, Cause, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::vat::VatCore;
+use crate::{Args, Fault, Value};
 
 /// Why what waited for a stopped vat breaks.
 pub(crate) const STOPPED: &str = "the vat has stopped";
@@ -34,11 +35,16 @@ pub(crate) struct Handler {
     pub(crate) answer: Option<Resolver>,
     /// What the handler is told, once it is known.
     pub(crate) outcome: Outcome,
+    /// The turn that set the handler up.
+    pub(crate) from: TurnId,
+    /// The turn that settled what the handler waited for.
+    pub(crate) by: TurnId,
 }
 
 impl Handler {
     /// Queues the turn.
-    pub(crate) fn post(self: Box<Self>) {
+    pub(crate) fn post(mut self: Box<Self>) {
+        self.by = trace::current();
         let vat = self.vat.clone();
         vat.post(Job::Handle(self));
     }
@@ -70,6 +76,7 @@ where
 {
     fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
         let Self { body, end } = *self;
+        changes.begin(vat, Cause::Errand, None, &[]);
         changes.turn(vat, None, body, |result, _vat| end.settle(result));
     }
 
@@ -91,11 +98,45 @@ impl Run for Photograph {
     }
 }
 
+/// Reads the vat's log.
+pub(crate) struct ReadLog(pub(crate) SettlingEnd<VatLog>);
+
+impl Run for ReadLog {
+    fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
+        let (vat, name, events) = (vat.id(), vat.name().to_owned(), changes.events());
+        self.0.settle(Ok(VatLog { vat, name, events }));
+    }
+
+    fn refuse(self: Box<Self>, why: &'static str) {
+        self.0.settle(Err(why.into()));
+    }
+}
+
+/// Asks an actor as it was after an earlier turn.
+pub(crate) struct LookBack {
+    pub(crate) turn: u64,
+    pub(crate) to: Ref,
+    pub(crate) args: Args,
+    pub(crate) end: SettlingEnd<Value>,
+}
+
+impl Run for LookBack {
+    fn run(self: Box<Self>, vat: &Arc<VatCore>, changes: &mut Changes) {
+        let Self { turn, to, args, end } = *self;
+        end.settle(changes.look_back(vat, turn, &to, args));
+    }
+
+    fn refuse(self: Box<Self>, why: &'static str) {
+        self.end.settle(Err(why.into()));
+    }
+}
+
 impl Job {
     pub(crate) fn perform(self, vat: &Arc<VatCore>, changes: &mut Changes) {
         match self {
-            Self::Deliver(to, Message { args, answer, load }) => {
+            Self::Deliver(to, Message { args, answer, load, from }) => {
                 drop(load);
+                changes.begin(vat, Cause::Message { from }, Some(&to), &args);
                 changes.turn(
                     vat,
                     Some(&to),
@@ -104,10 +145,11 @@ impl Job {
                 );
             }
             Self::Handle(handler) => {
-                let Handler { body, me, answer, outcome, .. } = *handler;
+                let Handler { body, me, answer, outcome, from, by, .. } = *handler;
                 if let Some(name) = me.as_ref().and_then(|me| changes.actors.name(me.id())) {
                     vat.pulse().enter(name);
                 }
+                changes.begin(vat, Cause::Settled { from, by }, me.as_ref(), &[]);
                 changes.turn(
                     vat,
                     me.as_ref(),

@@ -101,7 +101,7 @@ pub(crate) fn hand_over(
     message: Message,
     claim: impl FnOnce() -> Option<Claim>,
 ) {
-    let Message { args, answer, load } = message;
+    let Message { args, answer, load, .. } = message;
     let cell = answer.as_ref().map(Resolver::cell);
     let pos = link.deliver(to, args, answer);
     if let Some(load) = load {

@@ -12,20 +12,23 @@ use std::thread::{self, Thread};
 use crate::cell::{Listener, Outcome, PromiseCell};
 use crate::intake::{Load, Place};
 use crate::reference::{Kind, Ref, ResolverCell};
+use crate::trace::TurnId;
 use crate::{Args, Fault, Value};
 
 /// What is sent to a reference: arguments and who wants the answer.
 pub(crate) struct Message {
     pub(crate) args: Args,
     pub(crate) answer: Option<Resolver>,
+    /// The turn that sent it.
+    pub(crate) from: TurnId,
     /// What it counts against the session that it came by.
     pub(crate) load: Option<Load>,
 }
 
 impl Message {
     /// A message from this process.
-    pub(crate) const fn new(args: Args, answer: Option<Resolver>) -> Self {
-        Self { args, answer, load: None }
+    pub(crate) const fn new(args: Args, answer: Option<Resolver>, from: TurnId) -> Self {
+        Self { args, answer, from, load: None }
     }
 
     /// Notes where the message waits from now on.

@@ -13,6 +13,7 @@ use crate::ids::ActorId;
 use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::route::Route;
+use crate::trace;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
@@ -112,7 +113,7 @@ impl ResolverCell {
 
     /// Whether the message would be understood, and the resolver is not used up.
     pub(crate) fn check(&self, args: &[Value]) -> Result<(), Fault> {
-        Self::read(args)?;
+        drop(Self::read(args)?);
         match *self.lock() {
             Some(_) => Ok(()),
             None => Err(USED_UP.into()),
@@ -181,7 +182,7 @@ impl Ref {
     /// Sends a message whose answer goes to a resolver: what the other ways to send
     /// are made of.
     pub fn deliver(&self, args: Args, answer: Option<Resolver>) {
-        self.deliver_message(Message::new(args, answer));
+        self.deliver_message(Message::new(args, answer, trace::current()));
     }
 
     pub(crate) fn deliver_message(&self, message: Message) {

@@ -112,6 +112,17 @@ impl Slab {
         Some(self.entry(id)?.behaviour.as_ref()?.name())
     }
 
+    /// Puts back what stood in the map before the changes of an earlier turn, and notes
+    /// what stands there now.
+    pub(crate) fn go_back(&mut self, past: &Journal, journal: &mut Journal) {
+        for (id, before) in past.0.iter().rev() {
+            // Nobody can ask for one that is gone.
+            if !self.only(std::iter::once(*id), true).is_empty() {
+                self.put(*id, before.clone(), journal);
+            }
+        }
+    }
+
     fn entry(&self, id: ActorId) -> Option<&Entry> {
         let page = self.leaves.get(id.index() / PAGE)?.page();
         page.0.get(id.index() % PAGE).filter(|entry| entry.generation == id.generation)

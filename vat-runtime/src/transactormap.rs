@@ -230,7 +230,7 @@ impl Transactormap {
             held.changes.undo(Mark::START, &conflict.clone().into());
             return Err(conflict);
         }
-        held.changes.journal.commit();
+        held.changes.settle();
         drop(held);
         // From the bottom up.
         let mut pile = vec![&self.0];

@@ -11,6 +11,7 @@ use crate::changes::{Changes, Effect};
 use crate::job::{Handler, HandlerBody};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::reference::{ActorCell, Kind, Ref};
+use crate::trace::TurnId;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
 
@@ -116,7 +117,9 @@ impl Turn<'_> {
 
     /// Sends a message whose answer goes to a resolver.
     pub fn deliver(&mut self, to: &Ref, args: Args, answer: Option<Resolver>) {
-        self.changes.effects.push(Effect::Send(to.clone(), Message::new(args, answer)));
+        let from = self.id();
+        tracing::trace!(vat = self.vat.name(), turn = from.turn, ?to, "message");
+        self.changes.effects.push(Effect::Send(to.clone(), Message::new(args, answer, from)));
     }
 
     /// Runs the handler as a turn of this vat once the target has settled. A target
@@ -148,7 +151,8 @@ impl Turn<'_> {
 
     pub(crate) fn listen(&mut self, target: Value, body: HandlerBody, answer: Option<Resolver>) {
         let (vat, me) = (self.vat.clone(), self.me.cloned());
-        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome });
+        let (from, by) = (self.id(), TurnId::OUTSIDE);
+        let handler = |outcome| Box::new(Handler { vat, body, me, answer, outcome, from, by });
         self.changes.effects.push(match target {
             Value::Ref(target) => Effect::Listen(target, handler(Ok(Value::Undefined))),
             value => Effect::Handle(handler(Ok(value))),
@@ -237,6 +241,12 @@ impl Turn<'_> {
     /// Where the turn runs, and on whose behalf.
     pub(crate) fn place(&self) -> (Arc<VatCore>, Option<Arc<ActorCell>>) {
         (self.vat.clone(), self.me.cloned())
+    }
+
+    /// Which turn this is, as logs name it.
+    #[must_use]
+    pub fn id(&self) -> TurnId {
+        TurnId { vat: self.vat.id(), turn: self.changes.turns }
     }
 
     /// The name of the vat that the turn runs in.

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::Fault;
 use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
@@ -16,13 +16,15 @@ use crate::drive;
 use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
-use crate::job::{Errand, Job, Photograph, STOPPED};
+use crate::job::{Errand, Job, LookBack, Photograph, ReadLog, STOPPED};
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::watchdog::Pulse;
+use crate::{Args, Fault, Value};
 
 /// Bounds on what one vat may use. Each has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,13 @@ pub struct Limits {
     /// 100,000. What is sent within this process is not held back; past ten times this
     /// many it breaks.
     pub queue: usize,
+    /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
+    /// no log.
+    pub log: usize,
+    /// Of how many of its last turns the vat remembers what they changed: see
+    /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
+    /// all references that it holds.
+    pub history: usize,
     /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
     /// vat reports it. Default 5 s; zero is never.
     pub turn_time: Duration,
@@ -43,7 +52,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, queue: 100_000, turn_time: Duration::from_secs(5) }
+        Self {
+            call_depth: 128,
+            queue: 100_000,
+            log: 64,
+            history: 0,
+            turn_time: Duration::from_secs(5),
+        }
     }
 }
 
@@ -52,6 +67,20 @@ impl Limits {
     #[must_use]
     pub const fn call_depth(mut self, calls: usize) -> Self {
         self.call_depth = calls;
+        self
+    }
+
+    /// The same limits with another [`Limits::log`].
+    #[must_use]
+    pub const fn log(mut self, turns: usize) -> Self {
+        self.log = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::history`].
+    #[must_use]
+    pub const fn history(mut self, turns: usize) -> Self {
+        self.history = turns;
         self
     }
 
@@ -133,6 +162,28 @@ impl Vat {
         settling
     }
 
+    /// The vat's last turns, and because of what they were: see [`Limits::log`] and
+    /// [`Trace`](crate::Trace).
+    pub fn log(&self) -> Settling<VatLog> {
+        let (settling, end) = Settling::new(STOPPED);
+        self.core().post(Job::Run(Box::new(ReadLog(end))));
+        settling
+    }
+
+    /// Calls an actor as it and its vat were after an earlier turn, and leaves everything
+    /// as it is. The future fails if the vat does not remember the turns since: see
+    /// [`Limits::history`].
+    pub fn peek_at(&self, turn: TurnId, to: &Ref, args: Args) -> Settling<Value> {
+        let (settling, end) = Settling::new(STOPPED);
+        if turn.vat == self.core().id {
+            let to = to.clone();
+            self.core().post(Job::Run(Box::new(LookBack { turn: turn.turn, to, args, end })));
+        } else {
+            end.settle(Err("the turn is of another vat".into()));
+        }
+        settling
+    }
+
     /// What the vat's world is between two turns, to be looked at in an
     /// [`Actormap`](crate::Actormap): what would happen if. Costs a pointer for every 64
     /// actors.
@@ -193,6 +244,8 @@ impl fmt::Debug for Vat {
 
 /// What a vat's handles, actors and schedulers share.
 pub(crate) struct VatCore {
+    /// A number that no other vat of this process has, from 1.
+    id: u64,
     name: Box<str>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
@@ -237,7 +290,10 @@ impl VatCore {
         changes: Changes,
         inbox: Inbox,
     ) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let changes = changes.remembering(limits.log, limits.history);
         Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             scheduler,
             inbox,
@@ -277,6 +333,10 @@ impl VatCore {
             }
             (None, Ok(_)) => {}
         }
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -375,6 +435,7 @@ impl VatCore {
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
     pub(crate) fn run(self: &Arc<Self>, budget: usize) -> (usize, bool) {
         let mut strand = lock(&self.strand);
+        let _running = Running::begin();
         let mut turns = 0;
         loop {
             if self.inbox.is_stopped() {
