@@ -1,10 +1,10 @@
 //! The reference of its own type for the objects with an interface.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{GenericParam, Generics, Type, Visibility, parse_quote};
 
-use crate::model::{Method, Parameter};
+use crate::model::{self, Method, Parameter};
 
 /// What is known of the reference to be made.
 pub(crate) struct Reference {
@@ -163,9 +163,15 @@ impl Code<'_> {
                 #visibility const DESCRIPTION: &'static #private::Interface =
                     <Self as #private::TypedRef>::INTERFACE;
 
-                /// Makes an actor, in a `&Vat` or in a turn.
-                #visibility fn spawn(place: impl #private::Place, object: #object) -> Self {
-                    Self::from_ref(place.place(::std::sync::Arc::new(object)))
+                /// Makes an actor of the turn's vat, which is there for good when the turn
+                /// ends well.
+                #visibility fn spawn(turn: &mut #private::Turn<'_>, object: #object) -> Self {
+                    Self::from_ref(turn.spawn(object))
+                }
+
+                /// Makes an actor from outside of turns.
+                #visibility fn spawn_in(vat: &#private::Vat, object: #object) -> Self {
+                    Self::from_ref(vat.spawn(object))
                 }
 
                 /// The reference, or promise, said to be to an object with this interface.
@@ -209,12 +215,12 @@ impl Code<'_> {
             let (docs, name) = (docs(method), &method.ident);
             let (answer, settled) = (&method.answer, &method.settled);
             let (parameters, message) = (parameters(method), self.message(method));
+            let outcome = quote_spanned! {
+                model::at(answer)=> <#mode as #private::Mode>::Outcome<#answer, #settled>
+            };
             quote! {
                 #(#docs)*
-                #visibility fn #name(
-                    self,
-                    #(#parameters),*
-                ) -> <#mode as #private::Mode>::Outcome<#answer, #settled> {
+                #visibility fn #name(self, #(#parameters),*) -> #outcome {
                     #private::Mode::perform::<#answer, #settled>(self.mode, self.to, #message)
                 }
             }
@@ -248,7 +254,8 @@ impl Code<'_> {
                 quote!(.with::<#ty>(#ident))
             }
         });
-        quote!(#private::Outgoing::new(#name)#(#arguments)*.into_args())
+        let count = method.parameters.len();
+        quote!(#private::Outgoing::new(#name, #count)#(#arguments)*.into_args())
     }
 
     fn typed(&self) -> TokenStream {
@@ -301,6 +308,15 @@ impl Code<'_> {
         quote! {
             #(#from)*
             #(#into)*
+
+            impl #impl_generics ::core::convert::From<&#ident #type_generics>
+                for #private::Value
+            #bounds
+            {
+                fn from(reference: &#ident #type_generics) -> Self {
+                    #private::Value::Ref(::core::clone::Clone::clone(&reference.to))
+                }
+            }
 
             impl #impl_generics #private::Typed for #ident #type_generics #bounds {
                 const TYPE: &'static #private::Type =

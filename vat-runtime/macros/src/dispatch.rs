@@ -1,10 +1,10 @@
 //! From a message to the method that it is for.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::Ident as SynIdent;
 
-use crate::model::Method;
+use crate::model::{self, Method};
 
 /// The body of a function that has `self`, `turn`, the number of the method `at` and
 /// its `arguments`, and gives a `Result<Reply, Fault>`.
@@ -39,17 +39,20 @@ fn arm(krate: &TokenStream, target: &TokenStream, method: &Method) -> TokenStrea
     });
     let turn = method.takes_turn.then(|| quote!(turn,));
     let private = quote!(#krate::typed::__private);
+    let at = model::at(&method.answer);
+    let copy = Ident::new("copy", Span::mixed_site());
+    let receiver = if method.changes { quote!(&mut #copy) } else { quote!(self) };
+    let reply = quote_spanned! {
+        at=> #private::Returned::into_reply(#target::#ident(#receiver, #turn #(#locals),*))
+    };
     let call = if method.changes {
-        let copy = Ident::new("copy", Span::mixed_site());
         quote! {
             let mut #copy = ::core::clone::Clone::clone(self);
-            let reply = #private::Returned::into_reply(
-                #target::#ident(&mut #copy, #turn #(#locals),*)
-            );
+            let reply = #reply;
             #private::changed(#copy, reply)
         }
     } else {
-        quote!(#private::Returned::into_reply(#target::#ident(self, #turn #(#locals),*)))
+        reply
     };
     quote! {
         #(#taken)*

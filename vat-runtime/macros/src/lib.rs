@@ -13,6 +13,8 @@ mod model;
 mod names;
 mod object;
 mod passable;
+#[cfg(test)]
+mod refusals;
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
@@ -68,7 +70,7 @@ attribute! {
     /// |---|---|
     /// | `call(turn)`, `send(turn)`, `send_only(turn)` | the same methods as a part of a turn |
     /// | `send_only_now()` | the same methods without an answer |
-    /// | `spawn(place, object)` | makes an actor, in a `&Vat` or in a turn |
+    /// | `spawn(turn, object)`, `spawn_in(&vat, object)` | make an actor, in a turn or outside |
     /// | `from_ref(reference)`, `untyped()` | from and to an untyped reference |
     /// | `DESCRIPTION` | what is known of the interface |
     ///
@@ -113,7 +115,7 @@ attribute! {
     /// Takes messages apart for the methods of an `impl`.
     ///
     /// On `impl Lobby for Den`, where `Lobby` is a trait with `#[interface]`, it makes
-    /// `Den` a `Behaviour`, for `LobbyRef::spawn`. An object with more than one interface
+    /// `Den` a `Behaviour`, for `LobbyRef::spawn` and `LobbyRef::spawn_in`. An object with more than one interface
     /// names the others where it implements the first:
     /// `#[object(also(Admin))] impl Lobby for Den`.
     ///
@@ -189,5 +191,33 @@ derive! {
     ///
     /// A portrait with fields that the struct does not have is refused: what has been
     /// stored is not to be lost unseen.
+    ///
+    /// ```
+    /// use vat_runtime::{Durable, object};
+    ///
+    /// #[derive(Durable, Clone)]
+    /// #[durable(version = 2)]
+    /// struct Counter {
+    ///     count: u64,
+    ///     #[durable(default)] // new in version 2
+    ///     name: String,
+    ///     #[durable(skip)]
+    ///     asked: u64,
+    /// }
+    ///
+    /// #[object]
+    /// impl Counter {
+    ///     #[method]
+    ///     fn count(&mut self) -> u64 {
+    ///         self.asked += 1;
+    ///         self.count
+    ///     }
+    /// }
+    ///
+    /// let counter = Counter { count: 5, name: "tea".into(), asked: 7 };
+    /// let restored = Counter::restore(counter.portray())?;
+    /// assert_eq!((restored.count, restored.name.as_str(), restored.asked), (5, "tea", 0));
+    /// # Ok::<(), vat_runtime::RestoreError>(())
+    /// ```
     durable: Durable durable, OcapnDurable ocapn_durable, durable
 }

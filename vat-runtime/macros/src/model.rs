@@ -3,6 +3,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, format_ident};
+use syn::spanned::Spanned as _;
 use syn::{
     Attribute, Error, FnArg, GenericArgument, Pat, PathArguments, Result, ReturnType, Signature,
     Type, parse_quote,
@@ -39,8 +40,8 @@ pub(crate) struct Parameter {
 }
 
 /// Names that a typed reference has for its own.
-const RESERVED: [&str; 7] =
-    ["call", "send", "send_only", "send_only_now", "spawn", "from_ref", "untyped"];
+const RESERVED: [&str; 8] =
+    ["call", "send", "send_only", "send_only_now", "spawn", "spawn_in", "from_ref", "untyped"];
 
 impl Method {
     /// The method, whose own attributes have been taken. Takes those of its parameters.
@@ -280,4 +281,9 @@ fn is_self(ty: &Type) -> bool {
 /// The name of a type, without where it is.
 pub(crate) fn type_name(ty: &Type) -> Option<String> {
     last_segment(ty).map(|segment| names::plain(&segment.ident))
+}
+
+/// Where errors about a type are to be shown, with names seen as ours.
+pub(crate) fn at(ty: &Type) -> Span {
+    Span::call_site().located_at(ty.span())
 }

@@ -142,6 +142,12 @@ impl<T> From<Answer<T>> for Value {
     }
 }
 
+impl<T> From<&Answer<T>> for Value {
+    fn from(answer: &Answer<T>) -> Self {
+        (&answer.promise).into()
+    }
+}
+
 impl<T: Typed> Typed for Answer<T> {
     const TYPE: &'static Type = &Type::Promise(T::TYPE);
 }

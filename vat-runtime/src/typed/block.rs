@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::cell::Outcome;
-use crate::convert::IntoValue;
+use crate::convert::{FromValue, IntoValue};
 use crate::job::Handler;
 use crate::reference::ActorCell;
+use crate::trace::TurnId;
 use crate::typed::Answer;
 use crate::vat::VatCore;
 use crate::{Fault, Promise, Resolver, Settling, Turn, Value, Vat, promise};
@@ -37,29 +38,35 @@ impl Turn<'_> {
     /// go on after a restart is for an actor's state.
     ///
     /// ```
-    /// use vat_runtime::{Args, Fault, Manual, Reply, Turn, Value, Vat};
+    /// use vat_runtime::{Here, Manual, Vat, object};
+    ///
+    /// struct Adder;
+    ///
+    /// #[object(reference = AdderRef)]
+    /// impl Adder {
+    ///     #[method]
+    ///     fn add(&self, one: i64, other: i64) -> i64 {
+    ///         one + other
+    ///     }
+    /// }
     ///
     /// let hand = Manual::new();
     /// let vat = Vat::new("demo", hand.clone());
-    /// let adder = vat.spawn(|_turn: &mut Turn<'_>, args: Args| {
-    ///     let numbers: Option<Vec<_>> = args.iter().map(Value::as_int).collect();
-    ///     Ok(Reply::value(numbers.ok_or("not numbers")?.iter().sum::<i64>()))
-    /// });
+    /// let adder = AdderRef::spawn_in(&vat, Adder);
     ///
-    /// let total = vat.spawn_async(async move |here| {
-    ///     let send = move |by: i64| {
-    ///         let adder = adder.clone();
-    ///         here.turn(move |turn| Ok(turn.send(&adder, vec![by.into(), 1.into()])))
-    ///     };
+    /// let total = vat.spawn_async(async move |here: Here| {
     ///     let mut total = 0;
     ///     for by in 1..=3 {
-    ///         let sum = send(by).await?; // goes on in the same turn
-    ///         total += sum.await?.as_int().unwrap_or(0); // goes on in another
+    ///         let adder = adder.clone();
+    ///         // Each goes on in another turn, once the answer is there.
+    ///         total = here.ask(move |turn| adder.send(turn).add(total, by)).await?;
     ///     }
-    ///     Ok(total)
+    ///     // Goes on in the same turn.
+    ///     let vat = here.turn(|turn| Ok(turn.vat_name().to_owned())).await?;
+    ///     Ok(format!("{total} in {vat}"))
     /// });
     /// hand.run_until_idle();
-    /// assert_eq!(total.wait(), Ok(9));
+    /// assert_eq!(total.wait().as_deref(), Ok("6 in demo"));
     /// ```
     pub fn spawn_async<T, F, B>(&mut self, body: F) -> Answer<T>
     where
@@ -127,6 +134,20 @@ impl Here {
         }
         InTurn { settling, block: self.0.clone() }
     }
+
+    /// Sends something in the turn in which the block goes on, and waits for the answer
+    /// (`<<-`): the block goes on in another turn.
+    ///
+    /// # Errors
+    ///
+    /// The fault with which the call failed, or that its answer is no `T`.
+    pub async fn ask<T, F>(&self, send: F) -> Result<T, Fault>
+    where
+        T: FromValue + 'static,
+        F: FnOnce(&mut Turn<'_>) -> Answer<T> + Send + 'static,
+    {
+        self.turn(|turn| Ok(send(turn))).await?.await
+    }
 }
 
 impl fmt::Debug for Here {
@@ -183,6 +204,8 @@ struct State {
     program: Option<Program>,
     requests: Vec<Request>,
     answer: Option<Resolver>,
+    /// The turn of the last step.
+    turn: TurnId,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -213,19 +236,21 @@ impl Block {
         state.requests.push(request);
         if state.phase == Phase::Waiting {
             state.phase = Phase::Posted;
+            let turn = state.turn;
             drop(state);
-            self.post();
+            self.post(turn);
         }
     }
 
-    /// Queues the next step.
-    fn post(self: Arc<Self>) {
+    /// Queues the next step, after that which was this turn.
+    fn post(self: Arc<Self>, turn: TurnId) {
         let (made, answer) = promise();
         self.ends_with(&made);
         let (vat, me) = (self.vat.clone(), self.me.clone());
         let body = Box::new(move |turn: &mut Turn<'_>, _| self.step(turn));
-        let outcome = Ok(Value::Undefined);
-        Box::new(Handler { vat, body, me, answer: Some(answer), outcome }).post();
+        let (from, by) = (turn, TurnId::OUTSIDE);
+        let (answer, outcome) = (Some(answer), Ok(Value::Undefined));
+        Box::new(Handler { vat, body, me, answer, outcome, from, by }).post();
     }
 
     /// Ends the block if a step fails or is never made. Known by the promise of the
@@ -251,6 +276,7 @@ impl Block {
         let mut state = self.lock();
         let Some(mut program) = state.program.take() else { return Ok(Value::Undefined) };
         state.phase = Phase::Stepping;
+        state.turn = turn.id();
         drop(state);
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
@@ -271,7 +297,7 @@ impl Block {
                 state.phase = if woken { Phase::Posted } else { Phase::Waiting };
                 drop(state);
                 if woken {
-                    self.clone().post();
+                    self.clone().post(turn.id());
                 }
                 return Ok(Value::Undefined);
             }
@@ -287,8 +313,9 @@ impl Wake for Block {
         match state.phase {
             Phase::Waiting => {
                 state.phase = Phase::Posted;
+                let turn = state.turn;
                 drop(state);
-                self.post();
+                self.post(turn);
             }
             Phase::Stepping => state.phase = Phase::Woken,
             Phase::Posted | Phase::Woken | Phase::Ended => {}

@@ -219,7 +219,7 @@ impl Parameter {
 /// # }
 /// let hand = Manual::new();
 /// let vat = Vat::new("demo", hand.clone());
-/// let greeter = GreeterRef::spawn(&vat, Polite);
+/// let greeter = GreeterRef::spawn_in(&vat, Polite);
 /// let description = describe(greeter.untyped());
 /// hand.run_until_idle();
 /// let description = description.wait()?;

@@ -50,7 +50,7 @@
 //!
 //! let hand = Manual::new();
 //! let vat = Vat::new("den", hand.clone());
-//! let lobby = LobbyRef::spawn(&vat, Den(0));
+//! let lobby = LobbyRef::spawn_in(&vat, Den(0));
 //!
 //! // To the seat that the lobby will give, before it has.
 //! let said: Answer<String> = lobby.join("ada").cap().say("hello");
@@ -81,7 +81,7 @@
 //! A message to a typed object is a symbol, the method's name, and its arguments in
 //! order: `['join "ada"]`. So the other end need not be typed, nor be written in Rust.
 //! A typed reference is a local convenience and proves nothing: arguments are checked
-//! by the object, answers by the caller. What does not fit becomes a [`Fault`] that
+//! by the object, answers by the caller. What does not fit becomes a [`Fault`](crate::Fault) that
 //! names method, parameter, what was expected and what was found.
 //!
 //! # What is there
@@ -98,8 +98,6 @@ mod mode;
 mod outgoing;
 mod returned;
 
-use std::sync::Arc;
-
 pub use answer::{Answer, Answering};
 pub use block::{Here, InTurn};
 pub use description::{
@@ -108,8 +106,8 @@ pub use description::{
 pub use mode::{Calling, Mode, Sending, SendingOnly, SendingOnlyNow};
 pub use returned::{Become, Returned};
 
+use crate::Ref;
 use crate::convert::Passable;
-use crate::{Behaviour, Ref, Turn, Vat};
 
 /// A reference to an object with an interface: what
 /// [`#[interface]`](macro@crate::interface) makes of a trait.
@@ -125,36 +123,17 @@ pub trait TypedRef: Passable + Clone + Send + Sync + 'static {
     fn untyped(&self) -> &Ref;
 }
 
-/// Where actors are made: a [`Vat`], or a [`Turn`] for those that are to exist only if
-/// the turn ends well.
-pub trait Place {
-    /// Makes an actor.
-    fn place(self, behaviour: Arc<dyn Behaviour>) -> Ref;
-}
-
-impl Place for &Vat {
-    fn place(self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        self.spawn_shared(behaviour)
-    }
-}
-
-impl Place for &mut Turn<'_> {
-    fn place(self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        self.spawn_shared(behaviour)
-    }
-}
-
 /// What generated code uses besides. No part of the interface of this crate.
 #[doc(hidden)]
 pub mod __private {
     pub use super::incoming::{Call, Incoming, changed};
     pub use super::outgoing::Outgoing;
     pub use super::{
-        Answer, Calling, Interface, Method, Mode, Parameter, Place, Returned, Sending, SendingOnly,
+        Answer, Calling, Interface, Method, Mode, Parameter, Returned, Sending, SendingOnly,
         SendingOnlyNow, TypedRef,
     };
     pub use crate::convert::fields::{FieldsIn, FieldsOut, alternatives, tag_of, tagged, within};
     pub use crate::convert::{FromValue, IntoValue, Mismatch, Type, Typed};
     pub use crate::persist::{Durable, RestoreError};
-    pub use crate::{Args, Behaviour, Fault, Promise, Ref, Reply, Turn, Value};
+    pub use crate::{Args, Behaviour, Fault, Promise, Ref, Reply, Turn, Value, Vat};
 }

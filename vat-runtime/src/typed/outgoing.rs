@@ -12,10 +12,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// A message to a method, or without one to an object that is called as it is.
+    /// A message to a method, or without one to an object that is called as it is, of about
+    /// so many arguments.
     #[must_use]
-    pub fn new(method: Option<&'static str>) -> Self {
-        let args: Args = method.into_iter().map(Value::symbol).collect();
+    pub fn new(method: Option<&'static str>, count: usize) -> Self {
+        let mut args = Args::with_capacity(1 + count);
+        args.extend(method.map(Value::symbol));
         let needed = args.len();
         Self { args, needed }
     }

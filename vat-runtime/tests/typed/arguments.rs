@@ -86,7 +86,7 @@ impl Shapes for Shown {
 #[track_caller]
 fn by_hand(args: Args) -> Result<Value, String> {
     let (hand, vat) = vat();
-    let shown = ShapesRef::spawn(&vat, Shown);
+    let shown = ShapesRef::spawn_in(&vat, Shown);
     let answer = shown.untyped().send(args);
     hand.run_until_idle();
     answer.wait().map_err(|fault| fault.to_string())

@@ -45,7 +45,7 @@ fn notes(hand: &vat_runtime::Manual, log: &LogRef) -> Vec<String> {
 #[test]
 fn goes_on_in_a_turn_of_its_own_whenever_it_has_waited() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let (promise, resolver) = promise();
     let inner = log.clone();
     let answer = vat.spawn_async(async move |here: Here| {
@@ -66,7 +66,7 @@ fn goes_on_in_a_turn_of_its_own_whenever_it_has_waited() {
 #[test]
 fn starts_after_the_turn_and_only_if_that_ends_well() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let (first, second) = (log.clone(), log.clone());
     drop(vat.run(move |turn| {
         let inner = first.clone();
@@ -97,7 +97,7 @@ fn the_promise_of_a_block_that_never_starts_breaks_with_the_fault_of_the_turn() 
 #[test]
 fn a_fault_undoes_the_step_it_is_in_and_no_other() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let (promise, resolver) = promise();
     let inner = log.clone();
     let answer: Answer<()> = vat.spawn_async(async move |here: Here| {
@@ -121,7 +121,7 @@ fn a_fault_undoes_the_step_it_is_in_and_no_other() {
 #[test]
 fn a_panic_breaks_the_promise_and_tells_nothing() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let inner = log.clone();
     let answer: Answer<()> = vat.spawn_async(async move |here: Here| {
         noting(&here, &inner, "lost").await?;
@@ -134,7 +134,7 @@ fn a_panic_breaks_the_promise_and_tells_nothing() {
 #[test]
 fn a_part_of_a_step_that_fails_is_undone_by_itself() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let inner = log.clone();
     let answer = vat.spawn_async(async move |here: Here| {
         noting(&here, &inner, "before").await?;
@@ -155,14 +155,14 @@ fn a_part_of_a_step_that_fails_is_undone_by_itself() {
 #[test]
 fn other_turns_come_in_between() {
     let (hand, vat) = vat();
-    let log = LogRef::spawn(&vat, Notes::default());
+    let log = LogRef::spawn_in(&vat, Notes::default());
     let block = |name: &'static str| {
         let log = log.clone();
         vat.spawn_async(async move |here: Here| {
             for step in 0..2 {
                 let sent = log.clone();
                 let text = format!("{name}{step}");
-                here.turn(move |turn| Ok(sent.send(turn).note(text))).await?.await?;
+                here.ask(move |turn| sent.send(turn).note(text)).await?;
             }
             Ok(())
         })
@@ -305,4 +305,68 @@ fn from_elsewhere_it_makes_a_step_for_who_asks() {
     let late = elsewhere.spawn_async(async move |_own| here.turn(|_| Ok(1_u8)).await);
     hand.run_until_idle();
     assert_eq!(late.wait(), Err("the async block has ended".into()));
+}
+
+/// Waits once, and has itself woken at once.
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }
+}
+
+#[test]
+fn woken_in_the_middle_of_a_step_it_makes_another() {
+    let (hand, vat) = vat();
+    let log = LogRef::spawn_in(&vat, Notes::default());
+    let block = |name: &'static str| {
+        let log = log.clone();
+        vat.spawn_async(async move |here: Here| {
+            noting(&here, &log, &format!("{name} before")).await?;
+            Yield(false).await;
+            noting(&here, &log, &format!("{name} after")).await
+        })
+    };
+    block("a").ignore();
+    block("b").ignore();
+    assert_eq!(notes(&hand, &log), ["a before", "b before", "a after", "b after"]);
+}
+
+#[test]
+fn woken_from_many_threads_at_once() {
+    let vat = Vat::new("test", vat_runtime::OwnThread::start("blocks").unwrap());
+    let waits: Vec<_> = (0..64)
+        .map(|number: u64| {
+            let (parts, resolvers): (Vec<_>, Vec<_>) = (0..8).map(|_| promise()).unzip();
+            let answer = vat.spawn_async(async move |here: Here| {
+                let mut sum = 0;
+                for part in parts {
+                    let part = u64::try_from(part.await?.as_int().unwrap_or(0)).unwrap_or(0);
+                    sum = here.turn(move |_turn| Ok(sum + part)).await?;
+                }
+                Ok(sum)
+            });
+            (number, answer, resolvers)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (number, answer, resolvers) in waits {
+            scope.spawn(move || {
+                for resolver in resolvers.into_iter().rev() {
+                    resolver.fulfill(number);
+                }
+                assert_eq!(answer.wait(), Ok(8 * number));
+            });
+        }
+    });
 }

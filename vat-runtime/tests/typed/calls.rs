@@ -93,7 +93,7 @@ impl Counter for Count {
 
 fn counter(from: i64) -> (std::sync::Arc<Manual>, Vat, CounterRef) {
     let (hand, vat) = vat();
-    let counter = CounterRef::spawn(&vat, Count(from));
+    let counter = CounterRef::spawn_in(&vat, Count(from));
     (hand, vat, counter)
 }
 
@@ -177,7 +177,7 @@ fn in_a_turn_calls_see_what_was_called_and_sends_come_after() {
 #[test]
 fn a_failed_turn_takes_back_what_it_changed_and_sent() {
     let (hand, vat, counter) = counter(5);
-    let witness = CounterRef::spawn(&vat, Count(0));
+    let witness = CounterRef::spawn_in(&vat, Count(0));
     assert_eq!(after(&hand, &counter.fails(witness.clone())), Err("failed".into()));
     assert_eq!(after(&hand, &counter.value()), Ok(5));
     assert_eq!(after(&hand, &witness.value()), Ok(0));
@@ -219,7 +219,7 @@ fn handlers_know_what_the_answer_is() {
 fn pipelining_from_one_vat_to_another() {
     let (hand, near) = vat();
     let far = Vat::new("far", hand.clone());
-    let counter = CounterRef::spawn(&far, Count(1));
+    let counter = CounterRef::spawn_in(&far, Count(1));
     let from_near = near.run(move |turn| {
         let copy = counter.send(turn).clone_of().cap();
         copy.send_only(turn).add(10);
@@ -233,7 +233,7 @@ fn pipelining_from_one_vat_to_another() {
 fn answers_are_futures_under_any_executor() {
     let thread = vat_runtime::OwnThread::start("typed").unwrap();
     let vat = Vat::new("test", thread);
-    let counter = CounterRef::spawn(&vat, Count(5));
+    let counter = CounterRef::spawn_in(&vat, Count(5));
     let future = async { (counter.add(1).await, (&counter.value()).await) };
     assert_eq!(block_on(future), (Ok(6), Ok(6)));
 }
@@ -308,7 +308,7 @@ mod applied {
     #[test]
     fn a_message_without_a_name_goes_to_the_method_with_none() {
         let (hand, vat) = vat();
-        let cell = CellRef::spawn(&vat, Content(1.into()));
+        let cell = CellRef::spawn_in(&vat, Content(1.into()));
         assert_eq!(after(&hand, &cell.exchange(Some(2.into()))), Ok(1.into()));
         assert_eq!(after(&hand, &cell.exchange(None)), Ok(2.into()));
         let by_hand: [(Args, Value); 3] = [
@@ -360,7 +360,7 @@ mod several {
     #[test]
     fn messages_for_each_of_them() {
         let (hand, vat) = vat();
-        let desk = AskRef::spawn(&vat, Desk { open: true });
+        let desk = AskRef::spawn_in(&vat, Desk { open: true });
         assert_eq!(after(&hand, &desk.ask()), Ok("yes".into()));
         let admin = AdminRef::from_ref(desk.untyped().clone());
         assert_eq!(after(&hand, &admin.close()), Ok(()));

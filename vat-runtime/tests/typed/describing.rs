@@ -82,7 +82,7 @@ fn method(name: &str, doc: &str, parameters: Vec<Value>, returns: &str) -> Value
 #[test]
 fn a_description_on_the_wire() {
     let (hand, vat) = vat();
-    let oracle = OracleRef::spawn(&vat, Old);
+    let oracle = OracleRef::spawn_in(&vat, Old);
     let told = oracle.untyped().send(vec![Value::symbol("describe")]);
     hand.run_until_idle();
     let asked = vec![
@@ -109,7 +109,7 @@ fn a_description_on_the_wire() {
 #[test]
 fn for_people_and_for_tools() {
     let (hand, vat) = vat();
-    let told = describe(OracleRef::spawn(&vat, Old).untyped());
+    let told = describe(OracleRef::spawn_in(&vat, Old).untyped());
     hand.run_until_idle();
     let told = told.wait().unwrap();
     assert_eq!(told, OracleRef::DESCRIPTION.describe());
@@ -134,10 +134,10 @@ fn what_is_missing_in_a_description_is_empty() {
 #[test]
 fn objects_that_describe_nothing_or_describe_something_else() {
     let (hand, vat) = vat();
-    let silent = describe(OracleRef::spawn(&vat, Silent).untyped());
+    let silent = describe(OracleRef::spawn_in(&vat, Silent).untyped());
     let own = vat.spawn(Own).send(vec![Value::symbol("describe")]);
     let more =
-        OracleRef::spawn(&vat, Old).untyped().send(vec![Value::symbol("describe"), 1.into()]);
+        OracleRef::spawn_in(&vat, Old).untyped().send(vec![Value::symbol("describe"), 1.into()]);
     hand.run_until_idle();
     let none = "no method \"describe\": Oracle has \"ask\", \"ask-all\", \"other\"";
     assert_eq!(silent.wait(), Err(none.into()));

@@ -28,7 +28,7 @@ impl<T: Passable + Clone + Send + Sync + 'static> Slot<T> for Kept<T> {
 #[test]
 fn a_slot_for_each_type() {
     let (hand, vat) = vat();
-    let slot = SlotRef::<u8>::spawn(&vat, Kept(None));
+    let slot = SlotRef::<u8>::spawn_in(&vat, Kept(None));
     let empty = slot.take();
     slot.put(7).ignore();
     let full = slot.take();
@@ -72,7 +72,7 @@ impl Tally {
 #[test]
 fn an_object_without_an_interface_has_the_methods_that_say_so() {
     let (hand, vat) = vat();
-    let tally = TallyRef::spawn(&vat, Tally { count: 1 });
+    let tally = TallyRef::spawn_in(&vat, Tally { count: 1 });
     let vote = tally.vote();
     let own = tally.untyped().send(vec![Value::symbol("own")]);
     hand.run_until_idle();
