@@ -162,9 +162,8 @@ impl Ticker {
                 tracing::debug!(%fault, "what was ticked failed, and is dead");
                 continue;
             }
-            if ticked.is_alive(turn) {
-                left.push_back_mut(ticked.clone());
-            }
+            // One that has died just now is passed over from here on.
+            left.push_back_mut(ticked.clone());
         }
         Ok(Reply::becomes(self.with(left)))
     }
@@ -181,9 +180,7 @@ impl Ticker {
                 continue;
             }
             folded = turn.call(&proc, vec![(&ticked.actor).into(), folded])?;
-            if ticked.is_alive(turn) {
-                left.push_back_mut(ticked.clone());
-            }
+            left.push_back_mut(ticked.clone());
         }
         Ok(Reply::become_with(self.with(left), folded))
     }
