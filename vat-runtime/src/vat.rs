@@ -44,9 +44,6 @@ pub struct Limits {
     /// longest sleep. They wake by themselves. Default no limit. Those that have
     /// changed and are not durable yet stay awake, so that there may be more.
     pub awake: usize,
-    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
-    /// vat reports it. Default 5 s; zero is never.
-    pub turn_time: Duration,
     /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
     /// no log.
     pub log: usize,
@@ -54,6 +51,9 @@ pub struct Limits {
     /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
     /// all references that it holds.
     pub history: usize,
+    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
+    /// vat reports it. Default 5 s; zero is never.
+    pub turn_time: Duration,
 }
 
 impl Default for Limits {

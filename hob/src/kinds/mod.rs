@@ -1,23 +1,20 @@
 //! The kinds of objects that a node can be told to export.
 
 mod arguments;
-mod cell;
 mod counter;
 mod echo;
 mod greeter;
-mod kv;
 
 use clap::ValueEnum;
+use ocapn::actors::{Cell, Kv};
 use ocapn::{Fault, Ref, Turn};
 
 use crate::fleet::Guestbook;
 
 pub(crate) use arguments::{Call, Name, unknown};
-pub(crate) use cell::Cell;
 use counter::Counter;
 use echo::Echo;
 use greeter::Greeter;
-use kv::Kv;
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,7 +128,7 @@ mod tests {
                     ("delete a", "true"),
                     ("delete a", "false"),
                     ("keys", "[\"b\"]"),
-                    ("set 5 1", "broken: kv set: key is a name, and not an integer"),
+                    ("set 5 1", "broken: kv set: key: expected a name, found an integer"),
                     ("set a", "broken: kv set: value is missing"),
                 ],
             ),

@@ -255,7 +255,7 @@ impl Open {
         }
     }
 
-    fn describe(&self) -> Value {
+    fn state(&self) -> Value {
         let proxies = self.links.values().filter(|link| link.is_alive()).count() / 2;
         let fields: [(&str, Value); 5] = [
             ("revoked", false.into()),
@@ -275,13 +275,13 @@ impl Behaviour for Gate {
             return match call.name() {
                 "revoke" | "settled" => Ok(().into()),
                 "revoked?" => Ok(true.into()),
-                "describe" => Ok(Value::Struct(vec![("revoked".into(), true.into())]).into()),
+                "state" => Ok(Value::Struct(vec![("revoked".into(), true.into())]).into()),
                 _ => Err(Refusal::revoked()),
             };
         };
         match call.name() {
             "revoked?" => return Ok(false.into()),
-            "describe" => return Ok(open.describe().into()),
+            "state" => return Ok(open.state().into()),
             "revoke" => {
                 open.revoke(turn);
                 return Ok(Reply::becomes(Self::Revoked));
