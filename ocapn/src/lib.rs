@@ -80,7 +80,7 @@ mod scheduler;
 pub use captp::locator::{self, PeerLocator, Sturdyref, SwissNum};
 pub use captp::{
     Dialect, ErrorValue, Limits, PeerSettings, PeerViolation, Proof, Record, SessionEnd,
-    TableCounts, Tagged, Traffic,
+    SwissDigest, TableCounts, Tagged, Traffic,
 };
 pub use driver::DialError;
 pub use netlayers;
