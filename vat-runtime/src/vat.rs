@@ -194,7 +194,9 @@ impl fmt::Debug for Vat {
 /// What a vat's handles, actors and schedulers share.
 pub(crate) struct VatCore {
     name: Box<str>,
-    scheduler: Arc<dyn Scheduler>,
+    /// `None` once the vat has stopped: a scheduler that has the vat in a list of its own
+    /// would keep itself.
+    scheduler: Mutex<Option<Arc<dyn Scheduler>>>,
     limits: Limits,
     actors: AtomicUsize,
     /// The turn that runs, for a watchdog.
@@ -239,7 +241,7 @@ impl VatCore {
     ) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
-            scheduler,
+            scheduler: Mutex::new(Some(scheduler)),
             inbox,
             limits,
             actors: AtomicUsize::new(0),
@@ -295,8 +297,9 @@ impl VatCore {
         &self.limits
     }
 
-    pub(crate) fn scheduler(&self) -> &Arc<dyn Scheduler> {
-        &self.scheduler
+    /// `None` once the vat has stopped.
+    pub(crate) fn scheduler(&self) -> Option<Arc<dyn Scheduler>> {
+        lock(&self.scheduler).clone()
     }
 
     pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, mut message: Message) {
@@ -352,6 +355,8 @@ impl VatCore {
 
     pub(crate) fn stop(&self) {
         let (jobs, asleep) = self.inbox.stop();
+        let scheduler = lock(&self.scheduler).take();
+        drop(scheduler);
         jobs.into_iter().for_each(|job| job.refuse(STOPPED));
         // A vat that runs clears itself when its turn is over.
         match self.strand.try_lock() {
