@@ -73,6 +73,7 @@ mod handoff;
 pub mod hub;
 mod link;
 mod node;
+mod origins;
 mod registry;
 mod scheduler;
 
@@ -84,6 +85,7 @@ pub use captp::{
 pub use driver::DialError;
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
+pub use scheduler::TokioScheduler;
 pub use syrup::text;
 pub use vat_macros::{
     OcapnDurable as Durable, OcapnPassable as Passable, ocapn_interface as interface,
@@ -93,8 +95,8 @@ pub use vat_runtime::convert::{FromValue, IntoValue, Mismatch, Passable, Symbol,
 pub use vat_runtime::persist::{Durable, RestoreError};
 pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};
 pub use vat_runtime::{
-    Args, Behaviour, Clock, Fault, Limits as VatLimits, Promise, Ref, Reply, Resolver, Turn, Value,
-    Vat, promise,
+    Args, Behaviour, Clock, Fault, Limits as VatLimits, LongTurn, Promise, Ref, Reply, Resolver,
+    Turn, Value, Vat, persist, promise,
 };
 
 /// Compiles and runs the programs of the README.

@@ -4,11 +4,12 @@
 //! straight into the session's buffer, and the connection's task is woken to send
 //! what has gathered. What comes in is acted on by that task itself, vats included.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
+use captp::locator::Sturdyref;
 use captp::{
     AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, LimitExceeded,
     Part, Passable, PublicKey, Question, ReferenceCounts, RemotePos, Session, SessionConfig,
@@ -35,6 +36,9 @@ pub struct Link {
     intake: Arc<Intake>,
     task: Arc<Task>,
     peer: OnceLock<Established>,
+    /// The sturdyrefs by which references of this session were enlivened. As of
+    /// `released`, nothing is called under the lock.
+    origins: Mutex<BTreeMap<RemotePos, Sturdyref>>,
     /// The peer can't reach the peers of these sessions, and goes by way of us.
     by_us: Mutex<BTreeSet<ConnId>>,
     /// How many messages had been received when that was last looked at.
@@ -86,7 +90,12 @@ struct Found {
 struct Core {
     session: Session<Glue>,
     glue: Glue,
+    /// Those whose peers say more to this session's than it takes.
+    slowed: Vec<Arc<Intake>>,
 }
+
+/// Above this many unsent bytes little or nothing more is read from those who cause them.
+pub(crate) const PACE_ABOVE: usize = 1 << 20;
 
 /// About what it takes to tell a peer how a promise settled.
 const LISTENER_BYTES: usize = 256;
@@ -107,18 +116,33 @@ impl Link {
             core: Mutex::new(Core {
                 session: Session::new(config),
                 glue: Glue::new(me.clone(), key),
+                slowed: Vec::new(),
             }),
             found: Mutex::default(),
             released: Mutex::new(Vec::new()),
             intake,
             task,
             peer: OnceLock::new(),
+            origins: Mutex::default(),
             by_us: Mutex::default(),
             heard: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Greeting),
             hub,
             me: me.clone(),
         })
+    }
+
+    fn origins(&self) -> MutexGuard<'_, BTreeMap<RemotePos, Sturdyref>> {
+        self.origins.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Remembers by which sturdyref a reference was enlivened, for as long as it lives.
+    pub(crate) fn set_origin(&self, pos: RemotePos, sturdyref: Sturdyref) {
+        self.origins().insert(pos, sturdyref);
+    }
+
+    pub(crate) fn origin(&self, pos: RemotePos) -> Option<Sturdyref> {
+        self.origins().get(&pos).cloned()
     }
 
     /// The session, with what has been released told to it.
@@ -162,7 +186,11 @@ impl Link {
         self.task.dirty.store(false, Ordering::SeqCst);
         let mut core = self.core();
         core.session.poll_transmit(idle, out);
-        core.session.has_output()
+        let waiting = core.session.has_output();
+        let slowed = std::mem::take(&mut core.slowed);
+        drop(core);
+        slowed.iter().for_each(|intake| intake.speed_up());
+        waiting
     }
 
     /// Whether to read nothing from the peer for now: it has said more than the vats
@@ -170,6 +198,12 @@ impl Link {
     /// what waits then grows.
     pub fn is_paced(&self) -> bool {
         self.intake.is_paced()
+    }
+
+    /// Whether to read only a little from time to time: what the peer says goes on to
+    /// others, who do not take it as quickly.
+    pub fn is_slowed(&self) -> bool {
+        self.intake.is_slowed()
     }
 
     /// What the peer has said and no vat has taken yet.
@@ -339,6 +373,12 @@ impl Link {
         self.core().session.reference_counts()
     }
 
+    /// What the peer may name, by what it calls it. For tests and simulations.
+    pub fn named(&self) -> Vec<(RemotePos, Ref)> {
+        let core = self.core();
+        core.session.named().map(|(pos, of)| (pos, of.clone())).collect()
+    }
+
     /// Checks the invariants of the session's tables.
     ///
     /// # Errors
@@ -431,6 +471,8 @@ impl Link {
     }
 
     fn ended(self: &Arc<Self>, end: SessionEnd) {
+        let slowed = std::mem::take(&mut self.core().slowed);
+        slowed.iter().for_each(|intake| intake.speed_up());
         if let Some(hub) = self.hub.upgrade() {
             hub.session_ended(self, &end);
         }
@@ -485,7 +527,18 @@ impl vat_runtime::Link for Link {
         asked.flatten().ok_or_else(|| answer.unwrap_or_else(|| vat_runtime::promise().1))
     }
 
+    fn sent_for(&self, intake: &Arc<Intake>) {
+        let mut core = self.core();
+        if core.session.queued_bytes() > PACE_ABOVE
+            && !core.slowed.iter().any(|slowed| Arc::ptr_eq(slowed, intake))
+        {
+            intake.slow_down();
+            core.slowed.push(Arc::clone(intake));
+        }
+    }
+
     fn release(&self, pos: RemotePos, generation: u32) {
+        self.origins().remove(&pos);
         self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
         self.wake();
     }

@@ -147,6 +147,9 @@ impl Job {
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, from, by, .. } = *handler;
                 changes.begin(vat, Cause::Settled { from, by }, me.as_ref(), &[]);
+                if let Some(name) = me.as_ref().and_then(|me| changes.actors.kind(me.id())) {
+                    vat.pulse().enter(name);
+                }
                 changes.turn(
                     vat,
                     me.as_ref(),

@@ -45,6 +45,7 @@
 extern crate self as vat_runtime;
 
 mod actormap;
+pub mod actors;
 mod behaviour;
 mod cell;
 mod changes;
@@ -52,6 +53,7 @@ mod clock;
 pub mod convert;
 mod drive;
 mod fault;
+mod host_loop;
 mod ids;
 mod inbox;
 mod intake;
@@ -65,6 +67,7 @@ mod promise;
 mod reference;
 mod route;
 mod scheduler;
+mod simulation;
 mod slab;
 mod sync;
 mod trace;
@@ -73,6 +76,7 @@ mod transactormap;
 mod turn;
 pub mod typed;
 mod vat;
+mod watchdog;
 
 pub use actormap::{Actormap, Snapshot, Turned};
 pub use behaviour::{Behaviour, Reply};
@@ -80,6 +84,7 @@ pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
 pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
+pub use host_loop::HostLoop;
 pub use intake::{Intake, Parked};
 pub use link::Link;
 pub use mail::Mail;
@@ -88,12 +93,14 @@ pub use persist::{Barrier, Durable, RestoreError};
 pub use promise::{Promise, Resolver, Settling, promise};
 pub use reference::{Identity, Ref, WeakRef, is_live, is_sturdy};
 pub use scheduler::{Manual, OwnThread, Ran, ReadyVat, Scheduler};
+pub use simulation::Simulation;
 pub use trace::{Cause, Event, Trace, TurnId, VatLog};
 pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
 pub use typed::{Answer, Become, Here, TypedRef};
 pub use vat::{Limits, Vat};
 pub use vat_macros::{Durable, Passable, interface, object};
+pub use watchdog::{LongTurn, Watchdog};
 
 /// A value in a message: data or a reference.
 pub type Value = captp::Passable<Ref>;

@@ -302,7 +302,9 @@ impl Ref {
         })
     }
 
-    fn address(&self) -> usize {
+    /// Where the reference itself is: the same for its clones, and for no other while any
+    /// of them, or a [`WeakRef`], is there.
+    pub(crate) fn address(&self) -> usize {
         match &self.0 {
             Kind::Actor(cell) => address(cell),
             Kind::Promise(cell) => address(cell),

@@ -1,6 +1,7 @@
 //! A turn: one message handled as a transaction. Owns what a behaviour can do while it
 //! handles a message ([`Turn`]).
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,9 +80,11 @@ impl Turn<'_> {
         }
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
+        let caller = self.vat.pulse().enter(behaviour.name());
         let mut inner =
             Turn { vat: self.vat, changes: self.changes, me: Some(cell), depth: self.depth + 1 };
         let result = behaviour.receive(&mut inner, args);
+        self.vat.pulse().back_to(caller);
         self.changes.open_calls -= 1;
         match result {
             Ok(reply) => {
@@ -205,11 +208,28 @@ impl Turn<'_> {
         )
     }
 
+    /// The behaviour of an actor of this vat, if it is one of that type: how actors of
+    /// this crate know each other, without calling what may be a stranger.
+    pub(crate) fn behaviour_as<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
+        let behaviour: Arc<dyn Any + Send + Sync> = self.behaviour(of)?;
+        behaviour.downcast().ok()
+    }
+
     /// Whether the reference designates an actor of this vat, so that it can be
     /// called. An unsettled promise does not.
     #[must_use]
     pub fn is_near(&self, reference: &Ref) -> bool {
         reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
+    }
+
+    /// Whether the reference designates an actor of another vat or something at a peer.
+    /// An unsettled promise of this process is neither near nor far.
+    #[must_use]
+    pub fn is_far(&self, reference: &Ref) -> bool {
+        match reference.actor() {
+            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
+            None => reference.is_remote(),
+        }
     }
 
     /// Does a part of the turn, which is undone by itself if it fails.
@@ -224,16 +244,6 @@ impl Turn<'_> {
     /// Where the turn runs, and on whose behalf.
     pub(crate) fn place(&self) -> (Arc<VatCore>, Option<Arc<ActorCell>>) {
         (self.vat.clone(), self.me.cloned())
-    }
-
-    /// Whether the reference designates an actor of another vat or something at a peer.
-    /// An unsettled promise of this process is neither near nor far.
-    #[must_use]
-    pub fn is_far(&self, reference: &Ref) -> bool {
-        match reference.actor() {
-            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
-            None => reference.is_remote(),
-        }
     }
 
     /// Which turn this is, as logs name it.

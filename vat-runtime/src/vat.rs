@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use std::sync::atomic::AtomicU64;
 
 use crate::actormap::Snapshot;
@@ -24,6 +25,7 @@ use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::trace::{TurnId, VatLog};
 use crate::turn::Turn;
+use crate::watchdog::Pulse;
 use crate::{Args, Fault, Value};
 
 /// Bounds on what one vat may use. Each has a default.
@@ -33,15 +35,18 @@ pub struct Limits {
     /// How deep [`Turn::call`] may nest before it fails. Default 128: each level
     /// takes stack.
     pub call_depth: usize,
-    /// How many actors of a durable vat are awake before those that were not called for
-    /// longest sleep. They wake by themselves. Default no limit. Those that have
-    /// changed and are not durable yet stay awake, so that there may be more.
-    pub awake: usize,
     /// How many turns may wait before sessions that go on delivering to the vat are
     /// paced: they are not read until the vat has got through half of that. Default
     /// 100,000. What is sent within this process is not held back; past ten times this
     /// many it breaks.
     pub queue: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
+    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
+    /// vat reports it. Default 5 s; zero is never.
+    pub turn_time: Duration,
     /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
     /// no log.
     pub log: usize,
@@ -53,7 +58,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, awake: usize::MAX, queue: 100_000, log: 64, history: 0 }
+        Self {
+            call_depth: 128,
+            queue: 100_000,
+            awake: usize::MAX,
+            turn_time: Duration::from_secs(5),
+            log: 64,
+            history: 0,
+        }
     }
 }
 
@@ -65,10 +77,24 @@ impl Limits {
         self
     }
 
+    /// The same limits with another [`Limits::queue`].
+    #[must_use]
+    pub const fn queue(mut self, turns: usize) -> Self {
+        self.queue = turns;
+        self
+    }
+
     /// The same limits with another [`Limits::awake`].
     #[must_use]
     pub const fn awake(mut self, actors: usize) -> Self {
         self.awake = actors;
+        self
+    }
+
+    /// The same limits with another [`Limits::turn_time`].
+    #[must_use]
+    pub const fn turn_time(mut self, time: Duration) -> Self {
+        self.turn_time = time;
         self
     }
 
@@ -83,13 +109,6 @@ impl Limits {
     #[must_use]
     pub const fn history(mut self, turns: usize) -> Self {
         self.history = turns;
-        self
-    }
-
-    /// The same limits with another [`Limits::queue`].
-    #[must_use]
-    pub const fn queue(mut self, turns: usize) -> Self {
-        self.queue = turns;
         self
     }
 }
@@ -122,7 +141,8 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        let core = VatCore::new(name, scheduler, limits, Changes::default(), None);
+        let inbox = Inbox::new(limits.queue);
+        let core = VatCore::new(name, scheduler, limits, Changes::default(), inbox, None);
         Self(Arc::new(Handle { core, _store: None }))
     }
 
@@ -135,7 +155,8 @@ impl Vat {
         home: Arc<Home>,
         store: Store,
     ) -> Self {
-        let core = VatCore::new(name, scheduler, limits, Changes::kept(keeper), Some(home));
+        let (inbox, changes) = (Inbox::new(limits.queue), Changes::kept(keeper));
+        let core = VatCore::new(name, scheduler, limits, changes, inbox, Some(home));
         Self(Arc::new(Handle { core, _store: Some(store) }))
     }
 
@@ -259,6 +280,8 @@ pub(crate) struct VatCore {
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
+    /// The turn that runs, for a watchdog.
+    pulse: Pulse,
     inbox: Inbox,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
@@ -285,17 +308,6 @@ impl VatCore {
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         changes: Changes,
-        home: Option<Arc<Home>>,
-    ) -> Arc<Self> {
-        let inbox = Inbox::new(limits.queue);
-        Self::with_inbox(name, scheduler, limits, changes, inbox, home)
-    }
-
-    fn with_inbox(
-        name: &str,
-        scheduler: Arc<dyn Scheduler>,
-        limits: Limits,
-        changes: Changes,
         inbox: Inbox,
         home: Option<Arc<Home>>,
     ) -> Arc<Self> {
@@ -309,6 +321,7 @@ impl VatCore {
             inbox,
             limits,
             actors: AtomicUsize::new(0),
+            pulse: Pulse::default(),
             strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
         })
     }
@@ -317,7 +330,7 @@ impl VatCore {
     /// is taken out.
     pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
         let inbox = Inbox::sleepless(limits.queue);
-        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
+        Self::new(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
     }
 
     /// What has waited longest, of what was sent to actors that no scheduler runs.
@@ -354,6 +367,10 @@ impl VatCore {
 
     pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
         self.home.as_ref()
+    }
+
+    pub(crate) const fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -470,7 +487,9 @@ impl VatCore {
             if let Some(job) = batch.pop_front() {
                 turns += 1;
                 self.inbox.begun(batch.len());
+                self.pulse.begin();
                 self.guarded(|| job.perform(self, changes));
+                self.pulse.end();
                 self.actors.store(changes.actors.len(), Ordering::Release);
             }
         }
