@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
@@ -22,8 +22,8 @@ use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
-use crate::trace::{TurnId, VatLog};
+use crate::sync::{self, AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::watchdog::Pulse;
 use crate::{Args, Fault, Value};
@@ -464,6 +464,7 @@ impl VatCore {
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
     pub(crate) fn run(self: &Arc<Self>, budget: usize) -> (usize, bool) {
         let mut strand = lock(&self.strand);
+        let _running = Running::begin();
         let mut turns = 0;
         loop {
             if self.inbox.is_stopped() {
@@ -477,7 +478,10 @@ impl VatCore {
             if strand.batch.is_empty() {
                 match self.inbox.take(&mut strand.batch) {
                     Next::Work => continue,
-                    Next::Sleep => return (turns, false),
+                    Next::Sleep => {
+                        sync::pause();
+                        return (turns, false);
+                    }
                 }
             }
             if turns >= budget {
