@@ -44,6 +44,50 @@
 //! The folder `examples` has the same over `tcp-tls` (`counter`), and three dependent
 //! calls with one wait (`pipelining`).
 //!
+//! # Typed interfaces
+//!
+//! [`interface`] on a trait makes a reference whose methods send its messages, and
+//! [`object`] on an `impl` takes them apart: see [`typed`]. The messages are the same, so
+//! the other end need be neither typed nor written in Rust. The examples `chat` and
+//! `chat_by_hand` are one program, with and without.
+//!
+//! ```
+//! use ocapn::netlayers::LoopbackNetwork;
+//! use ocapn::{Answer, Node, interface, object};
+//!
+//! /// Counts.
+//! #[interface]
+//! trait Counter {
+//!     /// Counts on.
+//!     fn add(&mut self, by: i64) -> i64;
+//! }
+//!
+//! #[derive(Clone, ocapn::Durable)]
+//! struct Count(i64);
+//!
+//! #[object]
+//! impl Counter for Count {
+//!     fn add(&mut self, by: i64) -> i64 {
+//!         self.0 += by;
+//!         self.0
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = LoopbackNetwork::new();
+//! # let ada = Node::builder().netlayer(network.netlayer("ada")?).start();
+//! # let ben = Node::builder().netlayer(network.netlayer("ben")?).start();
+//! let counter = CounterRef::spawn_in(&ada.vat("counters"), Count(0));
+//! let sturdyref = ada.mint(counter.untyped())?;
+//!
+//! let counter = CounterRef::from(ben.enliven(&sturdyref));
+//! let sum: Answer<i64> = counter.add(5);
+//! assert_eq!(sum.await, Ok(5));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What to know
 //!
 //! - A node and its vats live until [`Node::shutdown`], or until the node's last handle

@@ -12,7 +12,7 @@ const TURNS_AT_ONCE: usize = 256;
 /// [`Node::vat`](crate::Node::vat) uses; a program can use it without a node.
 ///
 /// ```
-/// use ocapn::{Args, Fault, Reply, TokioScheduler, Turn, Vat};
+/// use ocapn::{Args, Fault, Reply, TokioScheduler, Turn, Value, Vat};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, Data, DeriveInput, Error, LitInt, Result, parse2};
 
-use crate::fields::{self, Reading, Rename};
-use crate::names;
+use crate::fields::{self, Reading};
+use crate::names::{self, Rename};
 
 pub(crate) fn expand(krate: &TokenStream, item: TokenStream) -> Result<TokenStream> {
     let item: DeriveInput = parse2(item)?;

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::{Attribute, Error, Field, Fields, LitStr, Result, Type};
 
 use crate::attributes;
-use crate::names;
+use crate::names::{self, Rename};
 
 /// A field of a struct, a tuple or a variant.
 pub(crate) struct Part<'f> {
@@ -18,38 +18,6 @@ pub(crate) struct Part<'f> {
     key: String,
     default: bool,
     skip: bool,
-}
-
-/// How the keys of fields are made of their names.
-#[derive(Clone, Copy, Default)]
-pub(crate) enum Rename {
-    /// As they are.
-    #[default]
-    Keep,
-    Kebab,
-    Camel,
-}
-
-impl Rename {
-    pub(crate) fn parse(name: &LitStr) -> Result<Self> {
-        match name.value().as_str() {
-            "kebab-case" => Ok(Self::Kebab),
-            "camelCase" => Ok(Self::Camel),
-            "snake_case" => Ok(Self::Keep),
-            _ => Err(Error::new_spanned(
-                name,
-                "expected \"kebab-case\", \"camelCase\" or \"snake_case\"",
-            )),
-        }
-    }
-
-    fn apply(self, name: &str) -> String {
-        match self {
-            Self::Keep => name.to_owned(),
-            Self::Kebab => names::kebab(name),
-            Self::Camel => names::camel(name),
-        }
-    }
 }
 
 /// The attributes of a field, `#[passable(...)]` or `#[durable(...)]`.

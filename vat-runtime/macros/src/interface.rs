@@ -2,13 +2,14 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Error, GenericParam, ItemTrait, Result, TraitItem, parse_quote, parse2};
+use syn::parse::Parser as _;
+use syn::{Error, GenericParam, ItemTrait, Result, TraitItem, meta, parse_quote, parse2};
 
 use crate::attributes::{self, MethodAttributes};
 use crate::client::{self, Reference};
 use crate::dispatch;
 use crate::model::{self, Method};
-use crate::names;
+use crate::names::{self, Rename};
 
 pub(crate) fn expand(
     krate: &TokenStream,
@@ -16,9 +17,15 @@ pub(crate) fn expand(
     item: TokenStream,
 ) -> Result<TokenStream> {
     let mut item: ItemTrait = parse2(item)?;
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(arguments, "`#[interface]` takes nothing"));
-    }
+    let mut rename = Rename::Kebab;
+    let parser = meta::parser(|meta| {
+        if !meta.path.is_ident("rename_all") {
+            return Err(meta.error("expected `rename_all = \"...\"`"));
+        }
+        rename = Rename::parse(&meta.value()?.parse()?)?;
+        Ok(())
+    });
+    parser.parse2(arguments)?;
     for parameter in &item.generics.params {
         if !matches!(parameter, GenericParam::Type(_)) {
             return Err(Error::new_spanned(
@@ -31,7 +38,7 @@ pub(crate) fn expand(
     for ty in types {
         item.generics.make_where_clause().predicates.push(parse_quote!(#ty: 'static));
     }
-    let methods = read_methods(krate, &mut item)?;
+    let methods = read_methods(krate, rename, &mut item)?;
     let name = &item.ident;
     let plain = names::plain(name);
     let (_, type_generics, _) = item.generics.split_for_impl();
@@ -50,7 +57,7 @@ pub(crate) fn expand(
     Ok(quote!(#item #client))
 }
 
-fn read_methods(krate: &TokenStream, item: &mut ItemTrait) -> Result<Vec<Method>> {
+fn read_methods(krate: &TokenStream, rename: Rename, item: &mut ItemTrait) -> Result<Vec<Method>> {
     let mut methods = Vec::new();
     let mut needs_size = false;
     for member in &mut item.items {
@@ -61,7 +68,7 @@ fn read_methods(krate: &TokenStream, item: &mut ItemTrait) -> Result<Vec<Method>
         let output = &function.sig.output;
         needs_size |= quote!(#output).into_iter().any(mentions_self);
         if !own.skip {
-            methods.push(Method::read(krate, own, &function.attrs, &mut function.sig)?);
+            methods.push(Method::read(krate, own, rename, &function.attrs, &mut function.sig)?);
         }
     }
     model::check_names(&methods)?;

@@ -93,10 +93,12 @@ attribute! {
     /// - It returns `T`, `Result<T, E>` where `E` makes a `Fault`, `Answer<T>` for what
     ///   takes longer than the turn, or `Become<Self, T>`; or nothing.
     ///
-    /// # Attributes of methods
+    /// # Attributes
     ///
-    /// - `#[method(name = "...")]`: its name in messages. Without, `say_hello` is
-    ///   `say-hello`, as Goblins would have it.
+    /// - `#[interface(rename_all = "camelCase")]`, or `"snake_case"`: how the methods' names
+    ///   in messages are made of Rust's. Without, `say_hello` is `say-hello`, as Goblins
+    ///   would have it; Endo's objects have `sayHello`.
+    /// - `#[method(name = "...")]`: the name of a method in messages.
     /// - `#[method(apply)]`: messages to it have no name, only arguments. For objects
     ///   that are called as functions are; one for an interface, and every message that
     ///   names no other method goes to it.
@@ -119,9 +121,10 @@ attribute! {
     /// names the others where it implements the first:
     /// `#[object(also(Admin))] impl Lobby for Den`.
     ///
-    /// On `impl Den` the object's methods are those that are `pub`, by the rules for
-    /// methods of an interface; others stay its own. `#[object(reference = DenRef)]`
-    /// makes a typed reference of that name as well.
+    /// On `impl Den` the object's methods are those that are marked with `#[method]`, by the
+    /// rules for methods of an interface; others stay its own.
+    /// `#[object(reference = pub DenRef)]` makes a typed reference of that name as well,
+    /// and `rename_all` says how names in messages are made.
     ///
     /// The object answers to `describe`, unless it has a method of that name or says
     /// `#[object(describe = false)]`.

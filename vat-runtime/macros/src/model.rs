@@ -10,7 +10,7 @@ use syn::{
 };
 
 use crate::attributes::{self, MethodAttributes};
-use crate::names;
+use crate::names::{self, Rename};
 
 /// A method for messages.
 pub(crate) struct Method {
@@ -48,6 +48,7 @@ impl Method {
     pub(crate) fn read(
         krate: &TokenStream,
         own: MethodAttributes,
+        rename: Rename,
         attributes: &[Attribute],
         signature: &mut Signature,
     ) -> Result<Self> {
@@ -61,7 +62,7 @@ impl Method {
                 format!(
                     "a typed reference has a method `{plain}` of its own: rename this one, and \
                      keep its name in messages by `#[method(name = \"{}\")]`",
-                    names::kebab(&plain),
+                    rename.apply(&plain),
                 ),
             ));
         }
@@ -77,7 +78,7 @@ impl Method {
         Ok(Self {
             docs: attributes::docs(attributes).into_iter().cloned().collect(),
             summary: attributes::summary(attributes),
-            name: own.name.map_or_else(|| names::kebab(&plain), |name| name.value()),
+            name: own.name.map_or_else(|| rename.apply(&plain), |name| name.value()),
             apply: own.apply,
             ident,
             changes,

@@ -1,7 +1,39 @@
 //! From Rust's names to those in messages.
 
-use syn::Ident;
 use syn::ext::IdentExt as _;
+use syn::{Error, Ident, LitStr, Result};
+
+/// How names in messages are made of Rust's.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Rename {
+    /// As they are.
+    #[default]
+    Keep,
+    Kebab,
+    Camel,
+}
+
+impl Rename {
+    pub(crate) fn parse(name: &LitStr) -> Result<Self> {
+        match name.value().as_str() {
+            "kebab-case" => Ok(Self::Kebab),
+            "camelCase" => Ok(Self::Camel),
+            "snake_case" => Ok(Self::Keep),
+            _ => Err(Error::new_spanned(
+                name,
+                "expected \"kebab-case\", \"camelCase\" or \"snake_case\"",
+            )),
+        }
+    }
+
+    pub(crate) fn apply(self, name: &str) -> String {
+        match self {
+            Self::Keep => name.to_owned(),
+            Self::Kebab => kebab(name),
+            Self::Camel => camel(name),
+        }
+    }
+}
 
 /// The identifier without `r#`.
 pub(crate) fn plain(ident: &Ident) -> String {
@@ -29,7 +61,7 @@ pub(crate) fn kebab(name: &str) -> String {
 }
 
 /// `say_hello` is `sayHello`.
-pub(crate) fn camel(name: &str) -> String {
+fn camel(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut upper = false;
     for letter in name.trim_matches('_').chars() {

@@ -13,17 +13,19 @@ use crate::attributes::{self, MethodAttributes};
 use crate::client::{self, Reference};
 use crate::dispatch;
 use crate::model::{self, Method};
+use crate::names::Rename;
 
 /// What `#[object(...)]` says.
 struct Arguments {
     also: Vec<Path>,
     describe: bool,
     reference: Option<(Visibility, Ident)>,
+    rename: Option<(Ident, Rename)>,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut found = Self { also: Vec::new(), describe: true, reference: None };
+        let mut found = Self { also: Vec::new(), describe: true, reference: None, rename: None };
         while !input.is_empty() {
             let name: Ident = input.parse()?;
             if name == "also" {
@@ -37,10 +39,14 @@ impl Parse for Arguments {
             } else if name == "reference" {
                 input.parse::<Token![=]>()?;
                 found.reference = Some((input.parse()?, input.parse()?));
+            } else if name == "rename_all" {
+                input.parse::<Token![=]>()?;
+                found.rename = Some((name, Rename::parse(&input.parse()?)?));
             } else {
                 return Err(Error::new_spanned(
                     name,
-                    "expected `also(...)`, `describe = false` or `reference = NameRef`",
+                    "expected `also(...)`, `describe = false`, `reference = NameRef` or \
+                     `rename_all = \"...\"`",
                 ));
             }
             if !input.is_empty() {
@@ -64,6 +70,9 @@ pub(crate) fn expand(
                 ident,
                 "the interface has a reference of its own: `reference` is for an `impl` without",
             ));
+        }
+        if let Some((name, _)) = &arguments.rename {
+            return Err(Error::new_spanned(name, "the names are those of the interface"));
         }
         return Ok(of_interface(krate, &arguments, &item, &path));
     }
@@ -108,12 +117,13 @@ fn of_interface(
 
 /// For the methods of the object itself.
 fn inherent(krate: &TokenStream, arguments: &Arguments, mut item: ItemImpl) -> Result<TokenStream> {
+    let rename = arguments.rename.as_ref().map_or(Rename::Kebab, |(_, rename)| *rename);
     let mut methods = Vec::new();
     for member in &mut item.items {
         let ImplItem::Fn(function) = member else { continue };
         match MethodAttributes::take(&mut function.attrs)? {
             Some(own) if !own.skip => {
-                methods.push(Method::read(krate, own, &function.attrs, &mut function.sig)?);
+                methods.push(Method::read(krate, own, rename, &function.attrs, &mut function.sig)?);
             }
             _ => {}
         }

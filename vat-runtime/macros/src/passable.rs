@@ -7,8 +7,8 @@ use syn::{
     Variant, parse_quote, parse2,
 };
 
-use crate::fields::{self, Reading, Rename};
-use crate::names;
+use crate::fields::{self, Reading};
+use crate::names::{self, Rename};
 
 /// What `#[passable(...)]` says on a type.
 #[derive(Default)]

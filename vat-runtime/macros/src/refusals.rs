@@ -205,7 +205,7 @@ fn objects() {
         "the interface has a reference of its own: `reference` is for an `impl` without"
     });
     says(expand(quote!(describes = false), of_interface), {
-        "expected `also(...)`, `describe = false` or `reference = NameRef`"
+        "expected `also(...)`, `describe = false`, `reference = NameRef` or `rename_all = \"...\"`"
     });
 }
 

@@ -76,6 +76,10 @@
 //! Within a turn use the last three: what is sent at once is not taken back when the
 //! turn fails.
 //!
+//! A method is one turn and can't wait. One that has to answers with [`Answer<T>`](Answer),
+//! which it has from another call, from [`Answer::on_promise`], or from an async block of
+//! the vat, in which each resumption is a turn: [`Turn::spawn_async`](crate::Turn::spawn_async).
+//!
 //! # On the wire
 //!
 //! A message to a typed object is a symbol, the method's name, and its arguments in
@@ -83,6 +87,11 @@
 //! A typed reference is a local convenience and proves nothing: arguments are checked
 //! by the object, answers by the caller. What does not fit becomes a [`Fault`](crate::Fault) that
 //! names method, parameter, what was expected and what was found.
+//!
+//! Nothing here needs macros: what they generate is a [`Behaviour`](crate::Behaviour)
+//! that takes arguments by [`FromValue`](crate::FromValue) and a struct around a
+//! [`Ref`]. The examples `chat` and `chat_by_hand` of `ocapn` are one program, with them
+//! and without.
 //!
 //! # What is there
 //!

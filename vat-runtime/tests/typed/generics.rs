@@ -80,3 +80,38 @@ fn an_object_without_an_interface_has_the_methods_that_say_so() {
     assert_eq!(own.wait(), Err("no method \"own\": Tally has \"vote\"".into()));
     assert_eq!(TallyRef::DESCRIPTION.doc(), "Counts votes.");
 }
+
+#[interface(rename_all = "camelCase")]
+trait Camels {
+    fn say_hello(&self) -> String;
+}
+
+struct Humps;
+
+#[object]
+impl Camels for Humps {
+    fn say_hello(&self) -> String {
+        "hello".into()
+    }
+}
+
+struct Snakes;
+
+#[object(rename_all = "snake_case")]
+impl Snakes {
+    #[method]
+    fn say_hello(&self) {}
+}
+
+#[test]
+fn names_in_messages_as_others_have_them() {
+    let (hand, vat) = vat();
+    let camels = CamelsRef::spawn_in(&vat, Humps);
+    let camels = [camels.say_hello().into_promise(), {
+        camels.untyped().send(vec![Value::symbol("sayHello")])
+    }];
+    let snakes = vat.spawn(Snakes).send(vec![Value::symbol("say_hello")]);
+    hand.run_until_idle();
+    assert_eq!(camels.map(|camel| camel.wait()), [Ok("hello".into()), Ok("hello".into())]);
+    assert_eq!(snakes.wait(), Ok(Value::Undefined));
+}

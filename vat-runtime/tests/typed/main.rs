@@ -7,6 +7,7 @@ mod describing;
 mod durable;
 mod generics;
 mod passables;
+mod stored;
 
 use std::sync::Arc;
 
