@@ -73,6 +73,7 @@ mod handoff;
 pub mod hub;
 mod link;
 mod node;
+mod origins;
 mod registry;
 mod scheduler;
 
@@ -96,7 +97,7 @@ pub use vat_runtime::persist::{Durable, RestoreError};
 pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};
 pub use vat_runtime::{
     Args, Behaviour, Clock, Fault, Limits as VatLimits, LongTurn, Promise, Ref, Reply, Resolver,
-    Turn, Value, Vat, promise,
+    Turn, Value, Vat, persist, promise,
 };
 
 /// Compiles and runs the programs of the README.

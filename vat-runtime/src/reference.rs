@@ -3,8 +3,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use captp::{ImportPos, RemotePos};
 
@@ -13,6 +12,7 @@ use crate::ids::ActorId;
 use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::route::Route;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 use crate::trace;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
@@ -65,6 +65,8 @@ pub enum Identity<'a> {
 pub(crate) struct ActorCell {
     pub(crate) vat: Arc<VatCore>,
     id: AtomicU64,
+    /// Its number in a durable vat, for ever; 0 in others.
+    pub(crate) object: u64,
 }
 
 const USED_UP: &str = "the promise has been resolved already";
@@ -73,8 +75,8 @@ const USED_UP: &str = "the promise has been resolved already";
 pub(crate) struct ResolverCell(pub(crate) Mutex<Option<Resolver>>);
 
 impl ActorCell {
-    pub(crate) fn new(vat: Arc<VatCore>, id: Option<ActorId>) -> Self {
-        Self { vat, id: AtomicU64::new(id.unwrap_or(ActorId::NONE).to_bits()) }
+    pub(crate) fn new(vat: Arc<VatCore>, id: Option<ActorId>, object: u64) -> Self {
+        Self { vat, id: AtomicU64::new(id.unwrap_or(ActorId::NONE).to_bits()), object }
     }
 
     /// The actor's name in the vat's map, or one that names none while it has no place
@@ -90,6 +92,9 @@ impl ActorCell {
 
 impl Drop for ActorCell {
     fn drop(&mut self) {
+        if let Some(home) = self.vat.home() {
+            home.forget(self);
+        }
         let id = self.id();
         if id != ActorId::NONE {
             self.vat.discard(id);
@@ -121,7 +126,7 @@ impl ResolverCell {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Resolver>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn deliver(&self, message: Message) {

@@ -17,10 +17,12 @@ use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
 use crate::job::{Errand, Job, LookBack, Photograph, ReadLog, STOPPED};
+use crate::persist::Store;
+use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::sync::{self, AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::watchdog::Pulse;
@@ -38,6 +40,10 @@ pub struct Limits {
     /// 100,000. What is sent within this process is not held back; past ten times this
     /// many it breaks.
     pub queue: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
     /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
     /// no log.
     pub log: usize,
@@ -55,9 +61,10 @@ impl Default for Limits {
         Self {
             call_depth: 128,
             queue: 100_000,
+            awake: usize::MAX,
+            turn_time: Duration::from_secs(5),
             log: 64,
             history: 0,
-            turn_time: Duration::from_secs(5),
         }
     }
 }
@@ -67,6 +74,27 @@ impl Limits {
     #[must_use]
     pub const fn call_depth(mut self, calls: usize) -> Self {
         self.call_depth = calls;
+        self
+    }
+
+    /// The same limits with another [`Limits::queue`].
+    #[must_use]
+    pub const fn queue(mut self, turns: usize) -> Self {
+        self.queue = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::awake`].
+    #[must_use]
+    pub const fn awake(mut self, actors: usize) -> Self {
+        self.awake = actors;
+        self
+    }
+
+    /// The same limits with another [`Limits::turn_time`].
+    #[must_use]
+    pub const fn turn_time(mut self, time: Duration) -> Self {
+        self.turn_time = time;
         self
     }
 
@@ -83,20 +111,6 @@ impl Limits {
         self.history = turns;
         self
     }
-
-    /// The same limits with another [`Limits::queue`].
-    #[must_use]
-    pub const fn queue(mut self, turns: usize) -> Self {
-        self.queue = turns;
-        self
-    }
-
-    /// The same limits with another [`Limits::turn_time`].
-    #[must_use]
-    pub const fn turn_time(mut self, time: Duration) -> Self {
-        self.turn_time = time;
-        self
-    }
 }
 
 /// A handle of a vat: an event loop around a map of actors. The vat stops when it
@@ -104,11 +118,15 @@ impl Limits {
 #[derive(Clone)]
 pub struct Vat(Arc<Handle>);
 
-struct Handle(Arc<VatCore>);
+struct Handle {
+    core: Arc<VatCore>,
+    /// Stays open as long as the vat does.
+    _store: Option<Store>,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.stop();
+        self.core.stop();
     }
 }
 
@@ -123,18 +141,23 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
+        let inbox = Inbox::new(limits.queue);
+        let core = VatCore::new(name, scheduler, limits, Changes::default(), inbox, None);
+        Self(Arc::new(Handle { core, _store: None }))
     }
 
-    /// A vat with a keeper of its turns.
-    pub(crate) fn with_keeper(
+    /// A vat with a keeper of its turns and a place in a store.
+    pub(crate) fn durable(
         name: &str,
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         keeper: Box<dyn Keeper>,
+        home: Arc<Home>,
+        store: Store,
     ) -> Self {
-        let changes = Changes::kept(keeper);
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
+        let (inbox, changes) = (Inbox::new(limits.queue), Changes::kept(keeper));
+        let core = VatCore::new(name, scheduler, limits, changes, inbox, Some(home));
+        Self(Arc::new(Handle { core, _store: Some(store) }))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -145,7 +168,12 @@ impl Vat {
 
     /// Like [`Vat::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        let cell = Arc::new(ActorCell::new(self.core().clone(), None));
+        let object = self.core().home().map_or(0, |home| home.assign());
+        let cell = Arc::new(ActorCell::new(self.core().clone(), None, object));
+        if let Some(home) = self.core().home() {
+            // At once, so that it is stored before whatever comes to refer to it.
+            home.spawned(&cell, &behaviour);
+        }
         self.core().post(Job::Install(cell.clone(), behaviour));
         Ref(Kind::Actor(cell))
     }
@@ -232,7 +260,7 @@ impl Vat {
     }
 
     pub(crate) fn core(&self) -> &Arc<VatCore> {
-        &self.0.0
+        &self.0.core
     }
 }
 
@@ -247,6 +275,8 @@ pub(crate) struct VatCore {
     /// A number that no other vat of this process has, from 1.
     id: u64,
     name: Box<str>,
+    /// Where its actors are stored.
+    home: Option<Arc<Home>>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
@@ -278,23 +308,15 @@ impl VatCore {
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         changes: Changes,
-    ) -> Arc<Self> {
-        let inbox = Inbox::new(limits.queue);
-        Self::with_inbox(name, scheduler, limits, changes, inbox)
-    }
-
-    fn with_inbox(
-        name: &str,
-        scheduler: Arc<dyn Scheduler>,
-        limits: Limits,
-        changes: Changes,
         inbox: Inbox,
+        home: Option<Arc<Home>>,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let changes = changes.remembering(limits.log, limits.history);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
+            home,
             scheduler,
             inbox,
             limits,
@@ -308,7 +330,7 @@ impl VatCore {
     /// is taken out.
     pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
         let inbox = Inbox::sleepless(limits.queue);
-        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox)
+        Self::new(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
     }
 
     /// What has waited longest, of what was sent to actors that no scheduler runs.
@@ -341,6 +363,10 @@ impl VatCore {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
     }
 
     pub(crate) const fn pulse(&self) -> &Pulse {
@@ -430,6 +456,9 @@ impl VatCore {
         self.actors.store(0, Ordering::Release);
         batch.into_iter().for_each(|job| job.refuse(STOPPED));
         drop(changes);
+        if let Some(home) = &self.home {
+            home.stop();
+        }
     }
 
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
@@ -449,7 +478,10 @@ impl VatCore {
             if strand.batch.is_empty() {
                 match self.inbox.take(&mut strand.batch) {
                     Next::Work => continue,
-                    Next::Sleep => return (turns, false),
+                    Next::Sleep => {
+                        sync::pause();
+                        return (turns, false);
+                    }
                 }
             }
             if turns >= budget {

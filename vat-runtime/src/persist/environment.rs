@@ -286,6 +286,28 @@ impl Environment {
         version: u32,
         portrait: Value,
     ) -> Result<Arc<dyn Behaviour>, RestoreError> {
+        let (kind, migrations) = self.way(name, version)?;
+        let mut portrait = portrait;
+        for (from, migration) in (version..).zip(migrations) {
+            portrait = migration(portrait).map_err(|error| {
+                RestoreError::new(format!("migrating {name:?} from version {from}: {error}"))
+            })?;
+        }
+        (kind.restore)(portrait)
+            .map_err(|error| RestoreError::new(format!("restoring {name:?}: {error}")))
+    }
+
+    /// Whether portraits of this kind and version are understood, without one.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check(&self, name: &str, version: u32) -> Result<(), RestoreError> {
+        self.way(name, version).map(|_| ())
+    }
+
+    /// The kind, and what brings a portrait of this version up to date.
+    fn way(&self, name: &str, version: u32) -> Result<(&Kind, Vec<&Migration>), RestoreError> {
         let present = self.renamed.get(name).map_or(name, SmolStr::as_str);
         let kind = self.kinds.get(present).ok_or_else(|| {
             RestoreError::new(format!("no kind is called {name:?} in this vat's environment"))
@@ -297,21 +319,16 @@ impl Environment {
                 kind.version
             )));
         }
-        let mut portrait = portrait;
-        for from in version..kind.version {
-            let migration = kind.migrations.get(&from).ok_or_else(|| {
+        let migrations = (version..kind.version).map(|from| {
+            kind.migrations.get(&from).map(|migration| &**migration).ok_or_else(|| {
                 RestoreError::new(format!(
                     "stored as version {version} of {name:?}: there is no migration from version \
                      {from} to {}",
                     from + 1
                 ))
-            })?;
-            portrait = migration(portrait).map_err(|error| {
-                RestoreError::new(format!("migrating {name:?} from version {from}: {error}"))
-            })?;
-        }
-        (kind.restore)(portrait)
-            .map_err(|error| RestoreError::new(format!("restoring {name:?}: {error}")))
+            })
+        });
+        Ok((kind, migrations.collect::<Result<_, _>>()?))
     }
 }
 
