@@ -209,9 +209,11 @@ impl Turn<'_> {
     }
 
     /// The behaviour of an actor of this vat, if it is one of that type: how actors of
-    /// this crate know each other, without calling what may be a stranger.
+    /// this crate know each other, without calling what may be a stranger. One that
+    /// sleeps is woken.
     pub(crate) fn behaviour_as<B: Behaviour>(&mut self, of: &Ref) -> Option<Arc<B>> {
-        let behaviour: Arc<dyn Any + Send + Sync> = self.behaviour(of)?;
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        let behaviour: Arc<dyn Any + Send + Sync> = self.changes.behaviour(cell).ok()?;
         behaviour.downcast().ok()
     }
 

@@ -132,6 +132,9 @@ impl Open {
         {
             return Ok(other.into());
         }
+        if let Some(target) = self.behind(turn, &reference, from) {
+            return Ok(target.into());
+        }
         self.make_room()?;
         let other = if reference.is_promise() {
             self.promise(turn, &reference, from)
@@ -141,6 +144,15 @@ impl Open {
         };
         self.link(&reference, &other, from);
         Ok(other.into())
+    }
+
+    /// What a proxy of this membrane stands for, if it is one from the other side that
+    /// there is no link of: its link went when it slept in a store with the membrane.
+    fn behind(&mut self, turn: &mut Turn<'_>, reference: &Ref, from: Side) -> Option<Ref> {
+        let wrapper = turn.behaviour_as::<Wrapper>(reference)?;
+        let target = wrapper.target(&turn.me(), from.other())?;
+        self.link(target, reference, from.other());
+        Some(target.clone())
     }
 
     /// Lets the dead go when there are many, and says whether there are too many others.
