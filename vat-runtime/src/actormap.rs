@@ -408,7 +408,7 @@ impl Actormap {
                 true
             }
             Some(effect) => {
-                effect.perform(self.core());
+                effect.perform();
                 false
             }
             None => false,

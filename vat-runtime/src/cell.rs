@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use captp::RemotePos;
+use captp::locator::Sturdyref;
 
 use crate::intake::Place;
 use crate::job::Handler;
@@ -43,7 +44,7 @@ struct Pending {
     subscribed: bool,
     messages: Vec<Message>,
     listeners: Vec<Listener>,
-    moving: Option<Box<Moving>>,
+    rare: Option<Box<Rare>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -59,13 +60,34 @@ enum Phase {
     Settled,
 }
 
-/// What is rarely needed while messages are being moved.
+/// What few promises need, or all for a moment only.
 #[derive(Default)]
-struct Moving {
+struct Rare {
     /// The promise that this one is about to become.
     becoming: Option<Arc<PromiseCell>>,
     /// The promise settled while its messages were being moved to its route.
     next: Option<Settled>,
+    /// Who will settle the promise, if asked.
+    source: Option<Arc<Source>>,
+    /// The source has been asked.
+    asked: bool,
+}
+
+/// What a promise stands for that nobody has wanted anything from so far. Its search
+/// begins with the first message or the first who waits.
+pub(crate) struct Source {
+    /// What it is, to be written down.
+    pub(crate) origin: Origin,
+    /// Begins the search. Called with no lock held.
+    pub(crate) ask: Box<dyn Fn(Resolver) + Send + Sync>,
+}
+
+/// What a promise stands for before anybody has looked.
+pub(crate) enum Origin {
+    /// What this names at its peer.
+    Remote(Sturdyref),
+    /// An actor, by vat and number, of a vat that is not open.
+    Far(u64, u64),
 }
 
 pub(crate) enum Listener {
@@ -99,6 +121,14 @@ impl PromiseCell {
         let cell = Self::default();
         // Cannot fail: the cell is new.
         let _ = cell.route.set(route);
+        cell
+    }
+
+    /// The promise of something that is looked for when it is first wanted.
+    pub(crate) fn sourced(source: Source) -> Self {
+        let rare = Rare { source: Some(Arc::new(source)), ..Rare::default() };
+        let cell = Self::default();
+        cell.lock().rare = Some(Box::new(rare));
         cell
     }
 
@@ -156,8 +186,39 @@ impl PromiseCell {
             }
             message.wait_in(Place::Promise);
             pending.messages.push(message);
+            return cell.seek(pending);
+        }
+    }
+
+    /// Asks the source of the promise, if it has one that was not asked.
+    fn seek<'a>(self: &Arc<Self>, mut pending: MutexGuard<'a, Pending>) {
+        let Some(rare) = pending.rare.as_mut().filter(|rare| !rare.asked) else { return };
+        let Some(source) = rare.source.clone() else { return };
+        rare.asked = true;
+        drop(pending);
+        (source.ask)(Resolver::of(self.clone()));
+    }
+
+    /// What the promise stands for, as long as that has not been found.
+    pub(crate) fn source(&self) -> Option<Arc<Source>> {
+        self.lock().rare.as_ref()?.source.clone()
+    }
+
+    /// The source has not found what it was asked for. Who waits is told, and the next
+    /// who wants something has it asked again.
+    pub(crate) fn disappoint(&self, fault: &Fault) {
+        let mut pending = self.lock();
+        if pending.phase != Phase::Open {
             return;
         }
+        if let Some(rare) = &mut pending.rare {
+            rare.asked = false;
+        }
+        let messages = std::mem::take(&mut pending.messages);
+        let listeners = std::mem::take(&mut pending.listeners);
+        drop(pending);
+        messages.into_iter().for_each(|message| message.refuse(|| fault.clone()));
+        listeners.into_iter().for_each(|listener| listener.tell(Err(fault.clone())));
     }
 
     /// Tells the listener once the promise has settled to something that is not a
@@ -171,7 +232,8 @@ impl PromiseCell {
                 let subscribe = pending.phase == Phase::Open && !pending.subscribed;
                 let import = match cell.route.get() {
                     Some(route) if matches!(route.pos, RemotePos::Import(_)) => route,
-                    _ => return,
+                    Some(_) => return,
+                    None => return cell.seek(pending),
                 };
                 if subscribe {
                     pending.subscribed = true;
@@ -232,7 +294,7 @@ impl PromiseCell {
             }
             next = cell.becoming();
         }
-        self.lock().moving.get_or_insert_default().becoming = Some(end.clone());
+        self.lock().rare.get_or_insert_default().becoming = Some(end.clone());
         Settled::Forwarded(end.clone())
     }
 
@@ -241,7 +303,7 @@ impl PromiseCell {
         match self.settled.get() {
             Some(Settled::Forwarded(next)) => Some(next.clone()),
             Some(_) => None,
-            None => self.lock().moving.as_ref()?.becoming.clone(),
+            None => self.lock().rare.as_ref()?.becoming.clone(),
         }
     }
 
@@ -249,7 +311,7 @@ impl PromiseCell {
     fn advance<'a>(&'a self, mut pending: MutexGuard<'a, Pending>, settled: Settled) {
         if pending.phase != Phase::Open {
             // Being moved to the route: whoever does that goes on from here.
-            pending.moving.get_or_insert_default().next = Some(settled);
+            pending.rare.get_or_insert_default().next = Some(settled);
             return;
         }
         pending.phase = Phase::Moving;
@@ -272,7 +334,7 @@ impl PromiseCell {
             route.filter(|route| if settled.is_target() { route.settle() } else { route.close() });
         // Cannot fail: only the one holder of the moving phase gets here.
         let _ = self.settled.set(settled);
-        let moving = pending.moving.take();
+        let rare = pending.rare.take();
         if pending.listeners.is_empty() {
             pending.phase = Phase::Settled;
             drop(pending);
@@ -280,7 +342,7 @@ impl PromiseCell {
             pending.phase = Phase::Telling;
             self.tell(pending);
         }
-        drop((moving, drained));
+        drop((rare, drained));
         if let Some(route) = let_go {
             route.let_go();
         }
@@ -344,7 +406,7 @@ impl PromiseCell {
             pending = self.lock();
         }
         pending.phase = Phase::Open;
-        let next = pending.moving.as_mut().and_then(|moving| moving.next.take());
+        let next = pending.rare.as_mut().and_then(|rare| rare.next.take());
         let refused = self.route.set(route);
         match next {
             Some(settled) => self.advance(pending, settled),

@@ -55,9 +55,6 @@ pub(crate) enum Effect {
     Listen(Ref, Box<Handler>),
     /// A handler of something that is no promise and no reference.
     Handle(Box<Handler>),
-    /// Whoever ran the turn hears of its result. Only where there is a keeper: else
-    /// it is told at once, without a box.
-    Tell(Box<dyn FnOnce(&VatCore) + Send>),
 }
 
 impl Effect {
@@ -66,13 +63,12 @@ impl Effect {
         matches!(self, Self::Send(Ref(Kind::Actor(cell)), _) if Arc::ptr_eq(&cell.vat, vat))
     }
 
-    pub(crate) fn perform(self, vat: &VatCore) {
+    pub(crate) fn perform(self) {
         match self {
             Self::Send(to, message) => to.deliver_message(message),
             Self::Resolve(resolver, outcome) => resolver.resolve(*outcome),
             Self::Listen(target, handler) => target.listen_with(Listener::Handler(handler)),
             Self::Handle(handler) => handler.post(),
-            Self::Tell(tell) => tell(vat),
         }
     }
 
@@ -82,7 +78,6 @@ impl Effect {
             Self::Send(_, message) => message.refuse(|| fault.clone()),
             Self::Resolve(resolver, _) => resolver.break_with(fault.clone()),
             Self::Listen(_, handler) | Self::Handle(handler) => handler.refuse(fault),
-            Self::Tell(_) => {}
         }
     }
 }
@@ -92,21 +87,30 @@ impl Effect {
 /// It is told of each turn before anybody else can know that the turn has ended, on
 /// the vat's strand and in the order of the turns. Without one, nothing is spent.
 pub(crate) trait Keeper: Send {
-    /// A turn has ended. One that failed has changed nothing, and only its answer is
-    /// in the output.
-    ///
-    /// What the turn has to say to others waits in the output until that is released,
-    /// from any thread, after all earlier ones. Dropping it breaks what waits for it.
-    fn turn_ended(&mut self, turn: Ended<'_>, output: Output);
+    /// A turn has ended. One that failed has changed nothing.
+    fn turn_ended(&mut self, turn: Ended<'_>);
 
     /// An actor is gone, since nothing refers to it.
     fn actor_gone(&mut self, id: ActorId);
+
+    /// An actor was made in the turn that has not ended yet.
+    fn spawned(&mut self, id: ActorId, cell: &Arc<ActorCell>);
+
+    /// An actor was put in place that the keeper knows of already.
+    fn installed(&mut self, id: ActorId, cell: &Arc<ActorCell>, behaviour: &dyn Behaviour);
+
+    /// An actor is about to handle a message.
+    fn used(&mut self, id: ActorId);
+
+    /// The behaviour of an actor that sleeps.
+    fn wake(&mut self, cell: &ActorCell) -> Result<Arc<dyn Behaviour>, Fault>;
+
+    /// Actors that are to sleep from now on. Called between turns.
+    fn drowsy(&mut self) -> Vec<ActorId>;
 }
 
 /// A turn that has ended.
 pub(crate) struct Ended<'a> {
-    /// Counted from 1; the turns of a vat and what is spawned from outside.
-    pub(crate) number: u64,
     actors: &'a Slab,
     journal: &'a Journal,
 }
@@ -116,55 +120,13 @@ pub(crate) struct Changed {
     pub(crate) id: ActorId,
     /// What it is now.
     pub(crate) behaviour: Arc<dyn Behaviour>,
-    /// Whether it did not exist before.
-    pub(crate) spawned: bool,
 }
 
 impl Ended<'_> {
     /// Each actor that the turn has changed, once.
     pub(crate) fn changes(&self) -> impl Iterator<Item = Changed> {
-        self.journal.before(0).into_iter().filter_map(|(id, before)| {
-            let behaviour = self.actors.get(id)?;
-            Some(Changed { id, behaviour, spawned: before.is_none() })
-        })
-    }
-}
-
-/// What a turn has to say to others.
-pub(crate) struct Output {
-    vat: Arc<VatCore>,
-    effects: Vec<Effect>,
-}
-
-impl Output {
-    /// Lets go the messages to actors of the vat itself, which can do no harm before
-    /// the turn is kept: what they lead to is kept after it.
-    pub(crate) fn release_inside(&mut self) {
-        let (inside, outside) = std::mem::take(&mut self.effects)
-            .into_iter()
-            .partition::<Vec<_>, _>(|effect| effect.stays_in(&self.vat));
-        self.effects = outside;
-        perform_all(inside.into_iter(), &self.vat);
-    }
-
-    /// Whether there is nothing to say.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.effects.is_empty()
-    }
-
-    /// Says it.
-    pub(crate) fn release(mut self) {
-        let effects = std::mem::take(&mut self.effects);
-        perform_all(effects.into_iter(), &self.vat);
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        let fault = Fault::from("the turn was not kept");
-        for effect in self.effects.drain(..) {
-            effect.refuse(&fault);
-        }
+        let changed = self.journal.before(0).into_iter();
+        changed.filter_map(|(id, _)| Some(Changed { id, behaviour: self.actors.get(id)? }))
     }
 }
 
@@ -180,7 +142,7 @@ fn perform_all(effects: impl Iterator<Item = Effect>, vat: &Arc<VatCore>) {
             });
         }
         match effects.next() {
-            Some(effect) => effect.perform(vat),
+            Some(effect) => effect.perform(),
             None => return,
         }
     }
@@ -337,9 +299,8 @@ impl Changes {
         if let Some(log) = &mut self.log {
             log.end(self.effects.len(), self.journal.mark(), result.as_ref().err());
         }
-        if self.keeper.is_some() {
-            self.effects.push(Effect::Tell(Box::new(|vat| tell(result, vat))));
-            return self.keep(vat);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.turn_ended(Ended { actors: &self.actors, journal: &self.journal });
         }
         self.settle();
         if !self.effects.is_empty() {
@@ -349,32 +310,50 @@ impl Changes {
             self.effects = effects;
         }
         tell(result, vat);
-    }
-
-    fn keep(&mut self, vat: &Arc<VatCore>) {
-        let output = Output { vat: vat.clone(), effects: std::mem::take(&mut self.effects) };
-        let Self { actors, journal, turns, keeper, .. } = self;
-        if let Some(keeper) = keeper {
-            keeper.turn_ended(Ended { number: *turns, actors, journal }, output);
+        if let Some(keeper) = &mut self.keeper {
+            for id in keeper.drowsy() {
+                self.actors.put(id, None, &mut Journal::default());
+            }
         }
-        self.settle();
     }
 
     /// Puts an actor in place from outside any turn.
-    pub(crate) fn install(
-        &mut self,
-        vat: &Arc<VatCore>,
-        cell: &ActorCell,
-        behaviour: Arc<dyn Behaviour>,
-    ) {
+    pub(crate) fn install(&mut self, cell: &Arc<ActorCell>, behaviour: Arc<dyn Behaviour>) {
         if let Some(id) = self.actors.reserve() {
             self.turns += 1;
             cell.place(id);
-            self.actors.put(id, Some(behaviour), &mut self.journal);
-            if self.keeper.is_some() {
-                return self.keep(vat);
+            if let Some(keeper) = &mut self.keeper {
+                keeper.installed(id, cell, &*behaviour);
             }
+            self.actors.put(id, Some(behaviour), &mut self.journal);
             self.settle();
+        }
+    }
+
+    /// The behaviour of an actor that is to handle a message, woken if it sleeps.
+    pub(crate) fn behaviour(&mut self, cell: &Arc<ActorCell>) -> Result<Arc<dyn Behaviour>, Fault> {
+        let awake = self.actors.get(cell.id());
+        let Some(keeper) = &mut self.keeper else {
+            return awake.ok_or_else(|| "the actor does not exist".into());
+        };
+        if let Some(behaviour) = awake {
+            keeper.used(cell.id());
+            return Ok(behaviour);
+        }
+        let behaviour = keeper.wake(cell)?;
+        if cell.id() == ActorId::NONE {
+            cell.place(self.actors.reserve().ok_or("the vat is full")?);
+        }
+        // Not part of the turn: it stays awake if that fails.
+        self.actors.put(cell.id(), Some(behaviour.clone()), &mut Journal::default());
+        keeper.installed(cell.id(), cell, &*behaviour);
+        Ok(behaviour)
+    }
+
+    /// Names an actor that the turn makes.
+    pub(crate) fn spawned(&mut self, id: ActorId, cell: &Arc<ActorCell>) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.spawned(id, cell);
         }
     }
 
@@ -385,94 +364,5 @@ impl Changes {
             keeper.actor_gone(id);
         }
         self.actors.remove(id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::{Ended, Keeper, Output};
-    use crate::ids::ActorId;
-    use crate::vat::{Limits, Vat};
-    use crate::{Args, Behaviour, Fault, Manual, Reply, Turn, Value};
-
-    struct Counter(i64);
-
-    impl Behaviour for Counter {
-        fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-            match args.first() {
-                Some(Value::Null) => Err("null".into()),
-                _ => Ok(Reply::become_with(Self(self.0 + 1), self.0 + 1)),
-            }
-        }
-    }
-
-    /// What a turn changed, as text, and what it has to say.
-    #[derive(Default)]
-    struct Heard {
-        turns: Vec<(u64, String)>,
-        gone: usize,
-        outputs: Vec<Output>,
-    }
-
-    struct Recording(Arc<Mutex<Heard>>);
-
-    impl Keeper for Recording {
-        fn turn_ended(&mut self, turn: Ended<'_>, output: Output) {
-            let mut heard = self.0.lock().unwrap();
-            let changes: Vec<_> = turn
-                .changes()
-                .map(|change| {
-                    let behaviour: Arc<dyn std::any::Any + Send + Sync> = change.behaviour;
-                    let count = behaviour.downcast_ref::<Counter>().map(|counter| counter.0);
-                    format!("{}{:?}", if change.spawned { "new " } else { "" }, count)
-                })
-                .collect();
-            heard.turns.push((turn.number, changes.join(", ")));
-            heard.outputs.push(output);
-        }
-
-        fn actor_gone(&mut self, _id: ActorId) {
-            self.0.lock().unwrap().gone += 1;
-        }
-    }
-
-    #[test]
-    fn a_keeper_hears_what_changed_and_nobody_else_hears_before_it_says_so() {
-        let hand = Manual::new();
-        let heard = Arc::new(Mutex::new(Heard::default()));
-        let keeper = Box::new(Recording(heard.clone()));
-        let vat = Vat::with_keeper("kept", hand.clone(), Limits::default(), keeper);
-        let counter = vat.spawn(Counter(0));
-        let answer = counter.send(vec![]);
-        let failed = counter.send(vec![Value::Null]);
-        let held = counter.clone();
-        let errand = vat.run(move |turn| {
-            turn.call(&held, vec![])?;
-            turn.call(&held, vec![])?;
-            turn.send_only(&held, vec![]);
-            drop(turn.spawn(Counter(100)));
-            Ok(())
-        });
-        hand.run_until_idle();
-        assert!(answer.is_promise() && failed.is_promise());
-        let outputs = std::mem::take(&mut heard.lock().unwrap().outputs);
-        let [installed, first, second, mut third] = <[Output; 4]>::try_from(outputs).ok().unwrap();
-        assert!(installed.is_empty());
-        first.release();
-        assert_eq!(answer.wait(), Ok(1.into()));
-        assert!(failed.is_promise(), "what is said of a failed turn waits too");
-        second.release();
-        assert_eq!(failed.wait(), Err("null".into()));
-        third.release_inside();
-        assert_eq!(hand.run_until_idle(), 1, "the vat may go on before its turn is kept");
-        drop(third);
-        assert!(errand.wait().is_err(), "the turn was not kept");
-        let heard = heard.lock().unwrap();
-        let turns = ["new Some(0)", "Some(1)", "", "Some(3), new Some(100)", "Some(4)"];
-        let turns = turns.iter().zip(1..).map(|(text, number)| (number, (*text).to_owned()));
-        assert_eq!(heard.turns, turns.collect::<Vec<_>>());
-        assert_eq!(heard.gone, 1);
     }
 }

@@ -158,7 +158,7 @@ impl Job {
                 );
             }
             Self::Run(errand) => errand.run(vat, changes),
-            Self::Install(cell, behaviour) => changes.install(vat, &cell, behaviour),
+            Self::Install(cell, behaviour) => changes.install(&cell, behaviour),
         }
     }
 

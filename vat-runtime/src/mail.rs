@@ -45,7 +45,7 @@ impl Mail {
     pub fn target(&self) -> Option<&Ref> {
         match self.0.as_ref()? {
             Effect::Send(to, _) | Effect::Listen(to, _) => Some(to),
-            Effect::Resolve(..) | Effect::Handle(_) | Effect::Tell(_) => None,
+            Effect::Resolve(..) | Effect::Handle(_) => None,
         }
     }
 
@@ -94,7 +94,7 @@ impl fmt::Debug for Mail {
             Some(Effect::Listen(to, _)) => f.debug_tuple("Listen").field(to).finish(),
             Some(Effect::Resolve(_, outcome)) => f.debug_tuple("Resolve").field(outcome).finish(),
             Some(Effect::Handle(_)) => f.write_str("Handler"),
-            Some(Effect::Tell(_)) | None => f.write_str("Nothing"),
+            None => f.write_str("Nothing"),
         }
     }
 }

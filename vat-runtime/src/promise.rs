@@ -126,6 +126,19 @@ impl Resolver {
         }
     }
 
+    /// What was to be found has not been: whoever waits is told, and it is looked for
+    /// again when it is wanted again.
+    pub(crate) fn disappoint(mut self, fault: &Fault) {
+        if let Some(cell) = self.0.take() {
+            cell.disappoint(fault);
+        }
+    }
+
+    /// Lets go of the promise: another will settle it.
+    pub(crate) fn leave(mut self) {
+        self.0 = None;
+    }
+
     /// The resolver as a capability that may be passed on: it answers to
     /// `['fulfill value]` and `['break error]`, once. It acts when the message is
     /// sent, not in a turn of its own.

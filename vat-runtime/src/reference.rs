@@ -65,6 +65,8 @@ pub enum Identity<'a> {
 pub(crate) struct ActorCell {
     pub(crate) vat: Arc<VatCore>,
     id: AtomicU64,
+    /// Its number in a durable vat, for ever; 0 in others.
+    pub(crate) object: u64,
 }
 
 const USED_UP: &str = "the promise has been resolved already";
@@ -73,8 +75,8 @@ const USED_UP: &str = "the promise has been resolved already";
 pub(crate) struct ResolverCell(pub(crate) Mutex<Option<Resolver>>);
 
 impl ActorCell {
-    pub(crate) fn new(vat: Arc<VatCore>, id: Option<ActorId>) -> Self {
-        Self { vat, id: AtomicU64::new(id.unwrap_or(ActorId::NONE).to_bits()) }
+    pub(crate) fn new(vat: Arc<VatCore>, id: Option<ActorId>, object: u64) -> Self {
+        Self { vat, id: AtomicU64::new(id.unwrap_or(ActorId::NONE).to_bits()), object }
     }
 
     /// The actor's name in the vat's map, or one that names none while it has no place
@@ -90,6 +92,9 @@ impl ActorCell {
 
 impl Drop for ActorCell {
     fn drop(&mut self) {
+        if let Some(home) = self.vat.home() {
+            home.forget(self);
+        }
         let id = self.id();
         if id != ActorId::NONE {
             self.vat.discard(id);

@@ -72,10 +72,8 @@ impl Turn<'_> {
     }
 
     pub(crate) fn enter(&mut self, cell: &Arc<ActorCell>, args: Args) -> Outcome {
+        let behaviour = self.changes.behaviour(cell)?;
         let id = cell.id();
-        let Some(behaviour) = self.changes.actors.get(id) else {
-            return Err("the actor does not exist".into());
-        };
         if let Some(called) = &mut self.changes.called {
             called.push(id);
         }
@@ -191,7 +189,12 @@ impl Turn<'_> {
         if let Some(id) = id {
             changes.actors.put(id, Some(behaviour), &mut changes.journal);
         }
-        Ref(Kind::Actor(Arc::new(ActorCell::new(self.vat.clone(), id))))
+        let object = self.vat.home().map_or(0, |home| home.assign());
+        let cell = Arc::new(ActorCell::new(self.vat.clone(), id, object));
+        if let Some(id) = id {
+            changes.spawned(id, &cell);
+        }
+        Ref(Kind::Actor(cell))
     }
 
     /// The actor on whose behalf the turn runs. A turn that came from

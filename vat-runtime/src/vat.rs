@@ -17,6 +17,8 @@ use crate::ids::ActorId;
 use crate::inbox::{Inbox, Next, Refused};
 use crate::intake::Place;
 use crate::job::{Errand, Job, LookBack, Photograph, ReadLog, STOPPED};
+use crate::persist::Store;
+use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
@@ -33,6 +35,10 @@ pub struct Limits {
     /// How deep [`Turn::call`] may nest before it fails. Default 128: each level
     /// takes stack.
     pub call_depth: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
     /// How many turns may wait before sessions that go on delivering to the vat are
     /// paced: they are not read until the vat has got through half of that. Default
     /// 100,000. What is sent within this process is not held back; past ten times this
@@ -54,6 +60,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             call_depth: 128,
+            awake: usize::MAX,
             queue: 100_000,
             log: 64,
             history: 0,
@@ -67,6 +74,13 @@ impl Limits {
     #[must_use]
     pub const fn call_depth(mut self, calls: usize) -> Self {
         self.call_depth = calls;
+        self
+    }
+
+    /// The same limits with another [`Limits::awake`].
+    #[must_use]
+    pub const fn awake(mut self, actors: usize) -> Self {
+        self.awake = actors;
         self
     }
 
@@ -104,11 +118,15 @@ impl Limits {
 #[derive(Clone)]
 pub struct Vat(Arc<Handle>);
 
-struct Handle(Arc<VatCore>);
+struct Handle {
+    core: Arc<VatCore>,
+    /// Stays open as long as the vat does.
+    _store: Option<Store>,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.stop();
+        self.core.stop();
     }
 }
 
@@ -123,18 +141,21 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, Changes::default()))))
+        let core = VatCore::new(name, scheduler, limits, Changes::default(), None);
+        Self(Arc::new(Handle { core, _store: None }))
     }
 
-    /// A vat with a keeper of its turns.
-    pub(crate) fn with_keeper(
+    /// A vat with a keeper of its turns and a place in a store.
+    pub(crate) fn durable(
         name: &str,
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         keeper: Box<dyn Keeper>,
+        home: Arc<Home>,
+        store: Store,
     ) -> Self {
-        let changes = Changes::kept(keeper);
-        Self(Arc::new(Handle(VatCore::new(name, scheduler, limits, changes))))
+        let core = VatCore::new(name, scheduler, limits, Changes::kept(keeper), Some(home));
+        Self(Arc::new(Handle { core, _store: Some(store) }))
     }
 
     /// Makes an actor from outside. It is in place before any message to it, also
@@ -145,7 +166,12 @@ impl Vat {
 
     /// Like [`Vat::spawn`] for a behaviour that is shared already.
     pub fn spawn_shared(&self, behaviour: Arc<dyn Behaviour>) -> Ref {
-        let cell = Arc::new(ActorCell::new(self.core().clone(), None));
+        let object = self.core().home().map_or(0, |home| home.assign());
+        let cell = Arc::new(ActorCell::new(self.core().clone(), None, object));
+        if let Some(home) = self.core().home() {
+            // At once, so that it is stored before whatever comes to refer to it.
+            home.spawned(&cell, &behaviour);
+        }
         self.core().post(Job::Install(cell.clone(), behaviour));
         Ref(Kind::Actor(cell))
     }
@@ -232,7 +258,7 @@ impl Vat {
     }
 
     pub(crate) fn core(&self) -> &Arc<VatCore> {
-        &self.0.0
+        &self.0.core
     }
 }
 
@@ -247,6 +273,8 @@ pub(crate) struct VatCore {
     /// A number that no other vat of this process has, from 1.
     id: u64,
     name: Box<str>,
+    /// Where its actors are stored.
+    home: Option<Arc<Home>>,
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
@@ -278,9 +306,10 @@ impl VatCore {
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         changes: Changes,
+        home: Option<Arc<Home>>,
     ) -> Arc<Self> {
         let inbox = Inbox::new(limits.queue);
-        Self::with_inbox(name, scheduler, limits, changes, inbox)
+        Self::with_inbox(name, scheduler, limits, changes, inbox, home)
     }
 
     fn with_inbox(
@@ -289,12 +318,14 @@ impl VatCore {
         limits: Limits,
         changes: Changes,
         inbox: Inbox,
+        home: Option<Arc<Home>>,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let changes = changes.remembering(limits.log, limits.history);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
+            home,
             scheduler,
             inbox,
             limits,
@@ -308,7 +339,7 @@ impl VatCore {
     /// is taken out.
     pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
         let inbox = Inbox::sleepless(limits.queue);
-        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox)
+        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
     }
 
     /// What has waited longest, of what was sent to actors that no scheduler runs.
@@ -345,6 +376,10 @@ impl VatCore {
 
     pub(crate) const fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -430,6 +465,9 @@ impl VatCore {
         self.actors.store(0, Ordering::Release);
         batch.into_iter().for_each(|job| job.refuse(STOPPED));
         drop(changes);
+        if let Some(home) = &self.home {
+            home.stop();
+        }
     }
 
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.

@@ -1,7 +1,42 @@
 //! Actors that outlive their process. Owns [`Durable`]: how an actor is put into
 //! words, its *portrait*, and made from them again.
 
+mod backend;
+mod barrier;
+mod collect;
+mod commit;
+mod doctor;
+mod environment;
+mod file;
+mod heap;
+pub(crate) mod home;
+mod open;
+mod portrait;
+mod queue;
+#[cfg(feature = "redb")]
+mod redb;
+mod remote;
+mod store;
+mod text;
+
 use std::fmt;
+
+pub use self::backend::{
+    Backend, Entry, FORMAT, Memory, StoredVat, Summary, Transaction, View, VisitObject, VisitRoot,
+    copy,
+};
+pub use self::barrier::Barrier;
+pub use self::collect::{Collected, Object};
+pub use self::doctor::{Ailment, KindCount, Report};
+pub use self::environment::{Environment, EnvironmentError, Portrait};
+pub use self::file::SyrupFile;
+pub use self::open::StoredAs;
+pub use self::portrait::{Loss, MAX_DEPTH};
+#[cfg(feature = "redb")]
+pub use self::redb::Redb;
+pub use self::remote::{Backoff, Realm};
+pub use self::store::{Store, StoreError, StoreOptions, UntilDurable};
+pub use self::text::{export_text, import_text};
 
 use crate::{Behaviour, Value};
 
