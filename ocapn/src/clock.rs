@@ -1,11 +1,20 @@
-//! A node's clock: tokio's time, and alarms that one task of the node rings.
+//! A node's clocks: tokio's time, with alarms that one task of the node rings, and real
+//! time, which goes on while turns take all of the runtime's threads.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use vat_runtime::{Alarm, Alarms, Clock};
+use vat_runtime::{Alarm, Alarms, Clock, ThreadClock};
+
+/// Real time, with one thread for all nodes of the process. `None` if the system refuses
+/// that.
+pub(crate) fn real_time() -> Option<Arc<dyn Clock>> {
+    static CLOCK: OnceLock<Option<Arc<ThreadClock>>> = OnceLock::new();
+    let started = CLOCK.get_or_init(|| ThreadClock::start("watchdog").ok());
+    Some(started.clone()?)
+}
 
 /// Tokio's time, which a test may pause. Alarms ring on the node's runtime, until the
 /// node ends.

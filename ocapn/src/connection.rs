@@ -8,7 +8,8 @@
 //! - while the peer does not take what is written. That may never end: the peer may do
 //!   the same, and wait for us to read. So while nothing moves we still read a little
 //!   from time to time. If it goes on, the session's limit of bytes that wait to be sent
-//!   is what ends it.
+//!   is what ends it. The same goes for a peer that others are to hear by way of us and
+//!   who don't take what it says ([`Link::is_slowed`]).
 
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
@@ -18,12 +19,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use netlayers::ByteStream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
 
-use crate::link::Link;
+use crate::link::{Link, PACE_ABOVE};
 
 /// How much is read at a time, at first and at most.
 const SMALLEST_READ: usize = 8 << 10;
@@ -32,10 +33,11 @@ const LARGEST_READ: usize = 256 << 10;
 /// How many pieces one write may take.
 const PIECES_AT_ONCE: usize = 16;
 
-/// Above this many unsent bytes nothing more is read from the peer.
-const PACE_ABOVE: usize = 1 << 20;
+/// How much is read at a time of what goes on to others who don't take it as quickly.
+const SLOW_READ: usize = 1 << 10;
 
-/// How long a connection whose peer takes nothing rests between two reads.
+/// How long a connection rests between two reads while somebody does not take what it
+/// causes.
 const TRICKLE_EVERY: Duration = Duration::from_millis(20);
 
 /// How long references that were let go wait for a message to travel with.
@@ -134,7 +136,11 @@ impl Connection {
 
     /// Whether to read on, with everything written or not.
     fn may_read(&mut self, wrote: bool, cx: &mut Context<'_>) -> bool {
-        if wrote || self.unsent() <= PACE_ABOVE {
+        let slowed = self.link.is_slowed();
+        if slowed {
+            self.chunk = SLOW_READ;
+        }
+        if !slowed && (wrote || self.unsent() <= PACE_ABOVE) {
             self.trickle_armed = false;
             return true;
         }
@@ -156,7 +162,9 @@ impl Connection {
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
         self.input.reserve(self.chunk);
         let before = self.input.len();
-        let polled = pin!(self.io.read_buf(&mut self.input)).poll(cx);
+        // The buffer may have more room than it was asked for.
+        let mut room = (&mut self.input).limit(self.chunk);
+        let polled = pin!(self.io.read_buf(&mut room)).poll(cx);
         match polled {
             Poll::Ready(read) => {
                 let read = read?;
@@ -185,7 +193,7 @@ impl Connection {
             }
             self.unflushed = true;
             // It moves: there is no need to read in order to get it to.
-            self.trickle_armed = false;
+            self.trickle_armed &= self.link.is_slowed();
         }
         if self.unflushed {
             match Pin::new(&mut self.io).poll_flush(cx) {

@@ -10,9 +10,9 @@ use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer, Un
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vat_runtime::Vat;
+use vat_runtime::{LongTurn, Vat, Watchdog};
 
-use crate::clock::TokioClock;
+use crate::clock::{self, TokioClock};
 use crate::connection;
 use crate::entropy;
 use crate::hub::{Hub, HubSettings, Link, Outside};
@@ -44,6 +44,7 @@ pub enum DialError {
 pub(crate) struct Driver {
     pub(crate) hub: Arc<Hub>,
     world: Arc<World>,
+    watchdog: Option<Watchdog>,
 }
 
 impl Drop for Driver {
@@ -72,6 +73,7 @@ impl Driver {
         netlayers: Vec<Arc<dyn Netlayer>>,
         settings: HubSettings,
         sessions_per_netlayer: usize,
+        long_turn: impl Fn(&LongTurn) + Send + Sync + 'static,
     ) -> Self {
         let world = Arc::new_cyclic(|me| World {
             netlayers,
@@ -94,7 +96,8 @@ impl Driver {
             let accepting = accept_all(Arc::downgrade(&world), Arc::clone(netlayer), permits);
             world.spawn_until_stopped(accepting);
         }
-        Self { hub, world }
+        let watchdog = clock::real_time().map(|clock| Watchdog::new(clock, long_turn));
+        Self { hub, world, watchdog }
     }
 
     pub(crate) fn netlayers(&self) -> &[Arc<dyn Netlayer>] {
@@ -109,8 +112,11 @@ impl Driver {
         &self.world.clock
     }
 
-    /// Keeps a vat for as long as the node lives.
+    /// Keeps a vat for as long as the node lives, and watches it.
     pub(crate) fn keep(&self, vat: &Vat) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.watch(vat);
+        }
         let mut vats = lock(&self.world.vats);
         vats.retain(|vat| !vat.is_stopped());
         vats.push(vat.clone());

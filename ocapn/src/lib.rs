@@ -84,10 +84,11 @@ pub use captp::{
 pub use driver::DialError;
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
+pub use scheduler::TokioScheduler;
 pub use syrup::text;
 pub use vat_runtime::{
-    Args, Behaviour, Clock, Fault, Limits as VatLimits, Promise, Ref, Reply, Resolver, Turn, Value,
-    Vat, promise,
+    Args, Behaviour, Clock, Fault, Limits as VatLimits, LongTurn, Promise, Ref, Reply, Resolver,
+    Turn, Value, Vat, promise,
 };
 
 /// Compiles and runs the programs of the README.

@@ -86,7 +86,12 @@ struct Found {
 struct Core {
     session: Session<Glue>,
     glue: Glue,
+    /// Those whose peers say more to this session's than it takes.
+    slowed: Vec<Arc<Intake>>,
 }
+
+/// Above this many unsent bytes little or nothing more is read from those who cause them.
+pub(crate) const PACE_ABOVE: usize = 1 << 20;
 
 /// About what it takes to tell a peer how a promise settled.
 const LISTENER_BYTES: usize = 256;
@@ -107,6 +112,7 @@ impl Link {
             core: Mutex::new(Core {
                 session: Session::new(config),
                 glue: Glue::new(me.clone(), key),
+                slowed: Vec::new(),
             }),
             found: Mutex::default(),
             released: Mutex::new(Vec::new()),
@@ -162,7 +168,11 @@ impl Link {
         self.task.dirty.store(false, Ordering::SeqCst);
         let mut core = self.core();
         core.session.poll_transmit(idle, out);
-        core.session.has_output()
+        let waiting = core.session.has_output();
+        let slowed = std::mem::take(&mut core.slowed);
+        drop(core);
+        slowed.iter().for_each(|intake| intake.speed_up());
+        waiting
     }
 
     /// Whether to read nothing from the peer for now: it has said more than the vats
@@ -170,6 +180,12 @@ impl Link {
     /// what waits then grows.
     pub fn is_paced(&self) -> bool {
         self.intake.is_paced()
+    }
+
+    /// Whether to read only a little from time to time: what the peer says goes on to
+    /// others, who do not take it as quickly.
+    pub fn is_slowed(&self) -> bool {
+        self.intake.is_slowed()
     }
 
     /// What the peer has said and no vat has taken yet.
@@ -431,6 +447,8 @@ impl Link {
     }
 
     fn ended(self: &Arc<Self>, end: SessionEnd) {
+        let slowed = std::mem::take(&mut self.core().slowed);
+        slowed.iter().for_each(|intake| intake.speed_up());
         if let Some(hub) = self.hub.upgrade() {
             hub.session_ended(self, &end);
         }
@@ -483,6 +501,16 @@ impl vat_runtime::Link for Link {
         });
         // Where it went out and the session has it, there is none to give back.
         asked.flatten().ok_or_else(|| answer.unwrap_or_else(|| vat_runtime::promise().1))
+    }
+
+    fn sent_for(&self, intake: &Arc<Intake>) {
+        let mut core = self.core();
+        if core.session.queued_bytes() > PACE_ABOVE
+            && !core.slowed.iter().any(|slowed| Arc::ptr_eq(slowed, intake))
+        {
+            intake.slow_down();
+            core.slowed.push(Arc::clone(intake));
+        }
     }
 
     fn release(&self, pos: RemotePos, generation: u32) {

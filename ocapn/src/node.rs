@@ -9,7 +9,7 @@ use captp::{
 };
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
-use vat_runtime::{Clock, Limits as VatLimits, Promise, Ref, Vat};
+use vat_runtime::{Clock, Limits as VatLimits, LongTurn, Promise, Ref, Vat};
 
 use crate::bootstrap;
 use crate::driver::{DialError, Driver};
@@ -32,12 +32,14 @@ pub struct NodeBuilder {
     netlayers: Vec<Arc<dyn Netlayer>>,
     settings: HubSettings,
     sessions_per_netlayer: usize,
+    long_turn: Box<dyn Fn(&LongTurn) + Send + Sync>,
 }
 
 impl Default for NodeBuilder {
     fn default() -> Self {
         let settings = HubSettings::default();
-        Self { netlayers: Vec::new(), settings, sessions_per_netlayer: 1024 }
+        let long_turn = Box::new(|_: &LongTurn| {});
+        Self { netlayers: Vec::new(), settings, sessions_per_netlayer: 1024, long_turn }
     }
 }
 
@@ -124,6 +126,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Is told of turns of the node's vats that take longer than
+    /// [`VatLimits::turn_time`], while they run: of actors that loop or block. They are
+    /// logged as errors in any case. The hook is called on a thread of its own.
+    #[must_use]
+    pub fn on_long_turn(mut self, hook: impl Fn(&LongTurn) + Send + Sync + 'static) -> Self {
+        self.long_turn = Box::new(hook);
+        self
+    }
+
     /// Starts the node: it accepts connections from here on.
     ///
     /// # Panics
@@ -131,7 +142,8 @@ impl NodeBuilder {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(self) -> Node {
-        let driver = Driver::start(self.netlayers, self.settings, self.sessions_per_netlayer);
+        let Self { netlayers, settings, sessions_per_netlayer, long_turn } = self;
+        let driver = Driver::start(netlayers, settings, sessions_per_netlayer, long_turn);
         Node { driver: Arc::new(driver) }
     }
 }

@@ -1,4 +1,4 @@
-//! Vats on tokio.
+//! Vats on tokio. Owns [`TokioScheduler`].
 
 use std::sync::Arc;
 
@@ -8,13 +8,30 @@ use vat_runtime::{ReadyVat, Scheduler};
 /// Turns that a vat may take before other tasks get to run.
 const TURNS_AT_ONCE: usize = 256;
 
-/// Runs each vat that has become ready as a tokio task, until it is idle again.
-pub(crate) struct TokioScheduler {
+/// Runs each vat that has become ready as a tokio task, until it is idle again. What
+/// [`Node::vat`](crate::Node::vat) uses; a program can use it without a node.
+///
+/// ```
+/// use ocapn::{Args, Fault, Reply, TokioScheduler, Turn, Vat};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let vat = Vat::new("mine", TokioScheduler::new(tokio::runtime::Handle::current()));
+/// let echo = vat.spawn(|_: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
+///     Ok(Reply::value(args))
+/// });
+/// assert_eq!(echo.send(vec![1.into()]).await, Ok(vec![1.into()].into()));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TokioScheduler {
     runtime: Handle,
 }
 
 impl TokioScheduler {
-    pub(crate) fn new(runtime: Handle) -> Arc<Self> {
+    /// A scheduler for this runtime. When that shuts down, its vats stop.
+    #[must_use]
+    pub fn new(runtime: Handle) -> Arc<Self> {
         Arc::new(Self { runtime })
     }
 }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use vat_runtime::{Args, Behaviour, Fault, Manual, Reply, Turn, Value, Vat};
+use vat_runtime::{Args, Behaviour, Fault, Limits, Manual, Reply, Turn, Value, Vat};
 
 /// How many operations one turn makes, so that the turn itself does not count.
 const PER_TURN: u64 = 1000;
@@ -23,7 +23,40 @@ impl Behaviour for Counter {
     }
 }
 
+/// What the log of turns costs: the same sends in a vat with one and in one without.
+fn logs(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("log");
+    group.throughput(Throughput::Elements(PER_TURN));
+    for (name, limits) in [
+        ("none", Limits::default().log(0)),
+        ("64 turns", Limits::default().log(64)),
+        ("4096 turns", Limits::default().log(4096)),
+        ("none, again", Limits::default().log(0)),
+        ("64 turns, again", Limits::default().log(64)),
+        ("64 turns and the history of 64", Limits::default().history(64)),
+    ] {
+        let hand = Manual::new();
+        let vat = Vat::with_limits("bench", hand.clone(), limits);
+        let counter = vat.spawn(Counter(0));
+        hand.run_until_idle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let to = counter.clone();
+                drop(vat.run(move |turn| {
+                    for _ in 0..PER_TURN {
+                        turn.send_only(&to, Vec::new());
+                    }
+                    Ok(())
+                }));
+                hand.run_until_idle();
+            });
+        });
+    }
+    group.finish();
+}
+
 fn vats(criterion: &mut Criterion) {
+    logs(criterion);
     let hand = Manual::new();
     let vat = Vat::new("bench", hand.clone());
     let target = vat.spawn(echo);

@@ -182,17 +182,24 @@ impl Actormap {
             // Left by a drop that panicked.
             held.changes.undo(Mark::START, &Fault::from("a turn panicked"));
         }
-        let mut dead = held.changes.actors.forget_dead();
-        // What the dead held may be the last reference to others.
-        while self.0.world.adrift {
+        let dead = held.changes.actors.forget_dead();
+        if self.0.world.adrift {
+            self.sweep(&mut held.changes);
+        }
+        drop(dead);
+        Ok(held)
+    }
+
+    /// Lets go of actors that nobody can reach any more, which may free others.
+    fn sweep(&self, changes: &mut Changes) {
+        loop {
             let garbage = self.core().take_garbage();
             if garbage.is_empty() {
-                break;
+                return;
             }
-            dead.extend(garbage.into_iter().filter_map(|id| held.changes.remove(id)));
-            dead.clear();
+            let dead: Vec<_> = garbage.into_iter().filter_map(|id| changes.remove(id)).collect();
+            drop(dead);
         }
-        Ok(held)
     }
 
     /// Runs a turn. Gives what is to be done of what it did, if that is to be committed.

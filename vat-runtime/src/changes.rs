@@ -13,7 +13,7 @@ use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::slab::{Journal, Slab};
-use crate::trace::{Cause, Committing, Event, Ring, TurnId};
+use crate::trace::{Cause, Event, Ring, TurnId};
 use crate::turn::Turn;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
@@ -296,10 +296,9 @@ impl Changes {
         tell: impl FnOnce(Result<T, Fault>, &VatCore) + Send + 'static,
     ) {
         let result = self.attempt(vat, me, body);
-        let _committing = self.log.as_mut().map(|log| {
+        if let Some(log) = &mut self.log {
             log.end(self.effects.len(), self.journal.mark(), result.as_ref().err());
-            Committing::enter(TurnId { vat: vat.id(), turn: self.turns })
-        });
+        }
         if let Some(keeper) = &mut self.keeper {
             keeper.turn_ended(Ended { actors: &self.actors, journal: &self.journal });
         }

@@ -15,6 +15,9 @@
 //! - A promise that has not settled may well depend on what comes next by the same
 //!   session. So what waits in promises never paces: there is a bound beyond which the
 //!   session is to be ended ([`Intake::is_overrun`]).
+//! - A peer that messages go on to may take them only once we have read from it, or from
+//!   others. So where that is too slow the reader is not stopped but slowed
+//!   ([`Intake::is_slowed`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,6 +62,8 @@ pub struct Intake {
     heavy: AtomicBool,
     /// How many vats are behind.
     holds: AtomicUsize,
+    /// How many links to peers have too much to send.
+    slows: AtomicUsize,
     overrun: AtomicBool,
     changed: Box<dyn Fn() + Send + Sync>,
 }
@@ -67,8 +72,8 @@ impl Intake {
     /// An intake with limits in bytes: above `queued` in the queues of vats the reader is
     /// paced, until it is half of that; above `parked` in promises it is overrun.
     ///
-    /// `changed` is called when the intake stops to be paced, from any thread, perhaps in
-    /// a `Drop` and with locks held: it may only wake the reader.
+    /// `changed` is called when the intake stops to be paced or slowed, from any thread,
+    /// perhaps in a `Drop` and with locks held: it may only wake the reader.
     pub fn new(
         queued: usize,
         parked: usize,
@@ -81,6 +86,7 @@ impl Intake {
             parked: AtomicUsize::new(0),
             heavy: AtomicBool::new(false),
             holds: AtomicUsize::new(0),
+            slows: AtomicUsize::new(0),
             overrun: AtomicBool::new(false),
             changed: Box::new(changed),
         })
@@ -95,7 +101,6 @@ impl Intake {
     }
 
     /// Counts something else that waits for a promise, until what is given is dropped.
-    #[must_use]
     pub fn park(self: &Arc<Self>, bytes: usize) -> Parked {
         Parked { _load: Load::new(self, Place::Promise, bytes) }
     }
@@ -105,6 +110,26 @@ impl Intake {
     #[must_use]
     pub fn is_paced(&self) -> bool {
         self.holds.load(Ordering::SeqCst) > 0 || self.heavy.load(Ordering::SeqCst)
+    }
+
+    /// Whether to read only a little from time to time: what this session says goes on to
+    /// a peer that does not take it as quickly.
+    #[must_use]
+    pub fn is_slowed(&self) -> bool {
+        self.slows.load(Ordering::SeqCst) > 0
+    }
+
+    /// A link that messages of this session go on to has too much to send. It has to call
+    /// [`Intake::speed_up`] as often later.
+    pub fn slow_down(&self) {
+        self.slows.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A link that has called [`Intake::slow_down`] has sent enough.
+    pub fn speed_up(&self) {
+        if self.slows.fetch_sub(1, Ordering::SeqCst) == 1 {
+            (self.changed)();
+        }
     }
 
     /// Whether there was ever more waiting in promises than may be. Nobody can say

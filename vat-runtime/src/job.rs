@@ -44,7 +44,7 @@ pub(crate) struct Handler {
 impl Handler {
     /// Queues the turn.
     pub(crate) fn post(mut self: Box<Self>) {
-        self.by = trace::committing();
+        self.by = trace::current();
         let vat = self.vat.clone();
         vat.post(Job::Handle(self));
     }
@@ -146,6 +146,9 @@ impl Job {
             }
             Self::Handle(handler) => {
                 let Handler { body, me, answer, outcome, from, by, .. } = *handler;
+                if let Some(name) = me.as_ref().and_then(|me| changes.actors.name(me.id())) {
+                    vat.pulse().enter(name);
+                }
                 changes.begin(vat, Cause::Settled { from, by }, me.as_ref(), &[]);
                 changes.turn(
                     vat,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use captp::{AnswerPos, ImportPos, Part, RemotePos};
 
 use crate::Args;
+use crate::intake::Intake;
 use crate::promise::{Message, Resolver};
 use crate::route::{Claim, Route};
 
@@ -47,6 +48,11 @@ pub trait Link: Send + Sync + 'static {
     ) -> Result<AnswerPos, Resolver> {
         Err(answer)
     }
+
+    /// The message delivered last came by the session of this intake. A link that has too
+    /// much to send calls [`Intake::slow_down`], once, and later [`Intake::speed_up`]: or
+    /// one session's peer could have another's ended for what it is sent.
+    fn sent_for(&self, _intake: &Arc<Intake>) {}
 
     /// The last local handle of a position is gone; called exactly once for each
     /// handle made. The handle of an answer is there until the question is answered,
@@ -95,9 +101,12 @@ pub(crate) fn hand_over(
     message: Message,
     claim: impl FnOnce() -> Option<Claim>,
 ) {
-    let Message { args, answer, .. } = message;
+    let Message { args, answer, load, .. } = message;
     let cell = answer.as_ref().map(Resolver::cell);
     let pos = link.deliver(to, args, answer);
+    if let Some(load) = load {
+        link.sent_for(load.intake());
+    }
     if let (Some(cell), Some(pos)) = (cell, pos) {
         cell.attach(Route::new(link.clone(), RemotePos::Answer(pos), 0, claim()));
     }

@@ -187,7 +187,7 @@ impl Ref {
     /// Sends a message whose answer goes to a resolver: what the other ways to send
     /// are made of.
     pub fn deliver(&self, args: Args, answer: Option<Resolver>) {
-        self.deliver_message(Message::new(args, answer, trace::committing()));
+        self.deliver_message(Message::new(args, answer, trace::current()));
     }
 
     pub(crate) fn deliver_message(&self, message: Message) {

@@ -107,8 +107,8 @@ impl Slab {
         self.entry(id)?.behaviour.clone()
     }
 
-    /// What kind of behaviour an actor has.
-    pub(crate) fn kind(&self, id: ActorId) -> Option<&'static str> {
+    /// What kind of actor it is.
+    pub(crate) fn name(&self, id: ActorId) -> Option<&'static str> {
         Some(self.entry(id)?.behaviour.as_ref()?.name())
     }
 

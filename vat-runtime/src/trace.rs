@@ -7,7 +7,7 @@
 //! the handler up, and the one that settled the promise.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::io;
 
@@ -46,7 +46,7 @@ impl fmt::Display for TurnId {
 }
 
 /// Why there was a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
     /// A message, sent by that turn.
@@ -62,6 +62,7 @@ pub enum Cause {
         by: TurnId,
     },
     /// The program outside wanted it ([`Vat::run`](crate::Vat::run)).
+    #[default]
     Errand,
 }
 
@@ -78,7 +79,7 @@ impl Cause {
 }
 
 /// One turn, as the vat's log remembers it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Event {
     /// Which turn.
@@ -122,17 +123,18 @@ pub struct VatLog {
     pub events: Vec<Event>,
 }
 
-/// The log as it is written.
-#[derive(Default)]
+/// The log as it is written: full from some time on, and then written over in place.
 pub(crate) struct Ring {
-    events: VecDeque<Event>,
+    events: Vec<Event>,
     limit: usize,
+    /// Where the turn that began last stands.
+    last: usize,
 }
 
 impl Ring {
     /// A log of so many turns, or none.
     pub(crate) fn of(limit: usize) -> Option<Box<Self>> {
-        (limit > 0).then(|| Box::new(Self { events: VecDeque::new(), limit }))
+        (limit > 0).then(|| Box::new(Self { events: Vec::new(), limit, last: limit - 1 }))
     }
 
     /// A turn begins.
@@ -144,58 +146,67 @@ impl Ring {
         actors: &Slab,
         args: &[Value],
     ) {
-        if self.events.len() >= self.limit {
-            self.events.pop_front();
+        let _ = CURRENT.try_with(|current| current.set(turn));
+        self.last = if self.last + 1 < self.limit { self.last + 1 } else { 0 };
+        if self.events.len() <= self.last {
+            self.events.push(Event::default());
         }
-        let method = args.first().filter(|value| matches!(value, Value::Symbol(_)));
-        self.events.push_back(Event {
-            turn,
-            cause,
-            actor: actor.map(ActorId::to_bits),
-            kind: actor.and_then(|id| actors.kind(id)).unwrap_or("none"),
-            method: method.cloned().unwrap_or_default(),
-            effects: 0,
-            changes: 0,
-            fault: None,
-        });
+        let Some(event) = self.events.get_mut(self.last) else { return };
+        // Field by field: most are plain numbers, and this is done for every turn.
+        event.turn = turn;
+        event.cause = cause;
+        event.actor = actor.map(ActorId::to_bits);
+        event.kind = actor.and_then(|id| actors.name(id)).unwrap_or("none");
+        if let Some(method @ Value::Symbol(_)) = args.first() {
+            event.method = method.clone();
+        } else if !matches!(event.method, Value::Undefined) {
+            event.method = Value::Undefined;
+        }
+        if event.fault.is_some() {
+            event.fault = None;
+        }
     }
 
     /// The turn that began last has ended.
+    #[inline]
     pub(crate) fn end(&mut self, effects: usize, changes: usize, fault: Option<&Fault>) {
-        if let Some(event) = self.events.back_mut() {
+        if let Some(event) = self.events.get_mut(self.last) {
             event.effects = effects;
             event.changes = changes;
-            event.fault = fault.map(|fault| Box::new(fault.clone()));
+            if let Some(fault) = fault {
+                event.fault = Some(Box::new(fault.clone()));
+            }
         }
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.events.iter().cloned().collect()
+        let (newer, older) = self.events.split_at(self.events.len().min(self.last + 1));
+        older.iter().chain(newer).cloned().collect()
     }
 }
 
 thread_local! {
-    /// The turn that this thread is committing.
-    static COMMITTING: Cell<TurnId> = const { Cell::new(TurnId::OUTSIDE) };
+    /// The turn that this thread runs, or has run last in the course of running a vat.
+    static CURRENT: Cell<TurnId> = const { Cell::new(TurnId::OUTSIDE) };
 }
 
-/// The turn whose effects this thread is in the middle of.
-pub(crate) fn committing() -> TurnId {
-    COMMITTING.try_with(Cell::get).unwrap_or_default()
+/// The turn that this thread runs or commits, if its vat has a log.
+pub(crate) fn current() -> TurnId {
+    CURRENT.try_with(Cell::get).unwrap_or_default()
 }
 
-/// Says which turn the thread is committing, until it is dropped.
-pub(crate) struct Committing(TurnId);
+/// This thread runs a vat, until it is dropped.
+pub(crate) struct Running(TurnId);
 
-impl Committing {
-    pub(crate) fn enter(turn: TurnId) -> Self {
-        Self(COMMITTING.try_with(|current| current.replace(turn)).unwrap_or_default())
+impl Running {
+    pub(crate) fn begin() -> Self {
+        Self(CURRENT.try_with(|current| current.replace(TurnId::OUTSIDE)).unwrap_or_default())
     }
 }
 
-impl Drop for Committing {
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = COMMITTING.try_with(|current| current.set(self.0));
+        let _ = CURRENT.try_with(|current| current.set(self.0));
     }
 }
 

@@ -79,9 +79,11 @@ impl Turn<'_> {
         }
         let mark = self.changes.mark();
         self.changes.open_calls += 1;
+        let caller = self.vat.pulse().enter(behaviour.name());
         let mut inner =
             Turn { vat: self.vat, changes: self.changes, me: Some(cell), depth: self.depth + 1 };
         let result = behaviour.receive(&mut inner, args);
+        self.vat.pulse().back_to(caller);
         self.changes.open_calls -= 1;
         match result {
             Ok(reply) => {

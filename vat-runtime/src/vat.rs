@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
@@ -22,8 +23,9 @@ use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
-use crate::trace::{TurnId, VatLog};
+use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
+use crate::watchdog::Pulse;
 use crate::{Args, Fault, Value};
 
 /// Bounds on what one vat may use. Each has a default.
@@ -49,11 +51,21 @@ pub struct Limits {
     /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
     /// all references that it holds.
     pub history: usize,
+    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
+    /// vat reports it. Default 5 s; zero is never.
+    pub turn_time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { call_depth: 128, awake: usize::MAX, queue: 100_000, log: 64, history: 0 }
+        Self {
+            call_depth: 128,
+            awake: usize::MAX,
+            queue: 100_000,
+            log: 64,
+            history: 0,
+            turn_time: Duration::from_secs(5),
+        }
     }
 }
 
@@ -90,6 +102,13 @@ impl Limits {
     #[must_use]
     pub const fn queue(mut self, turns: usize) -> Self {
         self.queue = turns;
+        self
+    }
+
+    /// The same limits with another [`Limits::turn_time`].
+    #[must_use]
+    pub const fn turn_time(mut self, time: Duration) -> Self {
+        self.turn_time = time;
         self
     }
 }
@@ -259,6 +278,8 @@ pub(crate) struct VatCore {
     scheduler: Arc<dyn Scheduler>,
     limits: Limits,
     actors: AtomicUsize,
+    /// The turn that runs, for a watchdog.
+    pulse: Pulse,
     inbox: Inbox,
     /// Held by whoever runs the vat; nobody else waits for it while the vat is
     /// awake.
@@ -309,6 +330,7 @@ impl VatCore {
             inbox,
             limits,
             actors: AtomicUsize::new(0),
+            pulse: Pulse::default(),
             strand: Mutex::new(Strand { changes, batch: VecDeque::new() }),
         })
     }
@@ -350,6 +372,10 @@ impl VatCore {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
@@ -447,6 +473,7 @@ impl VatCore {
     /// Runs up to `budget` turns. Returns how many there were and whether more wait.
     pub(crate) fn run(self: &Arc<Self>, budget: usize) -> (usize, bool) {
         let mut strand = lock(&self.strand);
+        let _running = Running::begin();
         let mut turns = 0;
         loop {
             if self.inbox.is_stopped() {
@@ -470,7 +497,9 @@ impl VatCore {
             if let Some(job) = batch.pop_front() {
                 turns += 1;
                 self.inbox.begun(batch.len());
+                self.pulse.begin();
                 self.guarded(|| job.perform(self, changes));
+                self.pulse.end();
                 self.actors.store(changes.actors.len(), Ordering::Release);
             }
         }

@@ -99,7 +99,7 @@ fn who_is_held_by_two_vats_waits_for_both() {
 }
 
 #[test]
-fn a_scheduler_that_ends_leaves_nobody_held() {
+fn a_vat_that_is_dropped_holds_nobody() {
     let (hand, vat, _, actor) = busy(2);
     let (intake, _) = intake();
     for value in 0..4 {

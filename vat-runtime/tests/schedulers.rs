@@ -1,11 +1,17 @@
-//! Stepping by hand is deterministic; a thread of its own runs a vat without help.
+//! Stepping by hand and simulated time are deterministic; a thread of its own runs a vat
+//! without help; a host's loop runs it for as long as the host allows.
 
 mod recorder;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use recorder::Recorder;
-use vat_runtime::{Args, Fault, Manual, OwnThread, Ref, Reply, Turn, Value, Vat, promise};
+use vat_runtime::{
+    Args, Behaviour, Clock, Fault, HostLoop, Manual, OwnThread, Ref, Reply, SimClock, Simulation,
+    Turn, Value, Vat, promise,
+};
 
 /// Sends a counted-down number on to the next vat and logs where it is.
 fn relay(log: Arc<Mutex<Vec<String>>>) -> impl Fn(&mut Turn<'_>, Args) -> Result<Reply, Fault> {
@@ -81,4 +87,93 @@ fn a_promise_is_a_future() {
     }
     let turn = vat.run(|turn| Ok(turn.vat_name().len()));
     assert_eq!(turn.wait(), Ok(4));
+}
+
+#[test]
+fn a_hosts_loop_runs_as_many_turns_as_the_host_allows_and_is_woken_for_the_first() {
+    let woken = Arc::new(AtomicUsize::new(0));
+    let wakes = woken.clone();
+    let host = HostLoop::new(move || {
+        wakes.fetch_add(1, Ordering::SeqCst);
+    });
+    assert!(!host.pump(10));
+    let vats = ["a", "b"].map(|name| Vat::new(name, host.clone()));
+    let recorders = [Recorder::default(), Recorder::default()];
+    let actors: Vec<Ref> =
+        vats.iter().zip(&recorders).map(|(vat, recorder)| vat.spawn(recorder.clone())).collect();
+    for number in 0..40 {
+        actors.iter().for_each(|actor| actor.send_only(vec![number.into()]));
+    }
+    assert_eq!(woken.load(Ordering::SeqCst), 1);
+    let heard = || [0, 1].map(|vat: usize| recorders[vat].heard().len());
+    assert!(host.pump(20), "there is more");
+    assert_eq!(heard(), [15, 4 - 1], "a slice of the first, the rest for the second");
+    assert!(!host.pump(1000));
+    assert_eq!(heard(), [40, 40]);
+    assert_eq!(woken.load(Ordering::SeqCst), 1, "what is left over wakes nobody");
+    actors[0].send_only(vec![40.into()]);
+    assert_eq!(woken.load(Ordering::SeqCst), 2);
+    drop((vats, actors));
+    host.pump(1000);
+}
+
+#[test]
+fn a_hosts_loop_stops_when_the_host_says() {
+    let host = HostLoop::new(|| {});
+    let vat = Vat::new("test", host.clone());
+    let recorder = Recorder::default();
+    let actor = vat.spawn(recorder.clone());
+    for number in 0..1000 {
+        actor.send_only(vec![number.into()]);
+    }
+    let mut slices = 3;
+    assert!(host.pump_while(|| {
+        slices -= 1;
+        slices >= 0
+    }));
+    let heard = recorder.heard().len();
+    assert!(heard > 0 && heard < 100, "{heard}");
+    assert!(host.has_more());
+    assert!(!host.pump_while(|| true));
+    assert_eq!(recorder.heard().len(), 1000);
+}
+
+#[test]
+fn a_vat_of_a_hosts_loop_that_is_dropped_waits_for_no_pump() {
+    let host = HostLoop::new(|| {});
+    let vat = Vat::new("test", host.clone());
+    let answer = vat.spawn(Recorder::default()).send(vec![1.into()]);
+    drop(host);
+    drop(vat);
+    assert!(answer.wait().is_err());
+}
+
+/// Sends itself a tick every second, by the clock, for as long as it is told.
+fn ticker(clock: Arc<SimClock>, log: Arc<Mutex<Vec<Duration>>>) -> impl Behaviour {
+    move |turn: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
+        log.lock().unwrap().push(clock.now());
+        let left = args.first().and_then(Value::as_int).unwrap_or_default();
+        if left > 0 {
+            let me = turn.me();
+            let tick = move || me.send_only(vec![(left - 1).into()]);
+            clock.at(clock.now() + Duration::from_secs(1), Box::new(tick));
+        }
+        Ok(().into())
+    }
+}
+
+#[test]
+fn simulated_time_passes_when_nothing_else_happens() {
+    let simulation = Simulation::new();
+    let log = Arc::default();
+    let vat = simulation.vat("test");
+    let ticker = vat.spawn(ticker(simulation.clock().clone(), Arc::clone(&log)));
+    ticker.send_only(vec![3600.into()]);
+    simulation.run_for(Duration::from_millis(2500));
+    assert_eq!(*log.lock().unwrap(), [0, 1, 2].map(Duration::from_secs));
+    assert_eq!(simulation.clock().now(), Duration::from_millis(2500));
+    simulation.run_until_idle();
+    assert_eq!(log.lock().unwrap().len(), 3601);
+    assert_eq!(simulation.clock().now(), Duration::from_secs(3600));
+    assert!(!simulation.step());
 }

@@ -1,9 +1,11 @@
 //! What the receiver can't reach goes by way of the gifter.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ocapn::hub::HubSettings;
-use ocapn::{Ref, Value};
+use ocapn::{Args, Fault, Ref, Reply, Turn, Value};
 
 use crate::world::{Caller, Counter, TRANSPORT, Wall, World};
 
@@ -125,4 +127,56 @@ fn a_gift_that_is_held_no_more_breaks_with_why_its_exporter_was_not_reached() {
     world.hubs[GIFTER].tick();
     let Some(Err(fault)) = world.outcome(&asked) else { panic!("broken") };
     assert!(fault.to_string().contains("can't be reached"), "{fault}");
+}
+
+/// Who says more by way of us than its receiver takes is read slowly, so that the
+/// receiver's session does not end for it.
+#[test]
+fn who_floods_another_by_way_of_us_is_slowed() {
+    let mut world = three(Some(Wall::Refused));
+    let (slot, heard) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+    let (keeps, hears) = (slot.clone(), heard.clone());
+    let ear = world.export(EXPORTER, TRANSPORT, move |_: &mut Turn<'_>, args: Args| {
+        hears.fetch_add(args.len(), Ordering::SeqCst);
+        Ok::<_, Fault>(Reply::value(()))
+    });
+    let keeper = world.export(RECEIVER, TRANSPORT, move |_: &mut Turn<'_>, mut args: Args| {
+        *keeps.lock().unwrap() = args.pop();
+        Ok::<_, Fault>(Reply::value(()))
+    });
+    let (ear, keeper) = (world.resolve(GIFTER, &ear), world.resolve(GIFTER, &keeper));
+    keeper.send_only(vec![Value::Ref(ear.clone())]);
+    world.run();
+    let Some(Value::Ref(ear)) = slot.lock().unwrap().take() else { panic!("a reference") };
+    let asked = ear.send(vec![0.into()]);
+    assert_eq!(world.outcome(&asked), Some(Ok(Value::Undefined)));
+
+    world.clogged.insert((GIFTER, EXPORTER));
+    let slowed = |world: &World| {
+        let links = world.hubs[GIFTER].links();
+        let slowed = links.iter().filter(|link| link.is_slowed());
+        slowed.map(|link| link.peer().unwrap().location.designator.clone()).collect::<Vec<_>>()
+    };
+    let filler = Value::from("x".repeat(100_000).as_str());
+    for said in 1..=12 {
+        assert_eq!(slowed(&world).len(), usize::from(said > 11), "after {} messages", said - 1);
+        ear.send_only(vec![filler.clone()]);
+        world.run();
+    }
+    assert_eq!(slowed(&world), ["receiver"]);
+    assert_eq!(heard.load(Ordering::SeqCst), 1);
+    world.clogged.clear();
+    world.run();
+    assert!(slowed(&world).is_empty());
+    assert_eq!(heard.load(Ordering::SeqCst), 13);
+
+    // Nor does it stay slow for a session that has ended.
+    world.clogged.insert((GIFTER, EXPORTER));
+    for _ in 0..12 {
+        ear.send_only(vec![filler.clone()]);
+    }
+    world.run();
+    assert_eq!(slowed(&world), ["receiver"]);
+    world.kill(EXPORTER);
+    assert!(slowed(&world).is_empty());
 }

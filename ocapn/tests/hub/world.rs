@@ -67,6 +67,8 @@ pub(crate) struct World {
     scheduler: Arc<Manual>,
     vats: Vec<Vat>,
     gone: BTreeSet<usize>,
+    /// Who takes nothing at present of what whom has for it: `(whom, who)`.
+    pub(crate) clogged: BTreeSet<(usize, usize)>,
     /// Pairs that can't connect to each other, and how that shows.
     pub(crate) walls: Vec<(usize, usize, Wall)>,
     /// Chooses what moves next.
@@ -124,6 +126,7 @@ impl World {
             scheduler: Manual::new(),
             vats: Vec::new(),
             gone: BTreeSet::new(),
+            clogged: BTreeSet::new(),
             walls: Vec::new(),
             random: 0,
             steps: 0,
@@ -258,7 +261,8 @@ impl World {
         for wire in &mut self.wires {
             for end in [0, 1] {
                 let mut out = VecDeque::new();
-                if !wire.ends[end].closed {
+                let pair = (wire.ends[end].who, wire.ends[1 - end].who);
+                if !wire.ends[end].closed && !self.clogged.contains(&pair) {
                     wire.ends[end].link.transmit(true, &mut out);
                 }
                 let over = wire.ends[end].link.is_ended();
