@@ -236,6 +236,12 @@ impl SwissDigest {
     pub fn of(swiss: &[u8]) -> Self {
         Self(Sha256::digest(swiss).into())
     }
+
+    /// The bytes, to be kept.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 struct Hex<'a>(&'a [u8]);

@@ -27,6 +27,7 @@ use captp::{
 use netlayers::ConnectError;
 use vat_runtime::{Promise, Ref, Resolver};
 
+use crate::durable::Keep;
 pub use crate::link::{Link, Phase};
 use crate::registry::Registry;
 use crate::{DialError, bootstrap};
@@ -96,6 +97,7 @@ pub struct Hub {
     settings: HubSettings,
     state: Mutex<State>,
     registry: Registry,
+    keep: Keep,
     stopping: AtomicBool,
     me: Weak<Self>,
 }
@@ -126,6 +128,7 @@ impl Hub {
             }),
             settings,
             registry: Registry::default(),
+            keep: Keep::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
         })
@@ -358,25 +361,46 @@ impl Hub {
 
     // Sturdyrefs.
 
-    /// Exports an object under a swiss number, until [`Hub::revoke`].
+    /// Exports an object under a swiss number, until [`Hub::revoke`]. If it is an actor of
+    /// a durable vat and the hub has a store ([`Hub::keep_in`]), it is exported after
+    /// restarts, too.
     pub fn register(&self, swiss: &SwissNum, object: Ref) {
-        self.registry.register(SwissDigest::of(swiss.as_bytes()), object);
+        let digest = SwissDigest::of(swiss.as_bytes());
+        if self.keep.export(&digest, &object) {
+            self.registry.revoke(&digest);
+        } else {
+            self.keep.revoke(&digest);
+            self.registry.register(digest, object);
+        }
     }
 
     /// Takes a swiss number back. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
-        self.registry.revoke(&SwissDigest::of(swiss.as_bytes()))
+        let digest = SwissDigest::of(swiss.as_bytes());
+        let kept = self.keep.revoke(&digest);
+        self.registry.revoke(&digest) || kept
     }
 
     /// The object that we export under a swiss number.
     #[must_use]
     pub fn lookup(&self, swiss: &[u8]) -> Option<Ref> {
-        self.registry.lookup(swiss)
+        let digest = SwissDigest::of(swiss);
+        self.registry.lookup(&digest).or_else(|| self.keep.exported(&digest))
+    }
+
+    pub(crate) const fn keep(&self) -> &Keep {
+        &self.keep
     }
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at
     /// once; they leave when there is a session with its peer.
     pub fn enliven(&self, sturdyref: &Sturdyref) -> Promise {
+        let promise = self.begin_to_enliven(sturdyref);
+        self.keep.note(&self.me, &promise, sturdyref);
+        promise
+    }
+
+    fn begin_to_enliven(&self, sturdyref: &Sturdyref) -> Promise {
         if self.is_us(&sturdyref.peer) {
             return Promise::settled(bootstrap::fetch(self, sturdyref.swiss.as_bytes()));
         }

@@ -67,6 +67,7 @@ mod bootstrap;
 mod clock;
 mod connection;
 mod driver;
+mod durable;
 mod entropy;
 mod glue;
 mod handoff;
@@ -86,6 +87,7 @@ pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use scheduler::TokioScheduler;
 pub use syrup::text;
+pub use vat_runtime::persist;
 pub use vat_runtime::{
     Args, Behaviour, Clock, Fault, Limits as VatLimits, LongTurn, Promise, Ref, Reply, Resolver,
     Turn, Value, Vat, promise,

@@ -9,6 +9,7 @@ use captp::{
 };
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
+use vat_runtime::persist::{Environment, Store, StoreError};
 use vat_runtime::{Clock, Limits as VatLimits, LongTurn, Promise, Ref, Vat};
 
 use crate::bootstrap;
@@ -206,6 +207,36 @@ impl Node {
         let vat = Vat::with_limits(name, scheduler, limits);
         self.driver.keep(&vat);
         vat
+    }
+
+    /// Keeps in a store, from now on, the exports of actors of durable vats and the
+    /// sturdyrefs of what they refer to: see [`Hub::keep_in`]. Call it before
+    /// [`Node::open_vat`].
+    ///
+    /// # Errors
+    ///
+    /// If another node uses the store, or it is closed; or the node has one already.
+    pub fn keep_in(&self, store: &Store) -> Result<(), StoreError> {
+        self.driver.hub.keep_in(store, Some(self.clock()))
+    }
+
+    /// Opens a durable vat, driven by the node's tokio runtime: see [`Vat::open`]. Like
+    /// those of [`Node::vat`] it lives until the node ends or it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vat::open`].
+    pub fn open_vat(
+        &self,
+        name: &str,
+        limits: VatLimits,
+        store: &Store,
+        environment: &Environment,
+    ) -> Result<Vat, StoreError> {
+        let scheduler = TokioScheduler::new(self.driver.runtime().clone());
+        let vat = Vat::open(name, scheduler, limits, store, environment)?;
+        self.driver.keep(&vat);
+        Ok(vat)
     }
 
     /// Where this node can be reached, a locator for each netlayer.

@@ -25,8 +25,8 @@ impl Registry {
         object.is_some()
     }
 
-    pub(crate) fn lookup(&self, swiss: &[u8]) -> Option<Ref> {
-        self.lock().get(&SwissDigest::of(swiss)).cloned()
+    pub(crate) fn lookup(&self, digest: &SwissDigest) -> Option<Ref> {
+        self.lock().get(digest).cloned()
     }
 
     /// Takes everything out.
