@@ -176,3 +176,29 @@ fn what_cannot_be_stored_is_reported_by_name_and_place() {
     assert_eq!(fault(field("resolver")), "not stored: a resolver");
     assert_eq!(fault(field("closure")), "the object could not be restored");
 }
+
+/// What refers to it is a promise as long as its vat is not open.
+#[test]
+fn what_is_held_from_memory_in_a_vat_that_is_not_open_is_kept() {
+    let disk = Memory::new();
+    let world = World::open(disk.clone());
+    let (left, right) = (world.vat("left"), world.vat("right"));
+    let counter = right.spawn(Counter(7));
+    drop(left.root_or_spawn("holder", || Holder(Value::from(&counter))).unwrap());
+    world.hand.run_until_idle();
+    world.commit();
+    let world = World::open(disk.fork());
+    let left = world.vat("left");
+    let holder = left.root("holder").unwrap().unwrap();
+    let held = world.get(&holder);
+    assert!(world.ask(&holder, set(1)).is_ok());
+    world.commit();
+    assert_eq!(world.store.collect().unwrap().dropped, []);
+    world.commit();
+    let right = world.vat("right");
+    assert_eq!(world.ask(held.as_ref().unwrap(), vec![]), Ok(7.into()));
+    drop(held);
+    world.hand.run_until_idle();
+    assert_eq!(world.store.collect().unwrap().dropped.len(), 1);
+    drop(right);
+}
