@@ -60,11 +60,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             call_depth: 128,
-            queue: 100_000,
             awake: usize::MAX,
-            turn_time: Duration::from_secs(5),
+            queue: 100_000,
             log: 64,
             history: 0,
+            turn_time: Duration::from_secs(5),
         }
     }
 }
