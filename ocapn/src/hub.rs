@@ -391,12 +391,24 @@ impl Hub {
 
     /// Like [`Hub::register`], until a time of day, in whole seconds.
     pub fn register_until(&self, swiss: &SwissNum, object: Ref, expires: Option<SystemTime>) {
-        self.registry.register(SwissDigest::of(swiss.as_bytes()), Export { object, expires });
+        let export = Export { object, expires };
+        self.registry.register(SwissDigest::of(swiss.as_bytes()), export, false);
+    }
+
+    /// Like [`Hub::register`], for as long as this process runs.
+    pub fn register_ephemeral(&self, swiss: &SwissNum, object: Ref) {
+        let export = Export { object, expires: None };
+        self.registry.register(SwissDigest::of(swiss.as_bytes()), export, true);
     }
 
     /// Takes a swiss number back. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
-        self.registry.revoke(&SwissDigest::of(swiss.as_bytes()))
+        self.revoke_digest(&SwissDigest::of(swiss.as_bytes()))
+    }
+
+    /// Takes the swiss number of that digest back.
+    pub fn revoke_digest(&self, digest: &SwissDigest) -> bool {
+        self.registry.revoke(digest)
     }
 
     /// The object that we export under a swiss number.

@@ -124,7 +124,7 @@ mod scheduler;
 pub use captp::locator::{self, PeerLocator, Sturdyref, SwissNum};
 pub use captp::{
     Dialect, ErrorValue, Limits, PeerSettings, PeerViolation, Proof, Record, SessionEnd,
-    TableCounts, Tagged, Traffic,
+    SwissDigest, TableCounts, Tagged, Traffic,
 };
 pub use driver::DialError;
 pub use netlayers;
@@ -135,6 +135,7 @@ pub use vat_macros::{
     OcapnDurable as Durable, OcapnPassable as Passable, ocapn_interface as interface,
     ocapn_object as object,
 };
+pub use vat_runtime::actors;
 pub use vat_runtime::convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use vat_runtime::persist::{Durable, RestoreError};
 pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};

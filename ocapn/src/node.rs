@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use captp::locator::{PeerLocator, Sturdyref, SwissNum};
 use captp::{
-    ConnId, Dialect, Limits, Passable, PeerSettings, Proof, SessionEnd, TableCounts, Traffic,
+    ConnId, Dialect, Limits, Passable, PeerSettings, Proof, SessionEnd, SwissDigest, TableCounts,
+    Traffic,
 };
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
@@ -324,6 +325,20 @@ impl Node {
         Ok(self.mint_at(object, location, SwissNum::from_entropy(entropy::bytes())))
     }
 
+    /// Like [`Node::mint_for`], for as long as this process runs, whatever the object: the
+    /// node's store is not told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::mint_for`].
+    pub fn mint_ephemeral(&self, object: &Ref, transport: &str) -> Result<Sturdyref, MintError> {
+        let location = self.hub().outside().location(transport);
+        let location = location.ok_or_else(|| MintError::NoNetlayer(transport.to_owned()))?;
+        let swiss = SwissNum::from_entropy(entropy::bytes());
+        self.hub().register_ephemeral(&swiss, object.clone());
+        Ok(Sturdyref::new(location, swiss))
+    }
+
     /// Like [`Node::mint`], under a swiss number of the caller's: for well-known
     /// objects. Whoever can guess the number holds the object.
     ///
@@ -348,6 +363,12 @@ impl Node {
     /// were had by it go on working. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
         self.hub().revoke(swiss)
+    }
+
+    /// Takes the sturdyref back whose swiss number has this digest: for those who keep no
+    /// secrets. Whether there was something to revoke.
+    pub fn revoke_digest(&self, digest: &SwissDigest) -> bool {
+        self.hub().revoke_digest(digest)
     }
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at

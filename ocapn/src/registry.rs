@@ -78,8 +78,11 @@ impl Registry {
         Ok(())
     }
 
-    pub(crate) fn register(&self, digest: SwissDigest, export: Export) {
-        if let Some(vat) = self.kept.get().filter(|_| export.object.stored_as().is_some()) {
+    /// Exports, in the store as well if what is exported is there, unless it is for this
+    /// process only.
+    pub(crate) fn register(&self, digest: SwissDigest, export: Export, ephemeral: bool) {
+        let durable = !ephemeral && export.object.stored_as().is_some();
+        if let Some(vat) = self.kept.get().filter(|_| durable) {
             // Fails only for vats without a store.
             let _kept = vat.set_root(digest.as_bytes(), export.to_value());
         }

@@ -20,7 +20,8 @@ const TURNS_AT_ONCE: usize = 256;
 /// let echo = vat.spawn(|_: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
 ///     Ok(Reply::value(args))
 /// });
-/// assert_eq!(echo.send(vec![1.into()]).await, Ok(Value::List(vec![1.into()])));
+/// let answer = echo.send(vec!["hello".into()]).await;
+/// assert_eq!(answer, Ok(vec!["hello"].into()));
 /// # }
 /// ```
 #[derive(Clone, Debug)]

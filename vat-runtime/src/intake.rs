@@ -101,7 +101,6 @@ impl Intake {
     }
 
     /// Counts something else that waits for a promise, until what is given is dropped.
-    #[must_use]
     pub fn park(self: &Arc<Self>, bytes: usize) -> Parked {
         Parked { _load: Load::new(self, Place::Promise, bytes) }
     }

@@ -62,7 +62,7 @@ impl ReadyVat {
 
     /// Gives the vat to its own scheduler.
     pub(crate) fn hand_over(self) {
-        if let Some(scheduler) = self.0.as_ref().map(|vat| vat.scheduler().clone()) {
+        if let Some(scheduler) = self.0.as_ref().and_then(|vat| vat.scheduler()) {
             scheduler.ready(self);
         }
     }

@@ -37,16 +37,6 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place for another thread to come by that loom would not try: it does not look at what
-/// happens before a lock is given back, which matters where others `try_lock`.
-#[cfg(loom)]
-pub(crate) fn pause() {
-    AtomicBool::new(false).load(Ordering::SeqCst);
-}
-
-#[cfg(not(loom))]
-pub(crate) const fn pause() {}
-
 /// What loom lacks.
 #[cfg(loom)]
 mod once {

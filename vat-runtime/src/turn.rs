@@ -209,9 +209,11 @@ impl Turn<'_> {
     }
 
     /// The behaviour of an actor of this vat, if it is one of that type: how actors of
-    /// this crate know each other, without calling what may be a stranger.
-    pub(crate) fn behaviour_as<B: Behaviour>(&self, of: &Ref) -> Option<Arc<B>> {
-        let behaviour: Arc<dyn Any + Send + Sync> = self.behaviour(of)?;
+    /// this crate know each other, without calling what may be a stranger. One that
+    /// sleeps is woken.
+    pub(crate) fn behaviour_as<B: Behaviour>(&mut self, of: &Ref) -> Option<Arc<B>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        let behaviour: Arc<dyn Any + Send + Sync> = self.changes.behaviour(cell).ok()?;
         behaviour.downcast().ok()
     }
 
@@ -220,16 +222,6 @@ impl Turn<'_> {
     #[must_use]
     pub fn is_near(&self, reference: &Ref) -> bool {
         reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
-    }
-
-    /// Whether the reference designates an actor of another vat or something at a peer.
-    /// An unsettled promise of this process is neither near nor far.
-    #[must_use]
-    pub fn is_far(&self, reference: &Ref) -> bool {
-        match reference.actor() {
-            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
-            None => reference.is_remote(),
-        }
     }
 
     /// Does a part of the turn, which is undone by itself if it fails.
@@ -244,6 +236,16 @@ impl Turn<'_> {
     /// Where the turn runs, and on whose behalf.
     pub(crate) fn place(&self) -> (Arc<VatCore>, Option<Arc<ActorCell>>) {
         (self.vat.clone(), self.me.cloned())
+    }
+
+    /// Whether the reference designates an actor of another vat or something at a peer.
+    /// An unsettled promise of this process is neither near nor far.
+    #[must_use]
+    pub fn is_far(&self, reference: &Ref) -> bool {
+        match reference.actor() {
+            Some(cell) => !Arc::ptr_eq(&cell.vat, self.vat),
+            None => reference.is_remote(),
+        }
     }
 
     /// Which turn this is, as logs name it.

@@ -22,7 +22,7 @@ use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
-use crate::sync::{self, AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::watchdog::Pulse;
@@ -44,9 +44,6 @@ pub struct Limits {
     /// longest sleep. They wake by themselves. Default no limit. Those that have
     /// changed and are not durable yet stay awake, so that there may be more.
     pub awake: usize,
-    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
-    /// vat reports it. Default 5 s; zero is never.
-    pub turn_time: Duration,
     /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
     /// no log.
     pub log: usize,
@@ -54,6 +51,9 @@ pub struct Limits {
     /// [`Vat::peek_at`]. Default 0. What such a turn has replaced is kept alive, with
     /// all references that it holds.
     pub history: usize,
+    /// How long a turn may take before a [`Watchdog`](crate::Watchdog) that watches the
+    /// vat reports it. Default 5 s; zero is never.
+    pub turn_time: Duration,
 }
 
 impl Default for Limits {
@@ -277,7 +277,9 @@ pub(crate) struct VatCore {
     name: Box<str>,
     /// Where its actors are stored.
     home: Option<Arc<Home>>,
-    scheduler: Arc<dyn Scheduler>,
+    /// `None` once the vat has stopped: a scheduler that has the vat in a list of its own
+    /// would keep itself.
+    scheduler: Mutex<Option<Arc<dyn Scheduler>>>,
     limits: Limits,
     actors: AtomicUsize,
     /// The turn that runs, for a watchdog.
@@ -317,7 +319,7 @@ impl VatCore {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             home,
-            scheduler,
+            scheduler: Mutex::new(Some(scheduler)),
             inbox,
             limits,
             actors: AtomicUsize::new(0),
@@ -381,8 +383,9 @@ impl VatCore {
         &self.limits
     }
 
-    pub(crate) fn scheduler(&self) -> &Arc<dyn Scheduler> {
-        &self.scheduler
+    /// `None` once the vat has stopped.
+    pub(crate) fn scheduler(&self) -> Option<Arc<dyn Scheduler>> {
+        lock(&self.scheduler).clone()
     }
 
     pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, mut message: Message) {
@@ -438,6 +441,8 @@ impl VatCore {
 
     pub(crate) fn stop(&self) {
         let (jobs, asleep) = self.inbox.stop();
+        let scheduler = lock(&self.scheduler).take();
+        drop(scheduler);
         jobs.into_iter().for_each(|job| job.refuse(STOPPED));
         // A vat that runs clears itself when its turn is over.
         match self.strand.try_lock() {
@@ -478,10 +483,7 @@ impl VatCore {
             if strand.batch.is_empty() {
                 match self.inbox.take(&mut strand.batch) {
                     Next::Work => continue,
-                    Next::Sleep => {
-                        sync::pause();
-                        return (turns, false);
-                    }
+                    Next::Sleep => return (turns, false),
                 }
             }
             if turns >= budget {

@@ -237,3 +237,38 @@ fn portraits_bring_back_the_same() {
     assert!(Ghash::restore(over.clone()).is_err());
     assert!(Set::restore(over).is_err());
 }
+
+#[test]
+fn actors_say_which_methods_they_have_and_have_them() {
+    let test = ByHand::default();
+    let described = |actor: &vat_runtime::Ref| {
+        let description = vat_runtime::typed::describe(actor);
+        test.hand.run_until_idle();
+        description.wait().unwrap()
+    };
+    let ghash = test.spawn(Ghash::new());
+    assert_eq!(
+        described(&ghash).to_string(),
+        "ghash\n  ref(key: any, default?: any) -> any\n  set(key: any, value: any) -> any\n  \
+         remove(key: any) -> any\n  has-key?(key: any) -> any\n  data() -> any\n"
+    );
+    let actors = [
+        ghash,
+        test.spawn(Kv::new()),
+        test.spawn(Set::new()),
+        test.spawn(Vector::new(1, 1)),
+        test.spawn(Queue::new()),
+        test.spawn(RingBuffer::new(1)),
+        test.turn(|turn| Ok(vat_runtime::actors::ticker(turn))).unwrap(),
+        test.turn(|turn| Ok(vat_runtime::actors::pubsub(turn))).unwrap(),
+        test.turn(|turn| Ok(vat_runtime::actors::mint(turn))).unwrap(),
+    ];
+    for actor in actors {
+        for method in described(&actor).methods {
+            let args = vec![Value::Symbol(method.name.as_str().into())];
+            let answer = test.send(&actor, args).map_err(|fault| fault.to_string());
+            let unknown = answer.is_err_and(|fault| fault.contains("no method"));
+            assert!(!unknown, "{method}");
+        }
+    }
+}

@@ -271,7 +271,7 @@ fn a_membrane_forgets_proxies_that_nobody_holds() {
         let out = take(&test, &proxy);
         assert_eq!(test.send(&reference(&out), vec![]), Ok(number.into()));
     }
-    let Ok(Value::Struct(state)) = test.call(&revoker, "describe", []) else { panic!() };
+    let Ok(Value::Struct(state)) = test.call(&revoker, "state", []) else { panic!() };
     let passed = state.iter().find(|(name, _)| name == "passed").unwrap();
     assert_eq!(passed.1, 1.into(), "the queue alone is left");
     assert!(test.vat.actor_count() < 10, "{} actors", test.vat.actor_count());

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Each test tells with how many orders it has run. No more than four preemptions are
-//! looked at in each; `LOOM_MAX_PREEMPTIONS` sets another bound.
+//! looked at in each; `LOOM_MAX_PREEMPTIONS` sets another bound. Not in loom's sight are
+//! the counts of `Arc`s, and a `try_lock` that comes between the last use of a lock and its
+//! release.
 
 #![cfg(loom)]
 

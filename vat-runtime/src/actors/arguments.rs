@@ -5,8 +5,9 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
-use crate::convert::{FromValue, Mismatch, Type, Typed};
-use crate::{Args, Fault, RestoreError, Value};
+use crate::convert::{FromValue, IntoValue, Mismatch, Type, Typed};
+use crate::typed::{Description, MethodDescription, ParameterDescription};
+use crate::{Args, Fault, Reply, RestoreError, Value};
 
 /// A message being taken apart.
 pub(crate) struct Call {
@@ -84,11 +85,39 @@ impl Call {
         format!("{}{space}{}: {what}", self.kind, self.method).into()
     }
 
-    /// The object has no such method.
-    pub(crate) fn unknown(&self, methods: &str) -> Fault {
+    /// What the message comes to if it is for none of the object's methods, each given
+    /// with its parameters: `ref key [default]`, `publish args…`. That is a fault, or
+    /// their description if that was asked for.
+    pub(crate) fn otherwise(&self, methods: &str) -> Result<Reply, Fault> {
+        if self.method == "describe" && self.args.len() == 0 {
+            return Ok(describe(self.kind, methods).into_value().into());
+        }
         let kind = article(self.kind);
-        format!("{kind} has no method {}; it has {methods}", self.method).into()
+        Err(format!("{kind} has no method {}; it has {methods}", self.method).into())
     }
+}
+
+fn describe(kind: &str, methods: &str) -> Description {
+    let parameter = |word: &str| {
+        let bare = word.trim_start_matches('[').trim_end_matches(']').trim_end_matches('…');
+        ParameterDescription {
+            name: bare.into(),
+            type_name: Type::Any.to_string(),
+            optional: word.starts_with('['),
+            rest: word.ends_with('…'),
+        }
+    };
+    let method = |signature: &str| {
+        let mut words = signature.split_whitespace();
+        MethodDescription {
+            name: words.next().unwrap_or_default().into(),
+            parameters: words.map(parameter).collect(),
+            returns: Type::Any.to_string(),
+            ..MethodDescription::default()
+        }
+    };
+    let methods = methods.split(", ").map(method).collect();
+    Description { name: kind.into(), methods, ..Description::default() }
 }
 
 /// A name: a string or a symbol, which mean the same.

@@ -31,7 +31,7 @@ impl Behaviour for Cell {
                 let mut call = Call::method("cell", args)?;
                 match call.name() {
                     "set" => Ok(Reply::becomes(Self(call.only("value")?))),
-                    _ => Err(call.unknown("get, set v")),
+                    _ => call.otherwise("get, set value"),
                 }
             }
         }

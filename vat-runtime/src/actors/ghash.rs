@@ -61,7 +61,7 @@ impl Behaviour for Ghash {
                 let entries = entries.map(|(key, value)| (key.clone(), value.clone()));
                 Ok(Value::Map(entries.collect()).into())
             }
-            _ => Err(call.unknown("ref k [default], set k v, remove k, has-key? k, data")),
+            _ => call.otherwise("ref key [default], set key value, remove key, has-key? key, data"),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Behaviour for Inbox {
                 }
                 Ok(Reply::becomes(Self::Closed))
             }
-            _ => Err(call.unknown("read, write message, stop")),
+            _ => call.otherwise("read, write message, stop"),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Behaviour for Kv {
                 let entries = self.entries.remove(&key);
                 Ok(Reply::become_with(Self { entries, limit: self.limit }, found))
             }
-            _ => Err(call.unknown("set k v, get k, keys, delete k")),
+            _ => call.otherwise("set key value, get key, keys, delete key"),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Behaviour for Mint {
                 let balance = call.only("balance")?;
                 Ok(turn.spawn(Purse { brand: self.0.clone(), balance }).into())
             }
-            _ => Err(call.unknown("new-purse balance")),
+            _ => call.otherwise("new-purse balance"),
         }
     }
 }
@@ -120,7 +120,7 @@ impl Behaviour for Purse {
                 let src: Ref = call.only("src")?;
                 self.deposit(turn, amount, &src)
             }
-            _ => Err(call.unknown("get-balance, sprout, deposit amount src")),
+            _ => call.otherwise("get-balance, sprout, deposit amount src"),
         }
     }
 }

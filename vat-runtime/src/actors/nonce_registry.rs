@@ -84,9 +84,9 @@ impl Behaviour for Registry {
                     None => false.into(),
                 })
             }
-            _ => Err(call.unknown(
+            _ => call.otherwise(
                 "register reference [swiss-num], fetch swiss-num [default], forget swiss-num",
-            )),
+            ),
         }
     }
 }
@@ -128,7 +128,7 @@ impl Behaviour for Locator {
                 let args = vec![Value::symbol("fetch"), Value::Bytes(number)];
                 turn.call(&self.0, args).map(Reply::value)
             }
-            _ => Err(call.unknown("fetch swiss-num")),
+            _ => call.otherwise("fetch swiss-num"),
         }
     }
 }

@@ -55,9 +55,9 @@ impl Behaviour for Pubsub {
                 }
                 Ok(true.into())
             }
-            _ => Err(call.unknown(
+            _ => call.otherwise(
                 "subscribe subscriber, unsubscribe subscriber, publish args…, subscribers",
-            )),
+            ),
         }
     }
 }

@@ -74,7 +74,7 @@ impl Behaviour for Stack {
                 call.end()?;
                 Ok(self.states.is_empty().into())
             }
-            _ => Err(call.unknown("push ref, spawn-push maker args…, pop, top, empty?")),
+            _ => call.otherwise("push ref, spawn-push maker args…, pop, top, empty?"),
         }
     }
 }

@@ -63,7 +63,7 @@ impl Behaviour for Queue {
                 call.end()?;
                 Ok(self.items.is_empty().into())
             }
-            _ => Err(call.unknown("enqueue v, dequeue, length, empty?")),
+            _ => call.otherwise("enqueue value, dequeue, length, empty?"),
         }
     }
 }

@@ -69,10 +69,10 @@ impl RingBuffer {
                     "empty?" => self.items.is_empty().into(),
                     "full?" => (self.items.len() == self.capacity).into(),
                     _ => {
-                        return Err(call.unknown(
+                        return call.otherwise(
                             "put v, take, ref index, head n, tail n, length, capacity, empty?, \
                              full?, resize capacity, clear",
-                        ));
+                        );
                     }
                 };
                 call.end()?;

@@ -77,7 +77,7 @@ impl Behaviour for Sealer {
 pub(crate) struct Unsealer(Ref);
 
 impl Unsealer {
-    fn unseal(turn: &Turn<'_>, brand: &Ref, sealed: &Value) -> Result<Value, Fault> {
+    fn unseal(turn: &mut Turn<'_>, brand: &Ref, sealed: &Value) -> Result<Value, Fault> {
         let found = open(turn, brand, sealed);
         found.ok_or_else(|| "unsealer: this was not sealed by its sealer".into())
     }
@@ -104,7 +104,7 @@ impl Behaviour for Check {
 }
 
 /// What is in a box of that brand.
-fn open(turn: &Turn<'_>, brand: &Ref, sealed: &Value) -> Option<Value> {
+fn open(turn: &mut Turn<'_>, brand: &Ref, sealed: &Value) -> Option<Value> {
     let sealed = turn.behaviour_as::<Sealed>(sealed.as_ref()?)?;
     same(&sealed.brand, brand).then(|| sealed.value.clone())
 }

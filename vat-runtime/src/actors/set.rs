@@ -50,7 +50,7 @@ impl Behaviour for Set {
                 call.end()?;
                 Ok(Value::List(self.0.keys()).into())
             }
-            _ => Err(call.unknown("add v, remove v, member? v, as-list")),
+            _ => call.otherwise("add value, remove value, member? value, as-list"),
         }
     }
 }

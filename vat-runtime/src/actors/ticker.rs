@@ -41,7 +41,7 @@ impl Ticked {
         Ok(Self { actor: portrait.part("an actor")?, ticky: portrait.part("its ticky")? })
     }
 
-    fn is_alive(&self, turn: &Turn<'_>) -> bool {
+    fn is_alive(&self, turn: &mut Turn<'_>) -> bool {
         turn.behaviour_as::<Ticky>(&self.ticky).is_some_and(|ticky| !ticky.dead)
     }
 }
@@ -113,7 +113,7 @@ impl Behaviour for Ticky {
                 Ok(self.dead.into())
             }
             "to-tick" => to_tick(turn, &self.arrivals, &mut call),
-            _ => Err(call.unknown("die, dead?, to-tick maker")),
+            _ => call.otherwise("die, dead?, to-tick maker"),
         }
     }
 }
@@ -162,9 +162,8 @@ impl Ticker {
                 tracing::debug!(%fault, "what was ticked failed, and is dead");
                 continue;
             }
-            if ticked.is_alive(turn) {
-                left.push_back_mut(ticked.clone());
-            }
+            // One that has died just now is passed over from here on.
+            left.push_back_mut(ticked.clone());
         }
         Ok(Reply::becomes(self.with(left)))
     }
@@ -181,9 +180,7 @@ impl Ticker {
                 continue;
             }
             folded = turn.call(&proc, vec![(&ticked.actor).into(), folded])?;
-            if ticked.is_alive(turn) {
-                left.push_back_mut(ticked.clone());
-            }
+            left.push_back_mut(ticked.clone());
         }
         Ok(Reply::become_with(self.with(left), folded))
     }
@@ -201,7 +198,8 @@ impl Behaviour for Ticker {
                 let alive = self.ticked.iter().filter(|ticked| ticked.is_alive(turn));
                 Ok(Value::List(alive.map(|ticked| (&ticked.actor).into()).collect()).into())
             }
-            _ => Err(call.unknown("to-tick maker, tick args…, get-ticked, foldr proc init")),
+            _ => call
+                .otherwise("to-tick maker, tick args…, get-ticked, foldr proc init [include-new?]"),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Behaviour for Timer {
                 call.end()?;
                 Ok(self.clock.now().as_secs_f64().into())
             }
-            _ => Err(call.unknown("timeout seconds [result], now")),
+            _ => call.otherwise("timeout seconds [result], now"),
         }
     }
 }
@@ -136,7 +136,7 @@ impl Behaviour for Interval {
                 call.end()?;
                 Ok(Reply::becomes(Self { running: false }))
             }
-            _ => Err(call.unknown("cancel")),
+            _ => call.otherwise("cancel"),
         }
     }
 }

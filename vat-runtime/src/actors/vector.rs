@@ -92,10 +92,8 @@ impl Behaviour for Vector {
                 let fill: Value = call.only("value")?;
                 Ok(self.becoming(std::iter::repeat_n(fill, self.items.len()).collect()))
             }
-            _ => {
-                Err(call
-                    .unknown("ref index, set index v, length, as-list, resize size [fill], fill v"))
-            }
+            _ => call
+                .otherwise("ref index, set index v, length, as-list, resize size [fill], fill v"),
         }
     }
 }

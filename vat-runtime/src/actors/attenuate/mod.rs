@@ -29,7 +29,7 @@ pub const fn attenuate(target: Ref) -> Attenuation {
 /// nobody what it is. Proxies can be attenuated again.
 ///
 /// The controller understands
-/// - `describe`: the rules as a list of structs, and what is left of them; those of the
+/// - `rules`: the rules as a list of structs, and what is left of them; those of the
 ///   attenuation that this one is made [over](Attenuation::over) come after them;
 /// - `revoke`: from then on the proxy refuses everything, and holds nothing;
 /// - `revoked?`.
@@ -91,8 +91,8 @@ impl Attenuation {
         Self { clock: Some(clock), ..self }.rule(Rule::Expiry(at))
     }
 
-    /// The target is itself attenuated, and this is its controller: what that describes
-    /// is described too. It must be of the same vat.
+    /// The target is itself attenuated, and this is its controller: its rules are
+    /// told too. It must be of the same vat.
     pub fn over(self, controller: Ref) -> Self {
         Self { over: Some(controller), ..self }
     }
@@ -200,7 +200,7 @@ impl Behaviour for Controller {
         let call = Call::method("controller", args)?;
         let gauge = turn.behaviour_as::<Gauge>(&self.gauge).ok_or("what this controls is gone")?;
         match call.name() {
-            "describe" => {
+            "rules" => {
                 call.end()?;
                 let now = gauge.now();
                 let mut rules: Vec<_> = gauge.rules.iter().map(|rule| rule.describe(now)).collect();
@@ -208,7 +208,7 @@ impl Behaviour for Controller {
                     rules.push(Value::Struct(vec![("rule".into(), Value::symbol("revoked"))]));
                 }
                 if let Some(over) = &self.over
-                    && let Value::List(more) = turn.call(over, vec![Value::symbol("describe")])?
+                    && let Value::List(more) = turn.call(over, vec![Value::symbol("rules")])?
                 {
                     rules.extend(more);
                 }
@@ -222,7 +222,7 @@ impl Behaviour for Controller {
                 call.end()?;
                 Ok(gauge.target.is_none().into())
             }
-            _ => Err(call.unknown("describe, revoke, revoked?")),
+            _ => call.otherwise("rules, revoke, revoked?"),
         }
     }
 }

@@ -132,6 +132,9 @@ impl Open {
         {
             return Ok(other.into());
         }
+        if let Some(target) = self.behind(turn, &reference, from) {
+            return Ok(target.into());
+        }
         self.make_room()?;
         let other = if reference.is_promise() {
             self.promise(turn, &reference, from)
@@ -141,6 +144,15 @@ impl Open {
         };
         self.link(&reference, &other, from);
         Ok(other.into())
+    }
+
+    /// What a proxy of this membrane stands for, if it is one from the other side that
+    /// there is no link of: its link went when it slept in a store with the membrane.
+    fn behind(&mut self, turn: &mut Turn<'_>, reference: &Ref, from: Side) -> Option<Ref> {
+        let wrapper = turn.behaviour_as::<Wrapper>(reference)?;
+        let target = wrapper.target(&turn.me(), from.other())?;
+        self.link(target, reference, from.other());
+        Some(target.clone())
     }
 
     /// Lets the dead go when there are many, and says whether there are too many others.
@@ -255,7 +267,7 @@ impl Open {
         }
     }
 
-    fn describe(&self) -> Value {
+    fn state(&self) -> Value {
         let proxies = self.links.values().filter(|link| link.is_alive()).count() / 2;
         let fields: [(&str, Value); 5] = [
             ("revoked", false.into()),
@@ -275,13 +287,13 @@ impl Behaviour for Gate {
             return match call.name() {
                 "revoke" | "settled" => Ok(().into()),
                 "revoked?" => Ok(true.into()),
-                "describe" => Ok(Value::Struct(vec![("revoked".into(), true.into())]).into()),
+                "state" => Ok(Value::Struct(vec![("revoked".into(), true.into())]).into()),
                 _ => Err(Refusal::revoked()),
             };
         };
         match call.name() {
             "revoked?" => return Ok(false.into()),
-            "describe" => return Ok(open.describe().into()),
+            "state" => return Ok(open.state().into()),
             "revoke" => {
                 open.revoke(turn);
                 return Ok(Reply::becomes(Self::Revoked));

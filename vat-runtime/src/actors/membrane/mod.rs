@@ -26,11 +26,13 @@ pub fn revocable(turn: &mut Turn<'_>, target: Ref) -> (Ref, Ref) {
 ///
 /// When it is revoked, all proxies refuse all messages at once, in both directions, and
 /// hold nothing more; promises that have not settled break. The revoker understands
-/// `revoke` (or nothing), `revoked?` and `describe`.
+/// `revoke` (or nothing), `revoked?` and `state`, a struct.
 ///
-/// Two things to know. Sturdyrefs and other data pass as they are: do not give the
-/// inside what it could write its own authority down with. And messages to a promise
-/// that passed wait until it settles: they are not pipelined through the membrane.
+/// Three things to know. Sturdyrefs and other data pass as they are: do not give the
+/// inside what it could write its own authority down with. Messages to a promise that
+/// passed wait until it settles: they are not pipelined through the membrane. And in a
+/// vat that is stored, where proxies sleep, a reference that passes again may get a
+/// second proxy, which is cut with the first.
 #[must_use = "a membrane is made with `around`"]
 pub struct Membrane {
     log: Option<Ref>,
@@ -102,11 +104,11 @@ impl Behaviour for Revoker {
         }
         let call = Call::method("revoker", args)?;
         match call.name() {
-            "revoke" | "revoked?" | "describe" => {
+            "revoke" | "revoked?" | "state" => {
                 call.end()?;
                 turn.call(&self.0, vec![Value::Symbol(call.name().into())]).map(Reply::value)
             }
-            _ => Err(call.unknown("revoke, revoked?, describe")),
+            _ => call.otherwise("revoke, revoked?, state"),
         }
     }
 }

@@ -27,6 +27,14 @@ impl Wrapper {
     pub(super) fn is_of(&self, of: &Ref) -> bool {
         matches!(self, Self::Open { gate, .. } if same(gate, of))
     }
+
+    /// What it stands for, if it belongs to that membrane and the target is on that side.
+    pub(super) fn target(&self, of: &Ref, on: Side) -> Option<&Ref> {
+        match self {
+            Self::Open { gate, target, side } if same(gate, of) && *side == on => Some(target),
+            _ => None,
+        }
+    }
 }
 
 impl Behaviour for Wrapper {
