@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use captp::SessionEnd;
 use netlayers::ByteStream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
@@ -243,13 +244,36 @@ impl Connection {
         }
     }
 
+    /// Waits until something may be said, or there is nothing left to say.
+    fn poll_last_words(&mut self, heard: bool, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.register(cx.waker());
+        self.link.begin();
+        loop {
+            self.link.transmit(false, &mut self.output);
+            if !(heard && self.output.is_empty() && self.link.is_holding()) {
+                return Poll::Ready(());
+            }
+            if self.link.rest() {
+                return Poll::Pending;
+            }
+            self.link.begin();
+        }
+    }
+
     /// Says what is left to say and lets the peer hear it: closing a socket while
     /// bytes from the peer wait to be read would reset it, and lose our last words.
     async fn finish(&mut self) {
-        self.link.transmit(false, &mut self.output);
+        // Nobody is there to hear what a store is still busy with.
+        let heard = !matches!(self.link.end(), Some(SessionEnd::Disconnected));
         let last_words = async {
-            for piece in self.output.drain(..) {
-                self.io.write_all(&piece).await?;
+            loop {
+                poll_fn(|cx| self.poll_last_words(heard, cx)).await;
+                for piece in self.output.drain(..) {
+                    self.io.write_all(&piece).await?;
+                }
+                if !(heard && self.link.is_holding()) {
+                    break;
+                }
             }
             self.io.shutdown().await?;
             let mut scrap = [0; 1024];

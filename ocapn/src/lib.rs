@@ -118,6 +118,7 @@ pub mod hub;
 mod link;
 mod node;
 mod origins;
+mod outlet;
 mod registry;
 mod scheduler;
 
