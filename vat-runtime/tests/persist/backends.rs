@@ -144,6 +144,17 @@ fn a_file_is_open_once_at_a_time() {
     assert!(Redb::open(&path).is_ok());
 }
 
+/// Files are written beside their place and moved there.
+#[test]
+fn what_a_crash_left_half_written_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, torn) in [("store.syrup", "<15'hobgoblin-st"), ("store.redb", "redb?")] {
+        fs::write(folder.path().join(format!("{name}.next")), torn).unwrap();
+    }
+    contract(|| SyrupFile::open(folder.path().join("store.syrup")).unwrap());
+    contract(|| Redb::open(folder.path().join("store.redb")).unwrap());
+}
+
 /// As a program of the next version would have left them.
 #[test]
 fn stores_of_newer_formats_are_refused() {
