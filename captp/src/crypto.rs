@@ -237,7 +237,13 @@ impl SwissDigest {
         Self(Sha256::digest(swiss).into())
     }
 
-    /// The bytes, to be kept.
+    /// A digest that was made before.
+    #[must_use]
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// The SHA-256 digest itself.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,20 +1,18 @@
-//! Nodes that are started again: their exports are there, and so is what their actors
-//! hold at other nodes.
+//! Nodes that are started anew: what they export, and what they hold of others.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ocapn::netlayers::LoopbackNetwork;
 use ocapn::persist::{Durable, Environment, Memory, RestoreError, Store, StoreError};
-use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Sturdyref, Turn, Value, Vat};
-use tokio::time::timeout;
+use ocapn::{Args, Behaviour, Fault, Node, Promise, Ref, Reply, Sturdyref, Turn, Value};
 
-/// Counts by what it is told.
+/// A number; a number given is added.
 struct Counter(i64);
 
 impl Behaviour for Counter {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        let count = self.0 + args.first().and_then(Value::as_int).unwrap_or(0);
-        Ok(Reply::become_with(Self(count), count))
+        let sum = self.0 + args.first().and_then(Value::as_int).unwrap_or(0);
+        Ok(Reply::become_with(Self(sum), sum))
     }
 }
 
@@ -28,102 +26,138 @@ impl Durable for Counter {
     }
 }
 
-/// Passes messages on to what it holds.
-struct Forwarder(Ref);
+/// Passes everything on to what it was given last.
+struct Holder(Option<Ref>);
 
-impl Behaviour for Forwarder {
-    fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        Ok(turn.send(&self.0, args).into_ref().into())
-    }
-}
-
-impl Durable for Forwarder {
-    fn portray(&self) -> Value {
-        Value::from(&self.0)
-    }
-
-    fn restore(portrait: Value) -> Result<Self, RestoreError> {
-        match portrait {
-            Value::Ref(held) => Ok(Self(held)),
-            _ => Err(RestoreError::new("a forwarder has a reference")),
+impl Behaviour for Holder {
+    fn receive(&self, turn: &mut Turn<'_>, mut args: Args) -> Result<Reply, Fault> {
+        match (args.first(), &self.0) {
+            (Some(Value::Ref(_)), _) => {
+                let Some(Value::Ref(held)) = args.pop() else { return Err("one".into()) };
+                Ok(Reply::becomes(Self(Some(held))))
+            }
+            (_, Some(held)) => Ok(turn.send(held, args).into()),
+            (_, None) => Err("nothing is held".into()),
         }
     }
 }
 
-/// A node's life, and what it leaves.
-struct Life {
-    node: Node,
-    store: Store,
-    vat: Vat,
+impl Durable for Holder {
+    fn portray(&self) -> Value {
+        self.0.as_ref().map_or(Value::Null, Value::from)
+    }
+
+    fn restore(portrait: Value) -> Result<Self, RestoreError> {
+        match portrait {
+            Value::Ref(held) => Ok(Self(Some(held))),
+            _ => Ok(Self(None)),
+        }
+    }
 }
 
-impl Life {
-    fn begin(network: &LoopbackNetwork, name: &str, disk: &Memory) -> Self {
+struct World {
+    network: LoopbackNetwork,
+    environment: Environment,
+}
+
+impl World {
+    fn new() -> Self {
         let mut environment = Environment::new();
-        environment.kind::<Counter>("counter").unwrap();
-        environment.kind::<Forwarder>("forwarder").unwrap();
-        let node = Node::builder().netlayer(network.netlayer(name).unwrap()).start();
-        let store = Store::open(disk.clone()).unwrap();
-        node.keep_in(&store).unwrap();
-        let limits = vat_runtime::Limits::default();
-        let vat = node.open_vat("home", limits, &store, &environment).unwrap();
-        Self { node, store, vat }
+        environment.kind::<Counter>("counter").unwrap().kind::<Holder>("holder").unwrap();
+        Self { network: LoopbackNetwork::new(), environment }
     }
 
-    async fn end(self) {
-        self.node.shutdown().await;
-        self.store.close().unwrap();
+    fn node(&self, name: &str, disk: &Memory) -> Result<Node, StoreError> {
+        let netlayer = self.network.netlayer(name).unwrap();
+        Node::builder().netlayer(netlayer).start_durable(&Store::open(disk.clone())?)
+    }
+
+    fn plain(&self, name: &str) -> Node {
+        Node::builder().netlayer(self.network.netlayer(name).unwrap()).start()
     }
 }
 
-async fn ask(to: &Ref, args: Vec<Value>) -> Result<Value, Fault> {
-    timeout(Duration::from_secs(20), to.send(args)).await.expect("it is answered")
+async fn ask(object: &Promise, by: i64) -> i64 {
+    object.send(vec![by.into()]).await.unwrap().as_int().unwrap()
+}
+
+/// Ends a node as `kill` would as far as its peers are concerned, after what it did is
+/// durable.
+async fn end(node: Node) {
+    node.durable().await.unwrap();
+    node.shutdown().await;
+    node.store().unwrap().close().unwrap();
 }
 
 #[tokio::test]
-async fn exports_and_what_was_enlivened_outlive_their_nodes() {
-    let network = LoopbackNetwork::new();
-    let (disk, other_disk) = (Memory::new(), Memory::new());
-    let ada = Life::begin(&network, "ada", &disk);
-    let counter = ada.vat.spawn(Counter(0));
-    let sturdyref: Sturdyref = ada.node.mint(&counter).unwrap();
-    let revoked = ada.node.mint(&counter).unwrap();
-    assert!(ada.node.revoke(&revoked.swiss));
-    let ben = Life::begin(&network, "ben", &other_disk);
-    let enlivened = ben.node.enliven(&sturdyref);
-    let forwarder = ben.vat.spawn(Forwarder(enlivened.into_ref()));
-    ben.vat.set_root("forwarder", &forwarder).unwrap();
-    assert_eq!(ask(&forwarder, vec![1.into()]).await, Ok(1.into()));
-    ben.store.wait(ben.store.pending()).unwrap();
-    assert_eq!(ben.store.doctor().unwrap().ailments, []);
-    drop((counter, forwarder));
-    ada.end().await;
-    ben.end().await;
+async fn what_is_exported_stays_exported() {
+    let world = World::new();
+    let disk = Memory::new();
+    let client = world.plain("client");
+    let ada = world.node("ada", &disk).unwrap();
+    let vat = ada.open_vat("counters", &world.environment).unwrap();
+    let kept = ada.mint(&vat.spawn(Counter(0))).unwrap();
+    let revoked = ada.mint(&vat.spawn(Counter(0))).unwrap();
+    let hour = Duration::from_secs(3600);
+    let brief = ada.mint_until(&vat.spawn(Counter(0)), SystemTime::now() - hour).unwrap();
+    let long = ada.mint_until(&vat.spawn(Counter(7)), SystemTime::now() + hour).unwrap();
+    let fleeting = ada.mint(&ada.vat("memory").spawn(Counter(0))).unwrap();
+    assert!(ada.revoke(&revoked.swiss));
+    assert_eq!(ask(&client.enliven(&kept), 5).await, 5);
+    assert!(client.resolve(&brief).await.is_err(), "it has expired");
+    assert_eq!(ask(&client.enliven(&fleeting), 1).await, 1);
+    end(ada).await;
+    drop(vat);
 
-    let ben = Life::begin(&network, "ben", &other_disk);
-    let forwarder = ben.vat.root("forwarder").unwrap().unwrap();
-    // Nobody is there yet to answer.
-    let early = forwarder.send(vec![10.into()]);
-    let ada = Life::begin(&network, "ada", &disk);
-    assert_eq!(ada.vat.actor_count(), 0, "nobody has called");
-    let answer = timeout(Duration::from_secs(20), early).await.expect("it is answered");
-    assert_eq!(answer, Ok(11.into()));
-    assert_eq!(ask(&forwarder, vec![100.into()]).await, Ok(111.into()));
-    let refused = ben.node.enliven(&revoked).await.unwrap_err();
-    assert_eq!(refused.to_string(), "no such object");
-    assert!(ada.node.revoke(&sturdyref.swiss));
-    assert!(!ada.node.revoke(&sturdyref.swiss));
-    assert!(ben.node.enliven(&sturdyref).await.is_err());
-    ben.end().await;
-    ada.end().await;
+    let ada = world.node("ada", &disk).unwrap();
+    // What is sent before its vat is open waits for that.
+    let early = client.enliven(&kept).send(vec![1.into()]);
+    let _vat = ada.open_vat("counters", &world.environment).unwrap();
+    assert_eq!(early.await, Ok(6.into()));
+    assert_eq!(ask(&client.enliven(&kept), 1).await, 7);
+    assert_eq!(ask(&client.enliven(&long), 1).await, 8);
+    for gone in [&revoked, &brief, &fleeting] {
+        assert!(client.resolve(gone).await.is_err());
+    }
+    assert!(ada.revoke(&kept.swiss));
+    end(ada).await;
+    let ada = world.node("ada", &disk).unwrap();
+    assert!(client.resolve(&kept).await.is_err(), "revoked for good");
+    ada.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_store_is_one_nodes() {
-    let network = LoopbackNetwork::new();
-    let ada = Life::begin(&network, "ada", &Memory::new());
-    let ben = Node::builder().netlayer(network.netlayer("ben").unwrap()).start();
-    assert!(matches!(ben.keep_in(&ada.store), Err(StoreError::AlreadyOpen(_))));
-    ada.end().await;
-    ben.shutdown().await;
+async fn what_is_held_of_a_peer_is_found_again() {
+    let world = World::new();
+    let (disk, far_disk) = (Memory::new(), Memory::new());
+    let ada = world.node("ada", &disk).unwrap();
+    let far = world.node("far", &far_disk).unwrap();
+    let counters = far.open_vat("counters", &world.environment).unwrap();
+    let counter: Sturdyref = far.mint(&counters.spawn(Counter(0))).unwrap();
+    let vat = ada.open_vat("holders", &world.environment).unwrap();
+    // One that is held while it is still a promise, and one whose object is known.
+    let (early, late) = (vat.spawn(Holder(None)), vat.spawn(Holder(None)));
+    vat.set_root("early", &early).unwrap();
+    vat.set_root("late", &late).unwrap();
+    let promise = ada.enliven(&counter);
+    early.send(vec![Value::Ref(promise.clone().into_ref())]).await.unwrap();
+    let Value::Ref(object) = promise.await.unwrap() else { panic!("an object") };
+    late.send(vec![Value::Ref(object)]).await.unwrap();
+    assert_eq!(late.send(vec![3.into()]).await, Ok(3.into()));
+    drop((early, late, vat));
+    end(ada).await;
+
+    for sum in [5, 9] {
+        let ada = world.node("ada", &disk).unwrap();
+        let vat = ada.open_vat("holders", &world.environment).unwrap();
+        let early = vat.root("early").unwrap().unwrap();
+        let late = vat.root("late").unwrap().unwrap();
+        assert_eq!(early.send(vec![1.into()]).await, Ok((sum - 1).into()));
+        assert_eq!(late.send(vec![1.into()]).await, Ok(sum.into()));
+        drop((early, late, vat));
+        end(ada).await;
+        let again = world.plain(&format!("client {sum}"));
+        assert_eq!(ask(&again.enliven(&counter), 2).await, sum + 2);
+    }
+    far.shutdown().await;
 }
