@@ -26,8 +26,8 @@ const GRAPH: i64 = 1;
 const GRAPH_LABEL: &str = "<portrait-graph>";
 const STORE_LABEL: &str = "hobgoblin-store";
 
-/// A store in a Syrup file that is written anew by each transaction: readable, and for
-/// as many objects as one likes to write each time.
+/// A store in a Syrup file that is written anew by each transaction: readable, by nobody
+/// but its owner, and for as many objects as one likes to write each time.
 #[derive(Debug)]
 pub struct SyrupFile {
     path: PathBuf,
@@ -63,12 +63,21 @@ impl SyrupFile {
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         let next = beside(&self.path, ".next");
-        let mut file = File::create(&next)?;
+        let mut file = private(&next)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         drop(file);
         move_to(&next, &self.path)
     }
+}
+
+/// A new file that only its owner may read: there may be sturdyrefs in what it will hold.
+pub(crate) fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Puts a file that is on the disk in its place, for good.

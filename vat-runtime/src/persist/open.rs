@@ -74,6 +74,8 @@ impl Vat {
     /// held by the store. Gives the number of the change, which is durable when
     /// [`Store::durable`] says so.
     ///
+    /// It takes effect at once. Within a turn that fails it is not taken back.
+    ///
     /// # Errors
     ///
     /// If the vat has no store.

@@ -9,7 +9,7 @@
 //! | `roots` | vat, name | Syrup: the value |
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use syrup::{Decoder, Encoder, Token};
 use crate::persist::backend::{
     Backend, FORMAT, StoredVat, Summary, Transaction, View, VisitObject, VisitRoot, invalid,
 };
-use crate::persist::file::{beside, move_to, newer};
+use crate::persist::file::{beside, move_to, newer, private};
 
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 const VATS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vats");
@@ -64,8 +64,7 @@ impl Redb {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // There may be sturdyrefs in what it will hold.
-        private().open(&next)?;
+        private(&next)?;
         drop(Self::checked(Database::create(&next).map_err(into_io)?)?);
         move_to(&next, path)
     }
@@ -98,14 +97,6 @@ impl Redb {
         write.commit().map_err(into_io)?;
         Ok(Self(database))
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.create_new(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 fn into_io(error: impl Into<redb::Error>) -> io::Error {

@@ -144,6 +144,31 @@ fn a_file_is_open_once_at_a_time() {
     assert!(Redb::open(&path).is_ok());
 }
 
+/// There are secrets in them.
+#[cfg(unix)]
+#[test]
+fn only_its_owner_may_read_a_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (syrup, redb) = (folder.path().join("store.syrup"), folder.path().join("store.redb"));
+    SyrupFile::open(&syrup).unwrap().commit(&Transaction::default()).unwrap();
+    drop(Redb::open(&redb).unwrap());
+    for path in [syrup, redb] {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+/// Files are written beside their place and moved there.
+#[test]
+fn what_a_crash_left_half_written_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, torn) in [("store.syrup", "<15'hobgoblin-st"), ("store.redb", "redb?")] {
+        fs::write(folder.path().join(format!("{name}.next")), torn).unwrap();
+    }
+    contract(|| SyrupFile::open(folder.path().join("store.syrup")).unwrap());
+    contract(|| Redb::open(folder.path().join("store.redb")).unwrap());
+}
+
 /// As a program of the next version would have left them.
 #[test]
 fn stores_of_newer_formats_are_refused() {
