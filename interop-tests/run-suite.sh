@@ -12,6 +12,8 @@
 #   CONFORMANCE_SETTINGS  settings of its listen address (default: none), as
 #                      framing=length for a suite whose messages have their length
 #                      before them
+#   FRAMED             1: the node puts lengths before its messages, and an adapter of
+#                      ours stands between it and the suite, which needs know nothing
 #   PYTHON             the python to use (default: python3); it needs `cryptography`
 #   SUITE_MODULES      the suite's modules to run (default: all)
 #   SUITE_EXPECTED     tests that are expected to fail, each by its name or by
@@ -45,6 +47,8 @@ if [ -z "${CONFORMANCE:-}" ]; then
         sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
     CONFORMANCE=$target/release/conformance
 fi
+
+[ "${FRAMED:-0}" != 1 ] || CONFORMANCE_ARGS="--adapter ${CONFORMANCE_ARGS:-}"
 
 # Only tcp-testing-only, which the suite speaks. The first line is the peer's URI; a
 # fifo makes reading it a wait for it.

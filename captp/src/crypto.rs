@@ -236,6 +236,18 @@ impl SwissDigest {
     pub fn of(swiss: &[u8]) -> Self {
         Self(Sha256::digest(swiss).into())
     }
+
+    /// A digest that was made before.
+    #[must_use]
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// The SHA-256 digest itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 struct Hex<'a>(&'a [u8]);

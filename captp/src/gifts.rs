@@ -163,6 +163,13 @@ impl<R, W> Gifts<R, W> {
         sessions.all(|session| session.gifts.is_empty() && session.waiting.is_empty())
     }
 
+    /// What the peer of a session has left, and nobody has fetched. For tests and
+    /// simulations.
+    pub fn left_by(&self, session: &SessionId) -> impl Iterator<Item = &R> {
+        let gifter = self.sessions.get(session);
+        gifter.into_iter().flat_map(|gifter| gifter.gifts.values().map(|gift| &gift.what))
+    }
+
     /// A gifter leaves a gift, to be fetched before the time `until`. Gives who waited for
     /// it, along with the gift.
     ///

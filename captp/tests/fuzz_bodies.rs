@@ -33,3 +33,17 @@ fn valid_captp_in_invalid_order() {
     });
     assert!(granted.get() > 0, "some requests are good ones");
 }
+
+/// Inputs that fuzzers have found something with, or gone somewhere new.
+#[test]
+fn what_was_found_stays_fixed() {
+    for (folder, body) in [
+        ("ops", bodies::ops::ops as fn(&[u8])),
+        ("hostile", |input| _ = bodies::hostile::hostile(input)),
+    ] {
+        let seeds = std::fs::read_dir(format!("fuzz/seeds/{folder}")).unwrap();
+        let inputs: Vec<_> = seeds.map(|seed| std::fs::read(seed.unwrap().path())).collect();
+        assert!(inputs.len() > 10);
+        inputs.iter().for_each(|input| body(input.as_ref().unwrap()));
+    }
+}

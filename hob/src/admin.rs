@@ -2,24 +2,34 @@
 //! state directory's `admin.cap`; the command line holds no other power over a node.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
-use ocapn::{Args, Behaviour, Fault, Node, Proof, Ref, Reply, SessionInfo, Sturdyref, Turn, Value};
+use anyhow::Context as _;
+use ocapn::persist::{RestoreError, Store};
+use ocapn::{
+    Args, Behaviour, Fault, Node, Proof, Ref, Reply, SessionInfo, Sturdyref, SwissDigest, Turn,
+    Value,
+};
 
+use crate::commands::state::{Form, write};
 use crate::fleet::fields;
 use crate::kinds::{Call, Kind, Name, unknown};
 
-const METHODS: &str =
-    "export name kind [transport], object name, revoke name, exports, where, sessions";
+const METHODS: &str = "export name kind [transport], object name, revoke name, exports, \
+                       doctor, save form path, where, sessions";
 
 /// A node's admin object.
 ///
 /// - `export name kind [transport]`: makes an object of the kind, and a sturdyref for
 ///   it by the node's first netlayer or that of the transport. Asked again for the same
-///   name and kind, the same sturdyref.
+///   name and kind, the same sturdyref; after a restart one more for the same object.
 /// - `object name`: the object itself.
 /// - `revoke name`: takes the sturdyrefs back. Whether there were any.
 /// - `exports`: the name and kind of each.
+/// - `doctor`: in what state the node's store is, as text.
+/// - `save form path`: writes what is durable to a new file, as a `copy` or as `text`.
 /// - `where`: the node's locators.
 /// - `sessions`: who the node is connected to, and how much went each way.
 pub(crate) struct Admin {
@@ -33,13 +43,55 @@ pub(crate) struct Admin {
 struct Export {
     kind: Kind,
     object: Ref,
-    /// By transport; the empty one is the node's first.
+    /// Of all its sturdyrefs, also those of former processes: secrets are not stored.
+    digests: Vec<SwissDigest>,
+    /// Those of this process by transport; the empty one is the node's first.
     minted: BTreeMap<String, Sturdyref>,
+}
+
+impl Export {
+    fn portray(&self) -> Value {
+        let digests = self.digests.iter();
+        let digests = digests.map(|digest| Value::Bytes(digest.as_bytes().to_vec().into()));
+        let kind = Value::symbol(self.kind.name());
+        Value::List(vec![kind, (&self.object).into(), Value::List(digests.collect())])
+    }
+
+    fn restore(portrait: Value) -> Option<Self> {
+        let Value::List(fields) = portrait else { return None };
+        let [Value::Symbol(kind), Value::Ref(object), Value::List(digests)] =
+            <[Value; 3]>::try_from(fields).ok()?
+        else {
+            return None;
+        };
+        let digest = |digest| match digest {
+            Value::Bytes(digest) => Some(SwissDigest::from_bytes((&*digest).try_into().ok()?)),
+            _ => None,
+        };
+        let digests = digests.into_iter().map(digest).collect::<Option<_>>()?;
+        Some(Self { kind: Kind::named(&kind)?, object, digests, minted: BTreeMap::new() })
+    }
 }
 
 impl Admin {
     pub(crate) fn new(node: Node, bindings: Option<Ref>) -> Self {
         Self { node, bindings, exports: Arc::default() }
+    }
+
+    /// The exports by name. What an admin object does things with is not part of it.
+    pub(crate) fn portray(&self) -> Value {
+        let exports = self.exports.iter();
+        Value::Struct(exports.map(|(name, export)| (name.into(), export.portray())).collect())
+    }
+
+    pub(crate) fn restore(node: Node, portrait: Value) -> Result<Self, RestoreError> {
+        let no_export = || RestoreError::new("an admin object has exports, by name");
+        let Value::Struct(exports) = portrait else { return Err(no_export()) };
+        let exports = exports
+            .into_iter()
+            .map(|(name, export)| Some((name.as_str().to_owned(), Export::restore(export)?)));
+        let exports = exports.collect::<Option<_>>().ok_or_else(no_export)?;
+        Ok(Self { node, bindings: None, exports: Arc::new(exports) })
     }
 
     fn next(&self) -> Self {
@@ -71,6 +123,7 @@ impl Admin {
             None => Export {
                 kind,
                 object: kind.spawn(turn, self.bindings.as_ref())?,
+                digests: Vec::new(),
                 minted: BTreeMap::new(),
             },
         };
@@ -85,10 +138,25 @@ impl Admin {
         };
         let sturdyref = minted.map_err(|error| error.to_string())?;
         tracing::info!("exported {name} ({}): {}", kind.name(), sturdyref.redacted());
+        export.digests.push(SwissDigest::of(sturdyref.swiss.as_bytes()));
         export.minted.insert(transport, sturdyref.clone());
         let mut next = self.next();
         Arc::make_mut(&mut next.exports).insert(name, export);
         Ok(Reply::become_with(next, sturdyref))
+    }
+
+    /// Does something with the node's store on a thread of its own, since it takes time.
+    fn aside<F>(&self, turn: &mut Turn<'_>, work: F) -> Value
+    where
+        F: FnOnce(&Store) -> anyhow::Result<Value> + Send + 'static,
+    {
+        let (promise, resolver) = turn.promise();
+        let store = self.node.store().cloned();
+        thread::spawn(move || {
+            let done = store.context("the node has no store").and_then(|store| work(&store));
+            resolver.resolve(done.map_err(|error| format!("{error:#}").into()));
+        });
+        promise.into()
     }
 
     fn revoke(&self, name: &str) -> Reply {
@@ -96,8 +164,8 @@ impl Admin {
         let Some(export) = Arc::make_mut(&mut next.exports).remove(name) else {
             return false.into();
         };
-        for sturdyref in export.minted.values() {
-            self.node.revoke(&sturdyref.swiss);
+        for digest in &export.digests {
+            self.node.revoke_digest(digest);
         }
         tracing::info!("revoked {name}");
         Reply::become_with(next, true)
@@ -131,6 +199,20 @@ impl Behaviour for Admin {
                     ])
                 };
                 Ok(Value::List(self.exports.iter().map(entry).collect()).into())
+            }
+            "doctor" => {
+                call.end()?;
+                Ok(self.aside(turn, |store| Ok(store.doctor()?.to_string().into())).into())
+            }
+            "save" => {
+                let Name(form) = call.required("form")?;
+                let Name(path) = call.required("path")?;
+                call.end()?;
+                let form = Form::named(&form).ok_or("a store is saved as copy or text")?;
+                let save = move |store: &Store| {
+                    write(&*store.view()?, form, Path::new(&path)).map(|()| Value::Undefined)
+                };
+                Ok(self.aside(turn, save).into())
             }
             "where" => {
                 call.end()?;

@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Run a node in the foreground
     #[command(after_help = "\
 It prints where it listens, then `ready`. Ctrl-C or SIGTERM ends it.
-What it exports lives as long as it runs; its identity stays in the state directory.
+Its identity, its objects and what it exports stay in the state directory.
 
 Examples:
   hob node --listen tcp-tls:0.0.0.0:7000 --public-address boss.example:7000
@@ -71,6 +71,9 @@ Whoever has called the object already and is still connected can go on.")]
        hob call [OPTIONS] --file FILE [ARG]...")]
     #[command(after_help = CALL_HELP)]
     Call(Call),
+    /// Look at, copy and move what a node keeps
+    #[command(subcommand)]
+    State(StateCommand),
     /// Run a boss: a node with machines
     #[command(after_help = "\
 Writes boss.cap to the state directory. The boss understands create-machine name,
@@ -196,6 +199,57 @@ pub(crate) struct Revoke {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) node: NodeChoice,
+}
+
+/// `hob state`. With a running node, what is durable at that moment; else the state
+/// directory's store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Say what is stored, what nothing holds, and what will not come back as it was
+    #[command(after_help = "\
+What nothing holds is dropped at the next collection: bind or export it again if it
+should stay.")]
+    Doctor {
+        #[command(flatten)]
+        node: NodeChoice,
+    },
+    /// Copy the store to a new file, also while the node runs
+    #[command(after_help = "\
+To go back to it, end the node and move the copy to store.redb in the state directory.
+
+Example:
+  hob state backup monday.redb")]
+    Backup {
+        /// The file, made with mode 0600
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeChoice,
+    },
+    /// Write the store as text, a line for each thing, to a new file
+    #[command(after_help = "\
+The text may hold sturdyrefs, which are secrets.
+
+Example:
+  hob state export state.txt")]
+    Export {
+        /// The file, made with mode 0600
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeChoice,
+    },
+    /// Make the store of a state directory that has none from such text
+    #[command(after_help = "\
+Example:
+  hob state import state.txt --state ./new")]
+    Import {
+        /// The file with the text
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeChoice,
+    },
 }
 
 /// `hob call`.

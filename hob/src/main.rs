@@ -67,6 +67,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Join(options) => commands::join::join(&options).await,
         Command::Export(options) => interruptible(commands::export::export(&options)).await,
         Command::Revoke(options) => interruptible(commands::export::revoke(&options)).await,
+        Command::State(command) => interruptible(commands::state::state(&command)).await,
         Command::Call(options) => interruptible(commands::call::call(&options)).await,
         Command::Demo(options) => demo::demo(&options).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(()),

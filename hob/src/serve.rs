@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ocapn::netlayers::{Identities, ListenError, Unix, UnixOptions};
+use ocapn::persist::{Redb, Store};
 use ocapn::{Node, Ref, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,7 @@ use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
 use crate::state::{LockedState, StateDir};
-use crate::{capfile, output};
+use crate::{capfile, kinds, output};
 
 /// How long peers have to take note that the node ends.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -21,8 +22,10 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// A node that runs in its state directory.
 pub(crate) struct Serving {
     pub(crate) node: Node,
-    /// Where the node's own objects live.
+    /// Where the objects live that end with the process.
     pub(crate) vat: Vat,
+    /// Where those live that do not.
+    kept: Vat,
     state: LockedState,
     caps: Vec<PathBuf>,
 }
@@ -59,15 +62,17 @@ impl Serving {
         }
         let socket = Unix::bind(state.path().join("sock"), UnixOptions::default()).await;
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
-        let node = builder.start();
-        let vat = node.vat("node");
-        Ok(Self { node, vat, state, caps: Vec::new() })
+        let store = open_store(&state)?;
+        let node = builder.start_durable(&store)?;
+        let kept = node.open_vat("node", &kinds::environment(&node)?)?;
+        let vat = node.vat("process");
+        Ok(Self { node, vat, kept, state, caps: Vec::new() })
     }
 
     /// Writes a sturdyref for the object into the state directory, for the owner's use
     /// over the directory's own socket.
     pub(crate) fn publish(&mut self, object: &Ref, file: &str) -> anyhow::Result<()> {
-        let sturdyref = self.node.mint_for(object, "unix")?;
+        let sturdyref = self.node.mint_ephemeral(object, "unix")?;
         let path = self.state.path().join(file);
         capfile::write(&path, &sturdyref)?;
         self.caps.push(path);
@@ -76,7 +81,11 @@ impl Serving {
 
     /// Publishes the admin object, says where the node listens and that it is ready.
     pub(crate) fn announce(&mut self, bindings: Option<Ref>) -> anyhow::Result<()> {
-        let admin = self.vat.spawn(Admin::new(self.node.clone(), bindings));
+        let admin = match bindings {
+            None => self.kept.root_or_spawn("admin", || Admin::new(self.node.clone(), None))?,
+            // What refers to a machine's bindings ends with them.
+            bindings => self.vat.spawn(Admin::new(self.node.clone(), bindings)),
+        };
         self.publish(&admin, "admin.cap")?;
         for location in self.node.locations() {
             output::line(&format!("listening {location}"))?;
@@ -115,7 +124,18 @@ impl Serving {
             tracing::warn!("some peers took no note that this node ends");
         }
         self.vat.stop();
+        self.kept.stop();
+        if let Some(Err(error)) = self.node.store().map(Store::close) {
+            tracing::error!("not all that happened is stored: {error}");
+        }
     }
+}
+
+/// Opens the store in a state directory, or makes it.
+fn open_store(state: &StateDir) -> anyhow::Result<Store> {
+    let path = state.store();
+    let open = || Ok::<_, anyhow::Error>(Store::open(Redb::open(&path)?)?);
+    open().with_context(|| format!("the store {}", path.display()))
 }
 
 /// The signals that say to stop. They are heard from the moment this is made, so that

@@ -5,6 +5,7 @@
 //! | `identity.pem` | the key and certificate, 0600, made on first use |
 //! | `lock` | held by the node that runs here |
 //! | `sock` | the Unix socket on which the node listens for its own user |
+//! | `store.redb` | the node's objects and what it exports, 0600 |
 //! | `admin.cap` | the sturdyref of the node's admin object, 0600, while it runs |
 //! | `boss.cap`, `hob.cap` | likewise, of a boss and of a machine's hob |
 
@@ -93,6 +94,10 @@ impl StateDir {
 
     pub(crate) fn path(&self) -> &Path {
         &self.0
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.0.join("store.redb")
     }
 
     pub(crate) fn admin_cap(&self) -> PathBuf {

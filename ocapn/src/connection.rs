@@ -5,11 +5,12 @@
 //!
 //! - while the vats that the peer speaks to are behind ([`Link::is_paced`]). They
 //!   get through what waits for them whatever the peer does, so this ends;
-//! - while the peer does not take what is written. That may never end: the peer may do
-//!   the same, and wait for us to read. So while nothing moves we still read a little
-//!   from time to time. If it goes on, the session's limit of bytes that wait to be sent
-//!   is what ends it. The same goes for a peer that others are to hear by way of us and
-//!   who don't take what it says ([`Link::is_slowed`]).
+//! - while the peer does not take what we have to say to what it said. That may never
+//!   end: the peer may do the same, and wait for us to read. So while nothing moves we
+//!   still read a little from time to time. If it goes on, the session's limit of bytes
+//!   that wait to be sent is what ends it. The same goes for a peer that others are to
+//!   hear by way of us and who don't take what it says ([`Link::is_slowed`]). What
+//!   waits to be sent for any other reason does not stop us: reading adds nothing to it.
 
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
@@ -32,6 +33,10 @@ const LARGEST_READ: usize = 256 << 10;
 
 /// How many pieces one write may take.
 const PIECES_AT_ONCE: usize = 16;
+
+/// How much is read at a time from a peer that does not take our answers. It may be
+/// waiting for us to read: then this is how fast both get out of it.
+const STALLED_READ: usize = 64 << 10;
 
 /// How much is read at a time of what goes on to others who don't take it as quickly.
 const SLOW_READ: usize = 1 << 10;
@@ -60,6 +65,7 @@ pub(crate) async fn run(link: Arc<Link>, io: Box<dyn ByteStream>) {
         release_armed: false,
         trickle_timer: Box::pin(tokio::time::sleep(TRICKLE_EVERY)),
         trickle_armed: false,
+        caused: 0,
     };
     let moved = poll_fn(|cx| connection.poll(cx)).await;
     if let Err(error) = &moved {
@@ -82,6 +88,8 @@ struct Connection {
     /// When to read although the peer takes nothing.
     trickle_timer: Pin<Box<Sleep>>,
     trickle_armed: bool,
+    /// About how many of the bytes that the channel does not take came of what was read.
+    caused: usize,
 }
 
 impl Connection {
@@ -97,13 +105,18 @@ impl Connection {
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
             }
+            let unsent = if wrote { 0 } else { self.unsent() };
+            self.caused = self.caused.min(unsent);
             let paced = self.link.is_paced();
-            let may_read = !paced && self.may_read(wrote, cx);
+            let may_read = !paced && self.may_read(cx);
             let read = if may_read { self.read(cx)? } else { Poll::Pending };
             match read {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
                     self.link.receive(&mut self.input);
+                    if !wrote {
+                        self.caused += self.unsent().saturating_sub(unsent);
+                    }
                     continue;
                 }
                 Poll::Pending => {}
@@ -134,16 +147,14 @@ impl Connection {
         false
     }
 
-    /// Whether to read on, with everything written or not.
-    fn may_read(&mut self, wrote: bool, cx: &mut Context<'_>) -> bool {
+    /// Whether to read on, as far as those go who are to hear what comes of it.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
         let slowed = self.link.is_slowed();
-        if slowed {
-            self.chunk = SLOW_READ;
-        }
-        if !slowed && (wrote || self.unsent() <= PACE_ABOVE) {
+        if !slowed && self.caused <= PACE_ABOVE {
             self.trickle_armed = false;
             return true;
         }
+        self.chunk = if slowed { SLOW_READ } else { STALLED_READ };
         if !self.trickle_armed {
             self.trickle_timer.as_mut().reset(Instant::now() + TRICKLE_EVERY);
             self.trickle_armed = true;

@@ -10,12 +10,15 @@ use netlayers::{AcceptError, Authentication, Channel, ConnectError, Netlayer, Un
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use vat_runtime::persist::{Environment, Store, StoreError};
 use vat_runtime::{LongTurn, Vat, Watchdog};
 
 use crate::clock::{self, TokioClock};
 use crate::connection;
 use crate::entropy;
 use crate::hub::{Hub, HubSettings, Link, Outside};
+use crate::origins;
+use crate::scheduler::TokioScheduler;
 
 /// Why there is no session with a peer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,10 +43,14 @@ pub enum DialError {
     Stopped,
 }
 
+/// The vat of a node's store that holds what the node exports.
+const EXPORTS: &str = "ocapn/exports";
+
 /// A node at work, until its last handle is dropped.
 pub(crate) struct Driver {
     pub(crate) hub: Arc<Hub>,
     world: Arc<World>,
+    store: Option<Store>,
     watchdog: Option<Watchdog>,
 }
 
@@ -73,8 +80,9 @@ impl Driver {
         netlayers: Vec<Arc<dyn Netlayer>>,
         settings: HubSettings,
         sessions_per_netlayer: usize,
+        store: Option<&Store>,
         long_turn: impl Fn(&LongTurn) + Send + Sync + 'static,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let world = Arc::new_cyclic(|me| World {
             netlayers,
             hub: OnceLock::new(),
@@ -89,15 +97,41 @@ impl Driver {
         });
         let hub = Hub::new(Arc::clone(&world), settings);
         let _first = world.hub.set(Arc::downgrade(&hub));
-        world.spawn_until_stopped(keep_time(Arc::downgrade(&world), Arc::downgrade(&hub)));
+        let watchdog = clock::real_time().map(|clock| Watchdog::new(clock, long_turn));
+        let driver = Self { hub, world, store: store.cloned(), watchdog };
+        // Before anybody can ask for them.
+        if let Some(store) = store {
+            store.connect(origins::Peers::of(&driver.hub), Some(driver.clock().clone()));
+            let limits = vat_runtime::Limits::default();
+            driver.hub.keep_exports(driver.open_vat(EXPORTS, limits, &Environment::new())?)?;
+        }
+        let Self { hub, world, .. } = &driver;
+        world.spawn_until_stopped(keep_time(Arc::downgrade(world), Arc::downgrade(hub)));
         world.spawn_until_stopped(world.clock.run());
         for netlayer in &world.netlayers {
             let permits = Arc::new(Semaphore::new(sessions_per_netlayer));
-            let accepting = accept_all(Arc::downgrade(&world), Arc::clone(netlayer), permits);
+            let accepting = accept_all(Arc::downgrade(world), Arc::clone(netlayer), permits);
             world.spawn_until_stopped(accepting);
         }
-        let watchdog = clock::real_time().map(|clock| Watchdog::new(clock, long_turn));
-        Self { hub, world, watchdog }
+        Ok(driver)
+    }
+
+    pub(crate) const fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Opens a vat of the node's store, and keeps it for as long as the node lives.
+    pub(crate) fn open_vat(
+        &self,
+        name: &str,
+        limits: vat_runtime::Limits,
+        environment: &Environment,
+    ) -> Result<Vat, StoreError> {
+        let store = self.store.as_ref().ok_or(StoreError::NotDurable)?;
+        let scheduler = TokioScheduler::new(self.world.runtime.clone());
+        let vat = Vat::open(name, scheduler, limits, store, environment)?;
+        self.keep(&vat);
+        Ok(vat)
     }
 
     pub(crate) fn netlayers(&self) -> &[Arc<dyn Netlayer>] {

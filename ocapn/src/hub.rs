@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use captp::locator::{PeerId, PeerLocator, Sturdyref, SwissNum};
 use captp::{
@@ -25,10 +25,12 @@ use captp::{
     SessionKey, SwissDigest,
 };
 use netlayers::ConnectError;
-use vat_runtime::{Promise, Ref, Resolver};
+use vat_runtime::persist::StoreError;
+use vat_runtime::{Promise, Ref, Resolver, Vat};
 
 pub use crate::link::{Link, Phase};
-use crate::registry::Registry;
+use crate::origins::Origins;
+use crate::registry::{Export, Registry};
 use crate::{DialError, bootstrap};
 
 /// The world around a [`Hub`]. Nothing is called with a lock held.
@@ -51,6 +53,10 @@ pub trait Outside: Send + Sync + 'static {
     /// of high rank, which don't give way to theirs.
     fn knows_who_dials(&self, _transport: &str) -> bool {
         true
+    }
+    /// The time of day, by which exports expire.
+    fn wall_time(&self) -> SystemTime {
+        SystemTime::now()
     }
     /// Dial a peer of a transport that we speak. Called with a canonical locator, and
     /// not again for the same peer before it has been answered.
@@ -96,6 +102,7 @@ pub struct Hub {
     settings: HubSettings,
     state: Mutex<State>,
     registry: Registry,
+    origins: Origins,
     stopping: AtomicBool,
     me: Weak<Self>,
 }
@@ -126,9 +133,18 @@ impl Hub {
             }),
             settings,
             registry: Registry::default(),
+            origins: Origins::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
         })
+    }
+
+    pub(crate) fn handle(&self) -> Weak<Self> {
+        Weak::clone(&self.me)
+    }
+
+    pub(crate) const fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     pub(crate) const fn outside(&self) -> &dyn Outside {
@@ -358,20 +374,47 @@ impl Hub {
 
     // Sturdyrefs.
 
+    /// Exports what was exported when a durable vat was open last, and keeps there from
+    /// now on what actors of durable vats are exported. The vat is for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// If the vat has no store, or that can't be read.
+    pub fn keep_exports(&self, vat: Vat) -> Result<(), StoreError> {
+        self.registry.keep(vat, self.outside.wall_time())
+    }
+
     /// Exports an object under a swiss number, until [`Hub::revoke`].
     pub fn register(&self, swiss: &SwissNum, object: Ref) {
-        self.registry.register(SwissDigest::of(swiss.as_bytes()), object);
+        self.register_until(swiss, object, None);
+    }
+
+    /// Like [`Hub::register`], until a time of day, in whole seconds.
+    pub fn register_until(&self, swiss: &SwissNum, object: Ref, expires: Option<SystemTime>) {
+        let export = Export { object, expires };
+        self.registry.register(SwissDigest::of(swiss.as_bytes()), export, false);
+    }
+
+    /// Like [`Hub::register`], for as long as this process runs.
+    pub fn register_ephemeral(&self, swiss: &SwissNum, object: Ref) {
+        let export = Export { object, expires: None };
+        self.registry.register(SwissDigest::of(swiss.as_bytes()), export, true);
     }
 
     /// Takes a swiss number back. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
-        self.registry.revoke(&SwissDigest::of(swiss.as_bytes()))
+        self.revoke_digest(&SwissDigest::of(swiss.as_bytes()))
+    }
+
+    /// Takes the swiss number of that digest back.
+    pub fn revoke_digest(&self, digest: &SwissDigest) -> bool {
+        self.registry.revoke(digest)
     }
 
     /// The object that we export under a swiss number.
     #[must_use]
     pub fn lookup(&self, swiss: &[u8]) -> Option<Ref> {
-        self.registry.lookup(swiss)
+        self.registry.lookup(swiss, self.outside.wall_time())
     }
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at
@@ -381,9 +424,12 @@ impl Hub {
             return Promise::settled(bootstrap::fetch(self, sturdyref.swiss.as_bytes()));
         }
         if let Some(link) = self.session_with(&sturdyref.peer) {
-            return link.bootstrap().send(fetch(sturdyref.swiss.as_bytes()));
+            let promise = link.bootstrap().send(fetch(sturdyref.swiss.as_bytes()));
+            self.remember(&promise, sturdyref);
+            return promise;
         }
         let (promise, resolver) = vat_runtime::promise();
+        self.remember(&promise, sturdyref);
         let args = fetch(sturdyref.swiss.as_bytes());
         self.session(&sturdyref.peer, move |dialled| match dialled {
             Ok(link) => link.bootstrap().deliver(args, Some(resolver)),
@@ -419,6 +465,13 @@ impl Hub {
     pub fn is_quiet(&self) -> bool {
         let state = self.lock();
         state.peer.is_empty() && state.links.is_empty() && state.waiting.is_empty()
+    }
+
+    /// The gifts that the peer of a session has left, and those that it may have by way of
+    /// us, by session.
+    #[must_use]
+    pub fn gifts(&self) -> Vec<(ConnId, Ref)> {
+        self.lock().peer.gifts().collect()
     }
 
     /// Checks what must always hold, in every session.

@@ -44,6 +44,50 @@
 //! The folder `examples` has the same over `tcp-tls` (`counter`), and three dependent
 //! calls with one wait (`pipelining`).
 //!
+//! # Typed interfaces
+//!
+//! [`interface`] on a trait makes a reference whose methods send its messages, and
+//! [`object`] on an `impl` takes them apart: see [`typed`]. The messages are the same, so
+//! the other end need be neither typed nor written in Rust. The examples `chat` and
+//! `chat_by_hand` are one program, with and without.
+//!
+//! ```
+//! use ocapn::netlayers::LoopbackNetwork;
+//! use ocapn::{Answer, Node, interface, object};
+//!
+//! /// Counts.
+//! #[interface]
+//! trait Counter {
+//!     /// Counts on.
+//!     fn add(&mut self, by: i64) -> i64;
+//! }
+//!
+//! #[derive(Clone, ocapn::Durable)]
+//! struct Count(i64);
+//!
+//! #[object]
+//! impl Counter for Count {
+//!     fn add(&mut self, by: i64) -> i64 {
+//!         self.0 += by;
+//!         self.0
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = LoopbackNetwork::new();
+//! # let ada = Node::builder().netlayer(network.netlayer("ada")?).start();
+//! # let ben = Node::builder().netlayer(network.netlayer("ben")?).start();
+//! let counter = CounterRef::spawn_in(&ada.vat("counters"), Count(0));
+//! let sturdyref = ada.mint(counter.untyped())?;
+//!
+//! let counter = CounterRef::from(ben.enliven(&sturdyref));
+//! let sum: Answer<i64> = counter.add(5);
+//! assert_eq!(sum.await, Ok(5));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What to know
 //!
 //! - A node and its vats live until [`Node::shutdown`], or until the node's last handle
@@ -73,22 +117,31 @@ mod handoff;
 pub mod hub;
 mod link;
 mod node;
+mod origins;
 mod registry;
 mod scheduler;
 
 pub use captp::locator::{self, PeerLocator, Sturdyref, SwissNum};
 pub use captp::{
     Dialect, ErrorValue, Limits, PeerSettings, PeerViolation, Proof, Record, SessionEnd,
-    TableCounts, Tagged, Traffic,
+    SwissDigest, TableCounts, Tagged, Traffic,
 };
 pub use driver::DialError;
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use scheduler::TokioScheduler;
 pub use syrup::text;
+pub use vat_macros::{
+    OcapnDurable as Durable, OcapnPassable as Passable, ocapn_interface as interface,
+    ocapn_object as object,
+};
+pub use vat_runtime::actors;
+pub use vat_runtime::convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
+pub use vat_runtime::persist::{Durable, RestoreError};
+pub use vat_runtime::typed::{self, Answer, Become, Here, TypedRef};
 pub use vat_runtime::{
     Args, Behaviour, Clock, Fault, Limits as VatLimits, LongTurn, Promise, Ref, Reply, Resolver,
-    Turn, Value, Vat, promise,
+    Turn, Value, Vat, persist, promise,
 };
 
 /// Compiles and runs the programs of the README.

@@ -4,11 +4,12 @@
 //! straight into the session's buffer, and the connection's task is woken to send
 //! what has gathered. What comes in is acted on by that task itself, vats included.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
+use captp::locator::Sturdyref;
 use captp::{
     AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, LimitExceeded,
     Part, Passable, PublicKey, Question, ReferenceCounts, RemotePos, Session, SessionConfig,
@@ -35,6 +36,9 @@ pub struct Link {
     intake: Arc<Intake>,
     task: Arc<Task>,
     peer: OnceLock<Established>,
+    /// The sturdyrefs by which references of this session were enlivened. As of
+    /// `released`, nothing is called under the lock.
+    origins: Mutex<BTreeMap<RemotePos, Sturdyref>>,
     /// The peer can't reach the peers of these sessions, and goes by way of us.
     by_us: Mutex<BTreeSet<ConnId>>,
     /// How many messages had been received when that was last looked at.
@@ -119,12 +123,26 @@ impl Link {
             intake,
             task,
             peer: OnceLock::new(),
+            origins: Mutex::default(),
             by_us: Mutex::default(),
             heard: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Greeting),
             hub,
             me: me.clone(),
         })
+    }
+
+    fn origins(&self) -> MutexGuard<'_, BTreeMap<RemotePos, Sturdyref>> {
+        self.origins.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Remembers by which sturdyref a reference was enlivened, for as long as it lives.
+    pub(crate) fn set_origin(&self, pos: RemotePos, sturdyref: Sturdyref) {
+        self.origins().insert(pos, sturdyref);
+    }
+
+    pub(crate) fn origin(&self, pos: RemotePos) -> Option<Sturdyref> {
+        self.origins().get(&pos).cloned()
     }
 
     /// The session, with what has been released told to it.
@@ -355,6 +373,12 @@ impl Link {
         self.core().session.reference_counts()
     }
 
+    /// What the peer may name, by what it calls it. For tests and simulations.
+    pub fn named(&self) -> Vec<(RemotePos, Ref)> {
+        let core = self.core();
+        core.session.named().map(|(pos, of)| (pos, of.clone())).collect()
+    }
+
     /// Checks the invariants of the session's tables.
     ///
     /// # Errors
@@ -514,6 +538,7 @@ impl vat_runtime::Link for Link {
     }
 
     fn release(&self, pos: RemotePos, generation: u32) {
+        self.origins().remove(&pos);
         self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
         self.wake();
     }

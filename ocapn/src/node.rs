@@ -1,14 +1,16 @@
 //! A node: netlayers, sessions, vats and sturdyrefs under one roof.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use captp::locator::{PeerLocator, Sturdyref, SwissNum};
 use captp::{
-    ConnId, Dialect, Limits, Passable, PeerSettings, Proof, SessionEnd, TableCounts, Traffic,
+    ConnId, Dialect, Limits, Passable, PeerSettings, Proof, SessionEnd, SwissDigest, TableCounts,
+    Traffic,
 };
 use netlayers::Netlayer;
 use tokio::sync::oneshot;
+use vat_runtime::persist::{Environment, Store, StoreError};
 use vat_runtime::{Clock, Limits as VatLimits, LongTurn, Promise, Ref, Vat};
 
 use crate::bootstrap;
@@ -142,9 +144,32 @@ impl NodeBuilder {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(self) -> Node {
+        let started = self.start_in(None);
+        // Only a store can be in the way.
+        started.expect("a node without a store starts")
+    }
+
+    /// Starts a node with a store: [`Node::open_vat`] opens vats whose actors outlive the
+    /// process, and what of them is exported stays so, until it is revoked or expires.
+    ///
+    /// What the store holds of peers' objects is enlivened by the node when it is first
+    /// used. A store belongs to one node.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be read.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start_durable(self, store: &Store) -> Result<Node, StoreError> {
+        self.start_in(Some(store))
+    }
+
+    fn start_in(self, store: Option<&Store>) -> Result<Node, StoreError> {
         let Self { netlayers, settings, sessions_per_netlayer, long_turn } = self;
-        let driver = Driver::start(netlayers, settings, sessions_per_netlayer, long_turn);
-        Node { driver: Arc::new(driver) }
+        let driver = Driver::start(netlayers, settings, sessions_per_netlayer, store, long_turn)?;
+        Ok(Node { driver: Arc::new(driver) })
     }
 }
 
@@ -208,6 +233,54 @@ impl Node {
         vat
     }
 
+    /// Opens the vat of that name in the node's store, or makes it: see
+    /// [`Vat::open`]. It lives until the node ends or it is stopped, whether or not the
+    /// handle is kept.
+    ///
+    /// # Errors
+    ///
+    /// If the node was not started with a store ([`NodeBuilder::start_durable`]), or the
+    /// vat is open already.
+    pub fn open_vat(&self, name: &str, environment: &Environment) -> Result<Vat, StoreError> {
+        self.open_vat_with_limits(name, environment, VatLimits::default())
+    }
+
+    /// Like [`Node::open_vat`], with limits of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::open_vat`].
+    pub fn open_vat_with_limits(
+        &self,
+        name: &str,
+        environment: &Environment,
+        limits: VatLimits,
+    ) -> Result<Vat, StoreError> {
+        self.driver.open_vat(name, limits, environment)
+    }
+
+    /// The store that the node was started with.
+    #[must_use]
+    pub fn store(&self) -> Option<&Store> {
+        self.driver.store()
+    }
+
+    /// Waits until all that has happened so far survives a crash. At once if the node has
+    /// no store.
+    ///
+    /// Peers need not be made to wait: nothing that this node says to them leaves before
+    /// what it follows from is durable.
+    ///
+    /// # Errors
+    ///
+    /// If the store has failed or is closed.
+    pub async fn durable(&self) -> Result<(), StoreError> {
+        match self.store() {
+            Some(store) => store.until_durable(store.pending()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Where this node can be reached, a locator for each netlayer.
     #[must_use]
     pub fn locations(&self) -> Vec<PeerLocator> {
@@ -217,7 +290,8 @@ impl Node {
     /// Makes a sturdyref for an object: from now on whoever holds it can enliven it.
     /// It names the node by its first netlayer.
     ///
-    /// The node holds the object until [`Node::revoke`].
+    /// The node holds the object until [`Node::revoke`]; across restarts, if the object
+    /// is an actor of a vat of its store ([`Node::open_vat`]).
     ///
     /// # Errors
     ///
@@ -225,6 +299,19 @@ impl Node {
     pub fn mint(&self, object: &Ref) -> Result<Sturdyref, MintError> {
         let location = self.first_location()?;
         Ok(self.mint_at(object, location, SwissNum::from_entropy(entropy::bytes())))
+    }
+
+    /// Like [`Node::mint`], until a time of day, in whole seconds. Live references that
+    /// were had before go on working.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::mint`].
+    pub fn mint_until(&self, object: &Ref, expires: SystemTime) -> Result<Sturdyref, MintError> {
+        let location = self.first_location()?;
+        let swiss = SwissNum::from_entropy(entropy::bytes());
+        self.hub().register_until(&swiss, object.clone(), Some(expires));
+        Ok(Sturdyref::new(location, swiss))
     }
 
     /// Like [`Node::mint`], by the netlayer of the transport named.
@@ -236,6 +323,20 @@ impl Node {
         let location = self.hub().outside().location(transport);
         let location = location.ok_or_else(|| MintError::NoNetlayer(transport.to_owned()))?;
         Ok(self.mint_at(object, location, SwissNum::from_entropy(entropy::bytes())))
+    }
+
+    /// Like [`Node::mint_for`], for as long as this process runs, whatever the object: the
+    /// node's store is not told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::mint_for`].
+    pub fn mint_ephemeral(&self, object: &Ref, transport: &str) -> Result<Sturdyref, MintError> {
+        let location = self.hub().outside().location(transport);
+        let location = location.ok_or_else(|| MintError::NoNetlayer(transport.to_owned()))?;
+        let swiss = SwissNum::from_entropy(entropy::bytes());
+        self.hub().register_ephemeral(&swiss, object.clone());
+        Ok(Sturdyref::new(location, swiss))
     }
 
     /// Like [`Node::mint`], under a swiss number of the caller's: for well-known
@@ -262,6 +363,12 @@ impl Node {
     /// were had by it go on working. Whether there was something to revoke.
     pub fn revoke(&self, swiss: &SwissNum) -> bool {
         self.hub().revoke(swiss)
+    }
+
+    /// Takes the sturdyref back whose swiss number has this digest: for those who keep no
+    /// secrets. Whether there was something to revoke.
+    pub fn revoke_digest(&self, digest: &SwissDigest) -> bool {
+        self.hub().revoke_digest(digest)
     }
 
     /// A promise for the object that a sturdyref names. Messages may be sent to it at
@@ -352,10 +459,14 @@ impl Node {
     }
 
     /// Ends every session, telling each peer, stops listening, and stops the node's
-    /// vats. Waits until what was to be said has been sent.
+    /// vats. Waits until what was to be said has been sent, and what was to be kept is
+    /// durable, or can't be.
     pub async fn shutdown(&self) {
         let mut tasks = self.driver.stop(STOPPED);
         while tasks.join_next().await.is_some() {}
+        if let Err(error) = self.durable().await {
+            tracing::error!(%error, "not all that happened has been stored");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ const TURNS_AT_ONCE: usize = 256;
 /// [`Node::vat`](crate::Node::vat) uses; a program can use it without a node.
 ///
 /// ```
-/// use ocapn::{Args, Fault, Reply, TokioScheduler, Turn, Vat};
+/// use ocapn::{Args, Fault, Reply, TokioScheduler, Turn, Value, Vat};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
@@ -20,7 +20,8 @@ const TURNS_AT_ONCE: usize = 256;
 /// let echo = vat.spawn(|_: &mut Turn<'_>, args: Args| -> Result<Reply, Fault> {
 ///     Ok(Reply::value(args))
 /// });
-/// assert_eq!(echo.send(vec![1.into()]).await, Ok(vec![1.into()].into()));
+/// let answer = echo.send(vec!["hello".into()]).await;
+/// assert_eq!(answer, Ok(vec!["hello"].into()));
 /// # }
 /// ```
 #[derive(Clone, Debug)]

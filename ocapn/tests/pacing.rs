@@ -163,3 +163,22 @@ async fn two_that_flood_each_other_both_get_through() {
     assert_eq!(*first.lock().unwrap(), (0..MESSAGES).collect::<Vec<_>>());
     assert_eq!(*second.lock().unwrap(), (0..MESSAGES).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn two_that_ask_each_other_more_than_they_hear_both_get_answers() {
+    const QUESTIONS: usize = 4_000;
+    let (one, two) = (testing_node().await, testing_node().await);
+    let at_one = one.mint(&one.vat("echoes").spawn(support::Echo)).unwrap();
+    let at_two = two.mint(&two.vat("echoes").spawn(support::Echo)).unwrap();
+    let (to_one, to_two) =
+        (two.resolve(&at_one).await.unwrap(), one.resolve(&at_two).await.unwrap());
+    let filler = Value::from("x".repeat(4 * KILOBYTE).as_str());
+    let ask = |whom: &Ref| (0..QUESTIONS).map(|_| whom.send(vec![filler.clone()])).collect();
+    let (first, second): (Vec<_>, Vec<_>) = (ask(&to_one), ask(&to_two));
+    let answered = async {
+        for answer in first.into_iter().chain(second) {
+            assert_eq!(answer.await, Ok(vec![filler.clone()].into()));
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), answered).await.is_ok());
+}

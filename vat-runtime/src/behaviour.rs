@@ -10,6 +10,10 @@ use crate::{Args, Fault, Turn, Value};
 /// answering with its next behaviour ([`Reply::becomes`]).
 ///
 /// Closures `Fn(&mut Turn<'_>, Args) -> Result<Reply, Fault>` are behaviours.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it does with messages",
+    note = "put `#[object]` on an `impl` of it, or implement `Behaviour`"
+)]
 pub trait Behaviour: Any + Send + Sync {
     /// Handles one message within a turn.
     ///

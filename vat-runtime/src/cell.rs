@@ -2,7 +2,7 @@
 //! on, in order, before anybody can see that the promise has settled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use captp::RemotePos;
 use captp::locator::Sturdyref;
@@ -12,6 +12,7 @@ use crate::job::Handler;
 use crate::promise::{Message, Resolver};
 use crate::reference::{Kind, Ref};
 use crate::route::{Claim, Passage, Route};
+use crate::sync::{Mutex, MutexGuard, OnceLock, lock};
 use crate::trampoline::{self, Work};
 use crate::{Fault, Value};
 
@@ -20,7 +21,12 @@ pub(crate) type Outcome = Result<Value, Fault>;
 
 /// Taken while a promise is bound to another, so that two threads cannot close a
 /// cycle behind each other's back. Below it only the locks of single promises.
+#[cfg(not(loom))]
 static CHAINING: Mutex<()> = Mutex::new(());
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref CHAINING: Mutex<()> = Mutex::new(());
+}
 
 #[derive(Default)]
 pub(crate) struct PromiseCell {
@@ -133,7 +139,7 @@ impl PromiseCell {
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     /// The last promise of the chain that this one has become part of.
@@ -286,7 +292,7 @@ impl PromiseCell {
             Some(Settled::Broken(fault)) => return Settled::Broken(fault.clone()),
             Some(Settled::Forwarded(_)) | None => {}
         }
-        let _chaining = CHAINING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _chaining = lock(&CHAINING);
         let mut next = Some(end.clone());
         while let Some(cell) = next {
             if Arc::ptr_eq(&cell, self) {
@@ -300,10 +306,12 @@ impl PromiseCell {
 
     /// The promise that this one has become or is about to become.
     fn becoming(&self) -> Option<Arc<Self>> {
+        // The one takes the other's place under the lock: without it, neither might show.
+        let pending = self.lock();
         match self.settled.get() {
             Some(Settled::Forwarded(next)) => Some(next.clone()),
             Some(_) => None,
-            None => self.lock().rare.as_ref()?.becoming.clone(),
+            None => pending.rare.as_ref()?.becoming.clone(),
         }
     }
 

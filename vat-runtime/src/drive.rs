@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use crate::scheduler::{Ran, ReadyVat};
+use crate::sync::each_thread;
 
-thread_local! {
+each_thread! {
     /// The vats that became ready, if this thread is in [`drive`].
     static READY: RefCell<Option<VecDeque<ReadyVat>>> = const { RefCell::new(None) };
 }
@@ -31,7 +32,8 @@ pub fn drive<T>(body: impl FnOnce() -> T) -> T {
 
 /// [`drive`] with a number of turns to run at most.
 pub fn drive_with_budget<T>(turns: usize, body: impl FnOnce() -> T) -> T {
-    let nested = READY.with_borrow_mut(|ready| {
+    let nested = READY.with(|ready| {
+        let mut ready = ready.borrow_mut();
         let nested = ready.is_some();
         ready.get_or_insert_default();
         nested
@@ -43,7 +45,7 @@ pub fn drive_with_budget<T>(turns: usize, body: impl FnOnce() -> T) -> T {
     let result = body();
     let mut left = turns;
     while left > 0 {
-        let next = READY.with_borrow_mut(|ready| ready.as_mut()?.pop_front());
+        let next = READY.with(|ready| ready.borrow_mut().as_mut()?.pop_front());
         let Some(vat) = next else { break };
         let (ran, rest) = vat.run_counted(left.min(SLICE));
         left = left.saturating_sub(ran);
@@ -60,7 +62,7 @@ struct Driver;
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let rest = READY.with_borrow_mut(Option::take);
+        let rest = READY.with(RefCell::take);
         rest.into_iter().flatten().for_each(ReadyVat::hand_over);
     }
 }

@@ -33,7 +33,7 @@ use crate::sync::{Mutex, MutexGuard, lock};
 ///         // Out of time for this frame: draw, and go on in the next one.
 ///     }
 /// }
-/// assert_eq!(answer.wait(), Ok(Value::List(vec!["hello".into()])));
+/// assert_eq!(answer.wait(), Ok(vec!["hello"].into()));
 /// ```
 pub struct HostLoop {
     ready: Mutex<VecDeque<ReadyVat>>,

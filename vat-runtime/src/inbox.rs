@@ -209,7 +209,7 @@ impl Inbox {
     /// Fills an empty batch with what waits, or lets the vat fall asleep.
     pub(crate) fn take(&self, batch: &mut VecDeque<Job>) -> Next {
         let mut state = self.lock();
-        let next = if !state.jobs.is_empty() {
+        if !state.jobs.is_empty() {
             std::mem::swap(&mut state.jobs, batch);
             self.taken.store(batch.len(), Ordering::Relaxed);
             Next::Work
@@ -222,15 +222,13 @@ impl Inbox {
             Next::Sleep
         } else {
             Next::Work
-        };
-        // What the strand may have missed, as it looks without the lock.
-        self.relax(state, batch.len());
-        next
+        }
     }
 
     /// The strand has begun a job, with so many left of its batch.
     pub(crate) fn begun(&self, left: usize) {
         self.taken.store(left, Ordering::Relaxed);
+        // Seen at the latest with the job that came when it was set.
         if left <= self.limit / 2 && self.crowded.load(Ordering::Relaxed) {
             self.relax(self.lock(), left);
         }

@@ -179,9 +179,9 @@ impl Intake {
             Place::Queue => {
                 let queued = self.queued.fetch_add(bytes, Ordering::SeqCst) + bytes;
                 if queued > self.queued_limit {
+                    // Seen at the latest by whoever takes these bytes, which are not to be
+                    // had before this.
                     self.heavy.store(true, Ordering::SeqCst);
-                    // Whoever took what was there until now may not have seen that.
-                    self.lighten(self.queued.load(Ordering::SeqCst));
                 }
             }
             Place::Promise => {
@@ -197,19 +197,16 @@ impl Intake {
         match place {
             Place::Queue => {
                 let queued = self.queued.fetch_sub(bytes, Ordering::SeqCst) - bytes;
-                if self.heavy.load(Ordering::SeqCst) {
-                    self.lighten(queued);
+                if queued <= self.queued_limit / 2
+                    && self.heavy.load(Ordering::SeqCst)
+                    && self.heavy.swap(false, Ordering::SeqCst)
+                {
+                    self.tell();
                 }
             }
             Place::Promise => {
                 self.parked.fetch_sub(bytes, Ordering::Relaxed);
             }
-        }
-    }
-
-    fn lighten(&self, queued: usize) {
-        if queued <= self.queued_limit / 2 && self.heavy.swap(false, Ordering::SeqCst) {
-            self.tell();
         }
     }
 }

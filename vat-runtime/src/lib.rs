@@ -41,11 +41,16 @@
 //! peer that has carried messages goes on sending the same way until these are known
 //! to have arrived: until the last of them has been answered.
 
+// Generated code names this crate from outside, also within it.
+extern crate self as vat_runtime;
+
 mod actormap;
+pub mod actors;
 mod behaviour;
 mod cell;
 mod changes;
 mod clock;
+pub mod convert;
 mod drive;
 mod fault;
 mod host_loop;
@@ -70,12 +75,14 @@ mod trace;
 mod trampoline;
 mod transactormap;
 mod turn;
+pub mod typed;
 mod vat;
 mod watchdog;
 
 pub use actormap::{Actormap, Turned};
 pub use behaviour::{Behaviour, Reply};
 pub use clock::{Alarm, Alarms, Clock, SimClock, ThreadClock, ring};
+pub use convert::{FromValue, IntoValue, Mismatch, Passable, Symbol, Type, Typed};
 pub use drive::{DRIVE_BUDGET, drive, drive_with_budget};
 pub use fault::Fault;
 pub use host_loop::HostLoop;
@@ -92,7 +99,9 @@ pub use snapshot::Snapshot;
 pub use trace::{Cause, Event, Trace, TurnId, VatLog};
 pub use transactormap::{Change, MergeError, Transactormap};
 pub use turn::Turn;
+pub use typed::{Answer, Become, Here, TypedRef};
 pub use vat::{Limits, Vat};
+pub use vat_macros::{Durable, Passable, interface, object};
 pub use watchdog::{LongTurn, Watchdog};
 
 /// A value in a message: data or a reference.

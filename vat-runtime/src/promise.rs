@@ -5,13 +5,14 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::ops::Deref;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use crate::cell::{Listener, Outcome, PromiseCell};
 use crate::intake::{Load, Place};
 use crate::reference::{Kind, Ref, ResolverCell};
+use crate::sync::{Mutex, lock};
 use crate::trace::TurnId;
 use crate::{Args, Fault, Value};
 
@@ -206,7 +207,7 @@ impl<T> SettlingEnd<T> {
     }
 
     fn put(&self, outcome: Result<T, Fault>) {
-        let mut state = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.slot);
         let before = std::mem::replace(&mut *state, SlotState::Done(Some(outcome)));
         drop(state);
         if let SlotState::Waiting(Some(waker)) = before {
@@ -227,7 +228,7 @@ impl<T> Future for Settling<T> {
     type Output = Result<T, Fault>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         match &mut *state {
             SlotState::Waiting(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
             SlotState::Waiting(waker) => {

@@ -3,8 +3,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use captp::{ImportPos, RemotePos};
 
@@ -13,6 +12,7 @@ use crate::ids::ActorId;
 use crate::link::{Link, RemoteCell};
 use crate::promise::{Message, Promise, Resolver, promise};
 use crate::route::Route;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 use crate::trace;
 use crate::vat::VatCore;
 use crate::{Args, Fault, Value};
@@ -126,7 +126,7 @@ impl ResolverCell {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Resolver>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn deliver(&self, message: Message) {
@@ -302,7 +302,9 @@ impl Ref {
         })
     }
 
-    fn address(&self) -> usize {
+    /// Where the reference itself is: the same for its clones, and for no other while any
+    /// of them, or a [`WeakRef`], is there.
+    pub(crate) fn address(&self) -> usize {
         match &self.0 {
             Kind::Actor(cell) => address(cell),
             Kind::Promise(cell) => address(cell),

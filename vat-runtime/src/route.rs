@@ -30,13 +30,13 @@
 //! Who wants to go on can send to what the promise settled to, which is another
 //! reference, with an order of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use captp::{Part, RemotePos};
 
 use crate::link::{Link, hand_over};
 use crate::promise::{Message, Resolver};
+use crate::sync::{AtomicU64, Ordering};
 
 /// An answer or a promise at a peer, as the place to which the messages of the
 /// promise here go.

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use crate::sync::{Mutex, lock};
 use crate::vat::VatCore;
 
 /// Decides when and where vats run.
@@ -61,7 +62,7 @@ impl ReadyVat {
 
     /// Gives the vat to its own scheduler.
     pub(crate) fn hand_over(self) {
-        if let Some(scheduler) = self.0.as_ref().map(|vat| vat.scheduler().clone()) {
+        if let Some(scheduler) = self.0.as_ref().and_then(|vat| vat.scheduler()) {
             scheduler.ready(self);
         }
     }
@@ -97,7 +98,7 @@ impl Manual {
     /// Runs one turn of the vat that has waited longest. Returns whether any was
     /// ready.
     pub fn step(&self) -> bool {
-        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let next = lock(&self.0).pop_front();
         let Some(vat) = next else { return false };
         if let Ran::More(vat) = vat.run(1) {
             self.ready(vat);
@@ -118,7 +119,7 @@ impl Manual {
 
 impl Scheduler for Manual {
     fn ready(&self, vat: ReadyVat) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(vat);
+        lock(&self.0).push_back(vat);
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::Value;
 use crate::cell::{Outcome, PromiseCell};
 use crate::route::Route;
+use crate::sync::each_thread;
 
 pub(crate) enum Work {
     /// Settle a promise and tell whoever waits.
@@ -25,7 +26,7 @@ struct List {
     work: RefCell<VecDeque<Work>>,
 }
 
-thread_local! {
+each_thread! {
     static LIST: List = const {
         List { running: Cell::new(false), work: RefCell::new(VecDeque::new()) }
     };

@@ -1,6 +1,7 @@
 //! A turn: one message handled as a transaction. Owns what a behaviour can do while it
 //! handles a message ([`Turn`]).
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -207,11 +208,34 @@ impl Turn<'_> {
         )
     }
 
+    /// The behaviour of an actor of this vat, if it is one of that type: how actors of
+    /// this crate know each other, without calling what may be a stranger. One that
+    /// sleeps is woken.
+    pub(crate) fn behaviour_as<B: Behaviour>(&mut self, of: &Ref) -> Option<Arc<B>> {
+        let cell = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat))?;
+        let behaviour: Arc<dyn Any + Send + Sync> = self.changes.behaviour(cell).ok()?;
+        behaviour.downcast().ok()
+    }
+
     /// Whether the reference designates an actor of this vat, so that it can be
     /// called. An unsettled promise does not.
     #[must_use]
     pub fn is_near(&self, reference: &Ref) -> bool {
         reference.actor().is_some_and(|cell| Arc::ptr_eq(&cell.vat, self.vat))
+    }
+
+    /// Does a part of the turn, which is undone by itself if it fails.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mark = self.changes.mark();
+        body(self).inspect_err(|fault| self.changes.undo(mark, fault))
+    }
+
+    /// Where the turn runs, and on whose behalf.
+    pub(crate) fn place(&self) -> (Arc<VatCore>, Option<Arc<ActorCell>>) {
+        (self.vat.clone(), self.me.cloned())
     }
 
     /// Whether the reference designates an actor of another vat or something at a peer.

@@ -35,15 +35,15 @@ pub struct Limits {
     /// How deep [`Turn::call`] may nest before it fails. Default 128: each level
     /// takes stack.
     pub call_depth: usize,
-    /// How many actors of a durable vat are awake before those that were not called for
-    /// longest sleep. They wake by themselves. Default no limit. Those that have
-    /// changed and are not durable yet stay awake, so that there may be more.
-    pub awake: usize,
     /// How many turns may wait before sessions that go on delivering to the vat are
     /// paced: they are not read until the vat has got through half of that. Default
     /// 100,000. What is sent within this process is not held back; past ten times this
     /// many it breaks.
     pub queue: usize,
+    /// How many actors of a durable vat are awake before those that were not called for
+    /// longest sleep. They wake by themselves. Default no limit. Those that have
+    /// changed and are not durable yet stay awake, so that there may be more.
+    pub awake: usize,
     /// How many of its last turns the vat's log has: see [`Vat::log`]. Default 64. 0 is
     /// no log.
     pub log: usize,
@@ -77,10 +77,24 @@ impl Limits {
         self
     }
 
+    /// The same limits with another [`Limits::queue`].
+    #[must_use]
+    pub const fn queue(mut self, turns: usize) -> Self {
+        self.queue = turns;
+        self
+    }
+
     /// The same limits with another [`Limits::awake`].
     #[must_use]
     pub const fn awake(mut self, actors: usize) -> Self {
         self.awake = actors;
+        self
+    }
+
+    /// The same limits with another [`Limits::turn_time`].
+    #[must_use]
+    pub const fn turn_time(mut self, time: Duration) -> Self {
+        self.turn_time = time;
         self
     }
 
@@ -95,20 +109,6 @@ impl Limits {
     #[must_use]
     pub const fn history(mut self, turns: usize) -> Self {
         self.history = turns;
-        self
-    }
-
-    /// The same limits with another [`Limits::queue`].
-    #[must_use]
-    pub const fn queue(mut self, turns: usize) -> Self {
-        self.queue = turns;
-        self
-    }
-
-    /// The same limits with another [`Limits::turn_time`].
-    #[must_use]
-    pub const fn turn_time(mut self, time: Duration) -> Self {
-        self.turn_time = time;
         self
     }
 }
@@ -141,7 +141,8 @@ impl Vat {
     /// A vat with limits of its own.
     #[must_use]
     pub fn with_limits(name: &str, scheduler: Arc<dyn Scheduler>, limits: Limits) -> Self {
-        let core = VatCore::new(name, scheduler, limits, Changes::default(), None);
+        let inbox = Inbox::new(limits.queue);
+        let core = VatCore::new(name, scheduler, limits, Changes::default(), inbox, None);
         Self(Arc::new(Handle { core, _store: None }))
     }
 
@@ -154,7 +155,8 @@ impl Vat {
         home: Arc<Home>,
         store: Store,
     ) -> Self {
-        let core = VatCore::new(name, scheduler, limits, Changes::kept(keeper), Some(home));
+        let (inbox, changes) = (Inbox::new(limits.queue), Changes::kept(keeper));
+        let core = VatCore::new(name, scheduler, limits, changes, inbox, Some(home));
         Self(Arc::new(Handle { core, _store: Some(store) }))
     }
 
@@ -275,7 +277,9 @@ pub(crate) struct VatCore {
     name: Box<str>,
     /// Where its actors are stored.
     home: Option<Arc<Home>>,
-    scheduler: Arc<dyn Scheduler>,
+    /// `None` once the vat has stopped: a scheduler that has the vat in a list of its own
+    /// would keep itself.
+    scheduler: Mutex<Option<Arc<dyn Scheduler>>>,
     limits: Limits,
     actors: AtomicUsize,
     /// The turn that runs, for a watchdog.
@@ -306,17 +310,6 @@ impl VatCore {
         scheduler: Arc<dyn Scheduler>,
         limits: Limits,
         changes: Changes,
-        home: Option<Arc<Home>>,
-    ) -> Arc<Self> {
-        let inbox = Inbox::new(limits.queue);
-        Self::with_inbox(name, scheduler, limits, changes, inbox, home)
-    }
-
-    fn with_inbox(
-        name: &str,
-        scheduler: Arc<dyn Scheduler>,
-        limits: Limits,
-        changes: Changes,
         inbox: Inbox,
         home: Option<Arc<Home>>,
     ) -> Arc<Self> {
@@ -326,7 +319,7 @@ impl VatCore {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             home,
-            scheduler,
+            scheduler: Mutex::new(Some(scheduler)),
             inbox,
             limits,
             actors: AtomicUsize::new(0),
@@ -339,7 +332,7 @@ impl VatCore {
     /// is taken out.
     pub(crate) fn unscheduled(name: &str, limits: Limits) -> Arc<Self> {
         let inbox = Inbox::sleepless(limits.queue);
-        Self::with_inbox(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
+        Self::new(name, Arc::new(Unscheduled), limits, Changes::default(), inbox, None)
     }
 
     /// What has waited longest, of what was sent to actors that no scheduler runs.
@@ -374,12 +367,12 @@ impl VatCore {
         &self.name
     }
 
-    pub(crate) const fn pulse(&self) -> &Pulse {
-        &self.pulse
-    }
-
     pub(crate) const fn home(&self) -> Option<&Arc<Home>> {
         self.home.as_ref()
+    }
+
+    pub(crate) const fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -390,8 +383,9 @@ impl VatCore {
         &self.limits
     }
 
-    pub(crate) fn scheduler(&self) -> &Arc<dyn Scheduler> {
-        &self.scheduler
+    /// `None` once the vat has stopped.
+    pub(crate) fn scheduler(&self) -> Option<Arc<dyn Scheduler>> {
+        lock(&self.scheduler).clone()
     }
 
     pub(crate) fn post_message(self: &Arc<Self>, to: &Arc<ActorCell>, mut message: Message) {
@@ -447,6 +441,8 @@ impl VatCore {
 
     pub(crate) fn stop(&self) {
         let (jobs, asleep) = self.inbox.stop();
+        let scheduler = lock(&self.scheduler).take();
+        drop(scheduler);
         jobs.into_iter().for_each(|job| job.refuse(STOPPED));
         // A vat that runs clears itself when its turn is over.
         match self.strand.try_lock() {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use recorder::Recorder;
 use vat_runtime::{
-    Args, Behaviour, Clock, Fault, HostLoop, Manual, OwnThread, Ref, Reply, SimClock, Simulation,
-    Turn, Value, Vat, promise,
+    Args, Behaviour, Clock, Fault, HostLoop, Manual, OwnThread, ReadyVat, Ref, Reply, Scheduler,
+    SimClock, Simulation, Turn, Value, Vat, promise,
 };
 
 /// Sends a counted-down number on to the next vat and logs where it is.
@@ -176,4 +176,34 @@ fn simulated_time_passes_when_nothing_else_happens() {
     assert_eq!(log.lock().unwrap().len(), 3601);
     assert_eq!(simulation.clock().now(), Duration::from_secs(3600));
     assert!(!simulation.step());
+}
+
+/// Drops what is sent to it and tells.
+struct Canary(Arc<AtomicUsize>);
+
+impl Scheduler for Canary {
+    fn ready(&self, _vat: ReadyVat) {}
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_vat_that_has_stopped_keeps_no_scheduler() {
+    let dropped = Arc::default();
+    let vat = Vat::new("test", Arc::new(Canary(Arc::clone(&dropped))));
+    let actor = vat.spawn(Recorder::default());
+    assert!(vat.is_stopped(), "its scheduler has dropped it");
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    drop((vat, actor));
+
+    let hand = Manual::new();
+    let left = Arc::downgrade(&hand);
+    let vat = Vat::new("test", hand.clone());
+    drop(vat.spawn(Recorder::default()));
+    drop((vat, hand));
+    assert!(left.upgrade().is_none(), "although the vat was ready");
 }

@@ -179,8 +179,10 @@ impl Play {
 
     /// Takes the events in, after `see` has. After the end there are none.
     pub(crate) fn note(&mut self, mut see: impl FnMut(&mut Side, &Event<TestRuntime>)) {
-        self.side.session.take_events(&mut self.side.events);
-        while let Some(event) = self.side.events.pop_front() {
+        // `see` may end the session, which is an event of its own.
+        loop {
+            self.side.session.take_events(&mut self.side.events);
+            let Some(event) = self.side.events.pop_front() else { break };
             assert!(!self.ended, "{} after the end", name(&event));
             see(&mut self.side, &event);
             match event {

@@ -54,6 +54,18 @@ impl<R> Given<R> {
 }
 
 impl<R: Clone, W> Peer<R, W> {
+    /// The gifts of live sessions: those that the peer of each has left with us, and those
+    /// that it may have by way of us, whoever gave them. For tests and simulations.
+    pub fn gifts(&self) -> impl Iterator<Item = (ConnId, R)> {
+        let live =
+            self.connections.iter().filter_map(|(conn, of)| Some((*conn, of.live.as_ref()?)));
+        live.flat_map(move |(conn, live)| {
+            let left = self.gifts.left_by(&live.session).cloned();
+            let given = self.given.gifts.keys().filter_map(move |id| self.stand_in(conn, id));
+            left.chain(given).map(move |gift| (conn, gift))
+        })
+    }
+
     /// The peer of a session leaves a gift there. Gives who waited for it, along with
     /// the gift.
     ///

@@ -479,6 +479,12 @@ impl<R: Runtime> Session<R> {
         self.tables.exported_references()
     }
 
+    /// What the peer may name, by what it calls it: what it holds of ours, and the answers
+    /// that it may still send messages to. For tests and simulations.
+    pub fn named(&self) -> impl Iterator<Item = (RemotePos, &R::Ref)> {
+        self.tables.named()
+    }
+
     /// How often each reference was sent and received. For tests and simulations.
     #[must_use]
     pub fn reference_counts(&self) -> ReferenceCounts {

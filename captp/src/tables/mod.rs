@@ -370,6 +370,18 @@ impl<R: Runtime> Tables<R> {
         })
     }
 
+    /// What the peer may name, by what it calls it: our exports and its answers.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (RemotePos, &R::Ref)> {
+        let exports = self.exports.iter().filter_map(|(pos, export)| match &export.what {
+            Exported::Reference { reference, .. } => {
+                Some((RemotePos::Import(ImportPos(pos as u64)), reference))
+            }
+            _ => None,
+        });
+        let answers = self.answers.iter();
+        exports.chain(answers.map(|(pos, of)| (RemotePos::Answer(AnswerPos(pos)), of)))
+    }
+
     /// Takes everything out, as at the end of a session: exports and answers.
     /// Dropping them may run their owner's code.
     pub(crate) fn clear(&mut self) -> (Vec<Exported<R>>, Vec<R::Ref>) {

@@ -6,3 +6,4 @@ pub(crate) mod export;
 pub(crate) mod help;
 pub(crate) mod join;
 pub(crate) mod node;
+pub(crate) mod state;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ocapn::actors::Cell;
 use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Sturdyref, SwissNum, Turn, Value};
 
 use super::enrolment::Enrolment;
 use super::hob_server::hob_server;
 use super::{LOG, fields};
-use crate::kinds::{Call, Cell, Name, unknown};
+use crate::kinds::{Call, Name, unknown};
 
 const METHODS: &str = "create-machine name, enrolment name, get-machine name, list-machines, \
                        bind machine name other-machine [other-name]";
@@ -54,7 +55,7 @@ impl Boss {
             return Ok(machine.server.clone().into());
         }
         let server = turn.spawn_shared(hob_server(&name, None));
-        let record = turn.spawn(Cell(fields([("state", Value::symbol("pending"))])));
+        let record = turn.spawn(Cell::new(fields([("state", Value::symbol("pending"))])));
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy).map_err(|_| "no randomness to be had")?;
         let swiss = SwissNum::from_entropy(entropy);

@@ -1,11 +1,23 @@
 //! `counter`: a number that goes up.
 
-use ocapn::{Args, Behaviour, Fault, Reply, Turn};
+use ocapn::persist::{Durable, RestoreError};
+use ocapn::{Args, Behaviour, Fault, Reply, Turn, Value};
 
 use super::arguments::{Call, unknown};
 
 #[derive(Default)]
 pub(super) struct Counter(i64);
+
+impl Durable for Counter {
+    fn portray(&self) -> Value {
+        self.0.into()
+    }
+
+    fn restore(portrait: Value) -> Result<Self, RestoreError> {
+        let count = portrait.as_int().ok_or_else(|| RestoreError::new("a count is an integer"));
+        count.map(Self)
+    }
+}
 
 impl Behaviour for Counter {
     fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {

@@ -1,23 +1,22 @@
 //! The kinds of objects that a node can be told to export.
 
 mod arguments;
-mod cell;
 mod counter;
 mod echo;
 mod greeter;
-mod kv;
 
 use clap::ValueEnum;
-use ocapn::{Fault, Ref, Turn};
+use ocapn::actors::{self, Cell, Kv};
+use ocapn::persist::{Environment, EnvironmentError};
+use ocapn::{Fault, Node, Ref, Turn, Value};
 
+use crate::admin::Admin;
 use crate::fleet::Guestbook;
 
 pub(crate) use arguments::{Call, Name, unknown};
-pub(crate) use cell::Cell;
 use counter::Counter;
 use echo::Echo;
 use greeter::Greeter;
-use kv::Kv;
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,6 +69,22 @@ impl Kind {
             }
         })
     }
+}
+
+/// What a node can keep across restarts, and under which names. Names are for ever.
+pub(crate) fn environment(node: &Node) -> Result<Environment, EnvironmentError> {
+    let mut kinds = Environment::new();
+    kinds
+        .kind::<Counter>("counter")?
+        .kind_with("echo", 1, |_: &Echo| Value::Undefined, |_| Ok(Echo))?
+        .kind_with("greeter", 1, |_: &Greeter| Value::Undefined, |_| Ok(Greeter))?;
+    let node = node.clone();
+    let clock = node.clock();
+    let restore = move |portrait| Admin::restore(node.clone(), portrait);
+    kinds.kind_with("admin", 1, Admin::portray, restore)?;
+    let mut environment = Environment::new();
+    environment.extend("hob", &kinds)?.extend("actors", &actors::environment(clock)?)?;
+    Ok(environment)
 }
 
 #[cfg(test)]
@@ -131,7 +146,7 @@ mod tests {
                     ("delete a", "true"),
                     ("delete a", "false"),
                     ("keys", "[\"b\"]"),
-                    ("set 5 1", "broken: kv set: key is a name, and not an integer"),
+                    ("set 5 1", "broken: kv set: key: expected a name, found an integer"),
                     ("set a", "broken: kv set: value is missing"),
                 ],
             ),

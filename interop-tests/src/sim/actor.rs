@@ -1,9 +1,12 @@
 //! What lives in the worlds: objects that take any message, keep what they are given,
 //! and answer as the script says. And what each peer holds.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vat_runtime::{Args, Behaviour, Fault, Promise, Ref, Reply, Resolver, Turn, Value};
+use vat_runtime::{
+    Args, Behaviour, Fault, Identity, Promise, Ref, Reply, Resolver, Turn, Value, WeakRef,
+};
 
 use super::script::Arg;
 use super::shadow::{Meaning, Message, Mid, Shadow, Stream, Thing, Tree};
@@ -18,6 +21,9 @@ pub(super) struct Ground {
     stores: Vec<Mutex<Store>>,
     /// What the objects do, by message.
     plans: Mutex<Vec<Plan>>,
+    /// What is known of objects and promises by where they are. As long as they are kept
+    /// here, nothing else can be there.
+    known: Mutex<HashMap<usize, (WeakRef, Thing)>>,
 }
 
 /// What an object does with a message.
@@ -36,6 +42,13 @@ pub(super) struct Var {
     pub(super) thing: Thing,
     /// Its messages arrive in order.
     pub(super) stream: Stream,
+}
+
+impl Var {
+    /// Whether it was never a promise: those may go on sending the way they did.
+    fn is_object(&self) -> bool {
+        matches!(self.reference.outcome(), Some(Ok(Value::Ref(same))) if same == self.reference)
+    }
 }
 
 /// What a peer holds.
@@ -72,7 +85,7 @@ impl Ground {
         let mut shadow = Shadow::default();
         shadow.slots = vec![vec![vec![]; super::script::SLOTS]; peers];
         let stores = (0..peers).map(|_| Mutex::default()).collect();
-        Arc::new(Self { shadow: Mutex::new(shadow), stores, plans: Mutex::default() })
+        Arc::new(Self { shadow: Mutex::new(shadow), stores, ..Self::default() })
     }
 
     /// The oracle. Nothing of the node's is called or dropped under this lock.
@@ -90,6 +103,29 @@ impl Ground {
         let store = self.store(peer);
         let len = store.vars.len();
         (len > 0).then(|| store.vars[len - 1 - number % len].clone())
+    }
+
+    /// Something new of the program's own. What was found elsewhere is not known by where
+    /// it is, and what has gone on to elsewhere is not either.
+    pub(super) fn know(&self, reference: &Ref, thing: Thing) {
+        if let Identity::Local { key, .. } = reference.identity() {
+            lock(&self.known).insert(key, (reference.downgrade(), thing));
+        }
+    }
+
+    /// The same of a promise, while it has come to nothing.
+    pub(super) fn know_promise(&self, promise: &Ref, thing: Thing) {
+        if promise.is_promise() {
+            self.know(promise, thing);
+        }
+    }
+
+    /// Which thing a reference of this process designates, if a program made it.
+    pub(super) fn known(&self, reference: &Ref) -> Option<Thing> {
+        match reference.identity() {
+            Identity::Local { key, .. } => lock(&self.known).get(&key).map(|(_, thing)| *thing),
+            _ => None,
+        }
     }
 
     fn forget(&self, peer: usize, life: u32, thing: Thing) {
@@ -172,17 +208,20 @@ impl<'a> Actor<'a> {
     /// A new object.
     pub(super) fn object(&self, spawn: Spawn<'_>) -> Option<Var> {
         let (peer, life) = (self.peer, self.life);
-        let thing = self.ground.shadow().thing(Meaning::Object { peer, life });
+        let thing = self.ground.shadow().thing(Meaning::Object { peer, life }, (peer, life));
         let reference = spawn(Object { ground: self.ground.clone(), peer, life, thing });
+        self.ground.know(&reference, thing);
         self.ground.keep(peer, life, reference, thing)
     }
 
     /// A new promise, to be resolved by the program.
     pub(super) fn promise(&self) -> Option<Var> {
         let (promise, resolver) = vat_runtime::promise();
-        let thing = self.ground.shadow().thing(Meaning::Open);
+        let thing = self.ground.shadow().thing(Meaning::Open, (self.peer, self.life));
         self.ground.store(self.peer).resolvers.push((thing, resolver));
-        self.ground.keep(self.peer, self.life, promise.into_ref(), thing)
+        let promise = promise.into_ref();
+        self.ground.know(&promise, thing);
+        self.ground.keep(self.peer, self.life, promise, thing)
     }
 
     /// What a promise may be resolved to: not what waits for the promise itself, unless
@@ -253,7 +292,7 @@ impl<'a> Actor<'a> {
             args.iter().map(|arg| self.value(arg, spawn)).unzip();
         let mut shadow = self.ground.shadow();
         let mid = shadow.messages.len();
-        let answer = want.then(|| shadow.thing(Meaning::Answer(mid)));
+        let answer = want.then(|| shadow.thing(Meaning::Answer(mid), (self.peer, self.life)));
         shadow.sent(Message {
             from: self.peer,
             life: self.life,
@@ -262,6 +301,8 @@ impl<'a> Actor<'a> {
             args: Tree::List(trees),
             answer,
             delivered: false,
+            direct: to.is_object(),
+            near: to.reference.is_local(),
         });
         shadow.note(7, mid as u64, to.thing as u64);
         drop(shadow);
@@ -291,6 +332,7 @@ impl<'a> Actor<'a> {
 
     fn answer(&self, promise: Promise, thing: Thing) {
         self.watch(&promise, thing);
+        self.ground.know_promise(&promise, thing);
         self.ground.keep(self.peer, self.life, promise.into_ref(), thing);
     }
 

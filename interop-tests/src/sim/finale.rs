@@ -51,6 +51,7 @@ impl World {
         self.ground.shadow().check_quiet();
         self.check_nodes();
         self.check_counts();
+        self.check_authority();
     }
 
     /// What must always hold.

@@ -8,7 +8,8 @@
 //!   a script, faults among them; `finale` checks what must hold when nothing moves.
 //! - `actor`: the objects of the peers, and what the peers hold.
 //! - `shadow`: the oracle. It knows what every reference means and what every promise
-//!   should come to.
+//!   should come to. `authority` is what it knows of who was granted what, and `names`
+//!   holds that against what the peers' tables let each other name.
 //! - [`explore`](explore::explore): every order of arrival, for what is small enough.
 //! - [`shrink`](shrink::shrink): makes a script that fails as small as it gets.
 //!
@@ -16,10 +17,12 @@
 //! decides anything.
 
 mod actor;
+mod authority;
 mod connections;
 pub mod explore;
 mod finale;
 pub mod generate;
+mod names;
 mod outside;
 mod program;
 mod rng;
@@ -62,6 +65,7 @@ pub fn run(script: &Script, log: bool) -> Report {
                 checked += 1;
                 if checked % 64 == 0 {
                     world.check_nodes();
+                    world.check_authority();
                 }
             }
             if world.failed() {

@@ -111,10 +111,11 @@ impl World {
         let promise = node.hub.enliven(&sturdyref);
         let mut shadow = self.ground.shadow();
         let since = shadow.version;
-        let thing = shadow.thing(Meaning::Fetch { peer: at, slot, since });
+        let thing = shadow.thing(Meaning::Fetch { peer: at, slot, since }, (peer, life));
         drop(shadow);
         let actor = Actor::program(&self.ground, peer, life);
         actor.watch(&promise, thing);
+        self.ground.know_promise(&promise, thing);
         self.ground.keep(peer, life, promise.into_ref(), thing);
     }
 

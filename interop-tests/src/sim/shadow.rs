@@ -50,13 +50,16 @@ pub(super) enum Tree {
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) from: usize,
-    #[expect(dead_code, reason = "shown when a run fails")]
     pub(super) life: u32,
     pub(super) stream: Stream,
     pub(super) target: Thing,
     pub(super) args: Tree,
     pub(super) answer: Option<Thing>,
     pub(super) delivered: bool,
+    /// It was sent to what never was a promise.
+    pub(super) direct: bool,
+    /// It was sent within a process.
+    pub(super) near: bool,
 }
 
 /// How often interesting things happened.
@@ -89,6 +92,8 @@ pub struct Counters {
     /// Messages overtaken by a later one of their sender that took another reference to
     /// the same object.
     pub forks: u64,
+    /// What peers were seen to be able to name, which they have to have been granted.
+    pub names: u64,
     /// Bytes sent.
     pub bytes: u64,
 }
@@ -109,12 +114,13 @@ impl Counters {
         self.refusals += other.refusals;
         self.settled += other.settled;
         self.forks += other.forks;
+        self.names += other.names;
         self.bytes += other.bytes;
     }
 
     /// By name.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 14] {
+    pub const fn named(&self) -> [(&'static str, u64); 15] {
         [
             ("steps", self.steps),
             ("sends", self.sends),
@@ -129,6 +135,7 @@ impl Counters {
             ("refused dials", self.refusals),
             ("settled", self.settled),
             ("overtakings across references", self.forks),
+            ("names held against grants", self.names),
             ("bytes", self.bytes),
         ]
     }
@@ -138,6 +145,12 @@ impl Counters {
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
     pub(super) things: Vec<Meaning>,
+    /// Who made each of them.
+    pub(super) makers: Vec<(usize, u32)>,
+    /// The promises for what sturdyrefs name: at which peer, in which slot, from when on.
+    pub(super) fetches: Vec<(Thing, usize, usize, usize)>,
+    /// What promises became, in the order of time.
+    pub(super) became: Vec<(Thing, Thing)>,
     pub(super) messages: Vec<Message>,
     /// The last message that arrived by each reference.
     arrived: Vec<Option<Mid>>,
@@ -152,6 +165,8 @@ pub(super) struct Shadow {
     watchers: usize,
     /// Messages may be lost from here on.
     pub(super) faulty: bool,
+    /// Handoffs may fail, also without faults.
+    pub(super) obstructed: bool,
     /// What went wrong first.
     pub(super) failure: Option<String>,
     pub(super) counters: Counters,
@@ -174,9 +189,18 @@ impl Shadow {
         }
     }
 
-    /// A new thing.
-    pub(super) fn thing(&mut self, meaning: Meaning) -> Thing {
+    /// Whether messages to objects may pass through peers that told of them.
+    pub(super) const fn relays(&self) -> bool {
+        self.faulty || self.obstructed
+    }
+
+    /// A new thing, made by a peer in one of its lives.
+    pub(super) fn thing(&mut self, meaning: Meaning, maker: (usize, u32)) -> Thing {
+        if let Meaning::Fetch { peer, slot, since } = meaning {
+            self.fetches.push((self.things.len(), peer, slot, since));
+        }
         self.things.push(meaning);
+        self.makers.push(maker);
         self.things.len() - 1
     }
 
@@ -213,6 +237,9 @@ impl Shadow {
 
     /// A promise is resolved.
     pub(super) fn resolve(&mut self, promise: Thing, to: Meaning) {
+        if let Meaning::Is(thing) = to {
+            self.became.push((promise, thing));
+        }
         self.things[promise] = to;
     }
 
@@ -249,7 +276,7 @@ impl Shadow {
         match meaning {
             Meaning::Fetch { peer, slot, since } => {
                 if self.candidate(*peer, *slot, *since, object) {
-                    self.things[end] = Meaning::Is(object);
+                    self.resolve(end, Meaning::Is(object));
                 } else {
                     self.fail(format!("message {mid} reached what its sturdyref never named"));
                 }
@@ -263,9 +290,25 @@ impl Shadow {
     }
 
     fn candidate(&self, peer: usize, slot: usize, since: usize, object: Thing) -> bool {
-        self.slots[peer][slot]
-            .iter()
-            .any(|(thing, _, gone)| *thing == object && gone.is_none_or(|gone| gone > since))
+        self.candidates(peer, slot, since).any(|thing| thing == object)
+    }
+
+    /// What a slot has named from `since` on.
+    pub(super) fn candidates(
+        &self,
+        peer: usize,
+        slot: usize,
+        since: usize,
+    ) -> impl Iterator<Item = Thing> {
+        let objects = self.slots[peer][slot].iter();
+        let objects = objects.filter(move |(.., gone)| gone.is_none_or(|gone| gone > since));
+        objects.map(|(thing, ..)| *thing)
+    }
+
+    /// What a slot names now.
+    pub(super) fn named(&self, peer: usize, slot: usize) -> Option<Thing> {
+        let (thing, _, gone) = self.slots[peer][slot].last()?;
+        gone.is_none().then_some(*thing)
     }
 
     /// Whether a slot has been empty at some time from `since` on.

@@ -13,10 +13,11 @@ use vat_runtime::{DRIVE_BUDGET, Vat, drive_with_budget};
 
 use super::Report;
 use super::actor::{Actor, Ground};
+use super::authority::Grants;
 use super::connections::Conn;
 use super::outside::{Bench, Call, Calls, Place};
 use super::rng::Rng;
-use super::script::{SLOTS, Script, Spec};
+use super::script::{Proof, SLOTS, Script, Spec};
 
 /// A run of one script.
 pub(super) struct World {
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) ground: Arc<Ground>,
     pub(super) calls: Arc<Calls>,
     taken: Vec<Call>,
+    /// What each peer was granted.
+    pub(super) grants: Grants,
     pub(super) peers: Vec<Peer>,
     pub(super) conns: Vec<Conn>,
     /// Connections that are not over, oldest first.
@@ -85,6 +88,7 @@ impl World {
             ground,
             calls: Arc::default(),
             taken: Vec::new(),
+            grants: Grants::default(),
             peers: Vec::new(),
             conns: Vec::new(),
             open: Vec::new(),
@@ -99,6 +103,9 @@ impl World {
             out: VecDeque::new(),
             spec,
         };
+        // Who can't be proven to be somewhere is not given away, and goes by its gifter.
+        let obstructed = world.spec.wall || world.spec.proof == Proof::Dialled;
+        world.ground.shadow().obstructed = obstructed;
         for peer in 0..world.spec.peers {
             world.peers.push(Peer { life: 0, node: None, wake: None, turn: false });
             world.start(peer);

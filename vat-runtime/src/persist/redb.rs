@@ -9,7 +9,7 @@
 //! | `roots` | vat, name | Syrup: the value |
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -38,8 +38,8 @@ const ROOTS: TableDefinition<'static, (u64, &'static [u8]), &'static [u8]> =
 pub struct Redb(Database);
 
 impl Redb {
-    /// Opens the database at a path, or makes one. The file is locked against other
-    /// processes.
+    /// Opens the database at a path, or makes one that only its owner may read. The file
+    /// is locked against other processes.
     ///
     /// # Errors
     ///
@@ -64,6 +64,8 @@ impl Redb {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        // There may be sturdyrefs in what it will hold.
+        private().open(&next)?;
         drop(Self::checked(Database::create(&next).map_err(into_io)?)?);
         move_to(&next, path)
     }
@@ -96,6 +98,14 @@ impl Redb {
         write.commit().map_err(into_io)?;
         Ok(Self(database))
     }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create_new(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn into_io(error: impl Into<redb::Error>) -> io::Error {

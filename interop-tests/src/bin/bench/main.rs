@@ -9,6 +9,7 @@ mod calls;
 mod codec;
 mod sessions;
 mod table;
+mod vats;
 
 use std::path::PathBuf;
 
@@ -26,7 +27,7 @@ struct Cli {
     /// Sequential calls in a repetition.
     #[arg(long, default_value_t = 20_000)]
     calls: usize,
-    /// Only rows whose name contains this; or `sessions`, for those of that group.
+    /// Only rows whose name contains this; or `sessions` or `vats`, for those of that group.
     #[arg(long)]
     only: Option<String>,
     /// A core for each process instead of one for both.
@@ -53,6 +54,9 @@ enum Role {
         #[arg(long)]
         core: usize,
     },
+    /// A process full of actors. Started by the benchmark itself.
+    #[command(hide = true)]
+    Populate { actors: vats::Actors },
 }
 
 /// What carries the bytes.
@@ -86,12 +90,14 @@ fn main() {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a tokio runtime");
-    if let Some(Role::Serve { transport, stack, directory, core }) = cli.role {
-        pin(core);
-        runtime.block_on(calls::serve(transport, stack, &directory));
-        return;
+    match cli.role {
+        Some(Role::Serve { transport, stack, directory, core }) => {
+            pin(core);
+            return runtime.block_on(calls::serve(transport, stack, &directory));
+        }
+        Some(Role::Populate { actors }) => return runtime.block_on(vats::populate(actors)),
+        None => pin(0),
     }
-    pin(0);
     let wanted = |name: &str| cli.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let mut table = Table::new(cli.reps);
     codec::measure(&mut table, &wanted);
@@ -103,6 +109,9 @@ fn main() {
     }
     if wanted("sessions") {
         runtime.block_on(sessions::measure(&mut table, usize::from(cli.split)));
+    }
+    if wanted("vats") {
+        runtime.block_on(vats::measure(&mut table));
     }
     if cli.json { table.print_json() } else { table.print_markdown() }
 }

@@ -9,6 +9,8 @@ pub(crate) enum Unit {
     Microseconds,
     /// Operations a second: more is better.
     PerSecond,
+    /// Bytes: less is better.
+    Bytes,
 }
 
 struct Row {
@@ -17,6 +19,8 @@ struct Row {
     bytes: usize,
     ours: Vec<f64>,
     floor: Vec<f64>,
+    /// The same done by others.
+    peers: Vec<(&'static str, Vec<f64>)>,
 }
 
 /// All that was measured.
@@ -42,28 +46,42 @@ impl Table {
             row
         } else {
             let (ours, floor) = (Vec::new(), Vec::new());
-            self.rows.push(Row { name: name.to_owned(), unit, bytes, ours, floor });
+            let (name, peers) = (name.to_owned(), Vec::new());
+            self.rows.push(Row { name, unit, bytes, ours, floor, peers });
             self.rows.last_mut().expect("the row just added")
         };
         row.ours.push(ours);
         row.floor.push(floor);
     }
 
+    /// Adds what another took for the last repetition of a row.
+    pub(crate) fn add_peer(&mut self, row: &str, peer: &'static str, figure: f64) {
+        let Some(row) = self.rows.iter_mut().find(|known| known.name == row) else { return };
+        match row.peers.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, figures)) => figures.push(figure),
+            None => row.peers.push((peer, vec![figure])),
+        }
+    }
+
     pub(crate) fn print_markdown(&self) {
-        println!("| row | bytes | ours | floor | ours / floor | min-max |");
-        println!("|---|---|---|---|---|---|");
+        println!(
+            "| row | bytes | ours | floor | ours / floor | min-max | peers, and theirs / ours |"
+        );
+        println!("|---|---|---|---|---|---|---|");
         for row in &self.rows {
             let (ours, floor) = (median(&row.ours), median(&row.floor));
             let ratios: Vec<f64> = row.ours.iter().zip(&row.floor).map(|(o, f)| o / f).collect();
             let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
             let most = ratios.iter().copied().fold(0.0, f64::max);
+            let peers: Vec<String> = row.peers.iter().map(|peer| row.compare(peer)).collect();
             println!(
-                "| {} | {} | {} | {} | {:.2} | {least:.2}-{most:.2} |",
+                "| {} | {} | {} | {} | {:.2} | {least:.2}-{most:.2} | {} |",
                 row.name,
                 row.bytes,
                 row.unit.show(ours, row.bytes),
                 row.unit.show(floor, row.bytes),
                 median(&ratios),
+                peers.join("; "),
             );
         }
     }
@@ -74,9 +92,15 @@ impl Table {
                 Unit::Nanoseconds => "ns",
                 Unit::Microseconds => "us",
                 Unit::PerSecond => "per second",
+                Unit::Bytes => "bytes",
             };
+            let peers: String = row
+                .peers
+                .iter()
+                .map(|(name, figures)| format!(",{name:?}:{:.1}", median(figures)))
+                .collect();
             println!(
-                "{{\"row\":{:?},\"unit\":{unit:?},\"bytes\":{},\"ours\":{:.1},\"floor\":{:.1}}}",
+                "{{\"row\":{:?},\"unit\":{unit:?},\"bytes\":{},\"ours\":{:.1},\"floor\":{:.1}{peers}}}",
                 row.name,
                 row.bytes,
                 median(&row.ours),
@@ -86,10 +110,18 @@ impl Table {
     }
 }
 
+impl Row {
+    fn compare(&self, (name, figures): &(&str, Vec<f64>)) -> String {
+        let ratios: Vec<f64> = figures.iter().zip(&self.ours).map(|(p, o)| p / o).collect();
+        format!("{name} {}, {:.1}", self.unit.show(median(figures), self.bytes), median(&ratios))
+    }
+}
+
 impl Unit {
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
     fn show(self, figure: f64, bytes: usize) -> String {
         match self {
+            Self::Nanoseconds if bytes == 0 => format!("{figure:.0} ns"),
             Self::Nanoseconds if figure < 10_000.0 => {
                 format!("{figure:.0} ns, {:.0} MB/s", bytes as f64 / figure * 1000.0)
             }
@@ -97,6 +129,7 @@ impl Unit {
                 format!("{:.1} us, {:.0} MB/s", figure / 1000.0, bytes as f64 / figure * 1000.0)
             }
             Self::Microseconds => format!("{figure:.0} us"),
+            Self::Bytes => format!("{figure:.0} B"),
             Self::PerSecond => format!("{:.0}/s ({:.2} us)", figure, 1e6 / figure),
         }
     }

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use interop_tests::objects;
-use ocapn::netlayers::{Identities, ListenSpec};
+use ocapn::netlayers::{Identities, ListenAddress, ListenSpec};
 use ocapn::{Dialect, Node, Vat};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::adapter::Adapted;
 
 /// The options of `conformance serve`.
 #[derive(Args)]
@@ -26,6 +28,10 @@ pub(crate) struct Serve {
     /// Speak this dialect to every peer, heard or not.
     #[arg(long)]
     dialect: Option<Speak>,
+    /// Speak tcp-testing-only with framing=length, behind an adapter that listens and
+    /// dials in its stead and takes the lengths off: for peers that know no framing.
+    #[arg(long)]
+    adapter: bool,
     /// End when standard input does.
     #[arg(long)]
     until_eof: bool,
@@ -80,7 +86,12 @@ impl Serve {
         }
         let identities = self.identity.clone().map_or(Identities::New, Identities::KeptIn);
         for listen in &self.listen {
-            node = node.netlayer_boxed(listen.listen(None, &identities).await?);
+            node = node.netlayer_boxed(match &listen.address {
+                ListenAddress::TcpTestingOnly(address) if self.adapter => {
+                    Box::new(Adapted::bind(address).await?)
+                }
+                _ => listen.listen(None, &identities).await?,
+            });
         }
         let node = node.start();
         let vat = objects::serve(&node)?;

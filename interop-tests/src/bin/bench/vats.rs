@@ -1,0 +1,370 @@
+//! Vats against crates of actors that know no network, and against plain channels: the
+//! same counter asked, told and spawned on one thread, in one run.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::process::Command;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use futures_util::future::join_all;
+use kameo::prelude::{Context, Message, Spawn as _, mailbox};
+use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Turn, Value, Vat};
+use ractor::{Actor as _, ActorProcessingErr, ActorRef as RactorRef, RpcReplyPort};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::table::{Table, Unit};
+
+/// Operations in one repetition of a row.
+const OPERATIONS: usize = 20_000;
+/// Questions that are under way at a time.
+const IN_FLIGHT: usize = 1000;
+
+/// Whose counters.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Actors {
+    Ours,
+    Channels,
+    Kameo,
+    Ractor,
+}
+
+const FLOOR: Actors = Actors::Channels;
+const PEERS: [(Actors, &str); 2] = [(Actors::Kameo, "kameo"), (Actors::Ractor, "ractor")];
+
+/// What every candidate can do.
+trait Stack {
+    type Counter;
+    /// A counter at zero.
+    fn spawn(&self) -> impl Future<Output = Self::Counter>;
+    /// Adds and waits for the sum.
+    fn ask(counter: &Self::Counter, by: i64) -> impl Future<Output = i64>;
+    /// Adds, and waits for nothing.
+    fn tell(counter: &Self::Counter, by: i64);
+}
+
+/// Measures every row in which vats have peers.
+pub(crate) async fn measure(table: &mut Table) {
+    for _ in 0..table.reps() {
+        let ours = figures(Actors::Ours).await;
+        let floor = figures(FLOOR).await;
+        let mut peers = Vec::new();
+        for (peer, name) in PEERS {
+            peers.push((name, figures(peer).await));
+        }
+        for (row, (name, figure)) in ours.iter().enumerate() {
+            table.add(name, Unit::Nanoseconds, 0, *figure, floor[row].1);
+            for (peer, figures) in &peers {
+                table.add_peer(name, peer, figures[row].1);
+            }
+        }
+        // Their way to have an answer is the one above; ours within a vat is this.
+        let call = calls_in_a_turn().await;
+        table.add("`$` call within a vat / asked", Unit::Nanoseconds, 0, call, floor[0].1);
+        for (peer, figures) in &peers {
+            table.add_peer("`$` call within a vat / asked", peer, figures[0].1);
+        }
+    }
+    populations(table);
+}
+
+async fn figures(actors: Actors) -> [(&'static str, f64); 4] {
+    match actors {
+        Actors::Ours => rows(&Ours::new()).await,
+        Actors::Channels => rows(&Channels).await,
+        Actors::Kameo => rows(&Kameo).await,
+        Actors::Ractor => rows(&Ractor).await,
+    }
+}
+
+async fn rows<S: Stack>(stack: &S) -> [(&'static str, f64); 4] {
+    let counter = stack.spawn().await;
+    let asked = nanoseconds(async {
+        for _ in 0..OPERATIONS {
+            black_box(S::ask(&counter, 1).await);
+        }
+    });
+    let asked = asked.await;
+    let in_flight = nanoseconds(async {
+        for _ in 0..OPERATIONS / IN_FLIGHT {
+            black_box(join_all((0..IN_FLIGHT).map(|_| S::ask(&counter, 1))).await);
+        }
+    });
+    let in_flight = in_flight.await;
+    let told = nanoseconds(async {
+        for _ in 1..OPERATIONS {
+            S::tell(&counter, 1);
+        }
+        black_box(S::ask(&counter, 1).await);
+    });
+    let told = told.await;
+    let spawned = nanoseconds(async {
+        let mut counters = Vec::new();
+        for _ in 0..OPERATIONS {
+            counters.push(stack.spawn().await);
+        }
+        S::ask(&counters[OPERATIONS - 1], 1).await;
+    });
+    [
+        ("asked, one at a time", asked),
+        ("asked, 1,000 in flight", in_flight),
+        ("told", told),
+        ("spawned, and dropped", spawned.await),
+    ]
+}
+
+/// What one operation of those that `body` makes takes.
+async fn nanoseconds(body: impl Future<Output = ()>) -> f64 {
+    let start = Instant::now();
+    body.await;
+    start.elapsed().as_nanos() as f64 / OPERATIONS as f64
+}
+
+async fn calls_in_a_turn() -> f64 {
+    let ours = Ours::new();
+    let counter = ours.spawn().await;
+    let run = ours.vat.run(move |turn| {
+        let start = Instant::now();
+        for _ in 0..OPERATIONS {
+            black_box(turn.call(&counter, vec![1.into()])?);
+        }
+        Ok(start.elapsed().as_nanos() as f64 / OPERATIONS as f64)
+    });
+    run.await.expect("the counter adds")
+}
+
+/// Memory of each actor, and the time to make it and to tell each one something, in a
+/// process of its own for each candidate.
+fn populations(table: &mut Table) {
+    for _ in 0..table.reps() {
+        let ours = population_of(Actors::Ours);
+        let floor = population_of(FLOOR);
+        let peers = PEERS.map(|(peer, name)| (name, population_of(peer)));
+        let rows = [
+            ("bytes of each of a million actors", Unit::Bytes),
+            ("each of a million spawned", Unit::Nanoseconds),
+            ("each of a million told and asked", Unit::Nanoseconds),
+        ];
+        for (row, (name, unit)) in rows.into_iter().enumerate() {
+            table.add(name, unit, 0, ours[row], floor[row]);
+            for (peer, figures) in &peers {
+                table.add_peer(name, peer, figures[row]);
+            }
+        }
+    }
+}
+
+fn population_of(actors: Actors) -> [f64; 3] {
+    let this = std::env::current_exe().expect("our own program");
+    let name = actors.to_possible_value().expect("a value of the command line");
+    let output = Command::new(this).args(["populate", name.get_name()]).output();
+    let output = output.expect("our own program runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut figures = text.split_whitespace().filter_map(|figure| figure.parse().ok());
+    std::array::from_fn(|_| figures.next().expect("three figures"))
+}
+
+/// What the other process does: makes a million actors and says what they cost.
+pub(crate) async fn populate(actors: Actors) {
+    match actors {
+        Actors::Ours => crowd(&Ours::new()).await,
+        Actors::Channels => crowd(&Channels).await,
+        Actors::Kameo => crowd(&Kameo).await,
+        Actors::Ractor => crowd(&Ractor).await,
+    }
+}
+
+async fn crowd<S: Stack>(stack: &S) {
+    const CROWD: usize = 1_000_000;
+    let mut counters = Vec::with_capacity(CROWD);
+    let before = resident();
+    let start = Instant::now();
+    for _ in 0..CROWD {
+        counters.push(stack.spawn().await);
+    }
+    S::ask(&counters[CROWD - 1], 1).await;
+    let spawned = start.elapsed().as_nanos() as f64 / CROWD as f64;
+    let bytes = resident().saturating_sub(before) as f64 / CROWD as f64;
+    let start = Instant::now();
+    for counter in &counters {
+        S::tell(counter, 1);
+    }
+    for counter in &counters {
+        S::ask(counter, 1).await;
+    }
+    let told = start.elapsed().as_nanos() as f64 / CROWD as f64;
+    println!("{bytes} {spawned} {told}");
+    // Taking a million actors down is not measured.
+    std::process::exit(0);
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0usize) * rustix::param::page_size()
+}
+
+struct Ours {
+    vat: Vat,
+    _node: Node,
+}
+
+impl Ours {
+    fn new() -> Self {
+        let node = Node::builder().start();
+        Self { vat: node.vat("counters"), _node: node }
+    }
+}
+
+struct Adder(i64);
+
+impl Behaviour for Adder {
+    fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+        let sum = self.0 + args.first().and_then(Value::as_int).ok_or("how many?")?;
+        Ok(Reply::become_with(Self(sum), sum))
+    }
+}
+
+impl Stack for Ours {
+    type Counter = Ref;
+
+    async fn spawn(&self) -> Ref {
+        self.vat.spawn(Adder(0))
+    }
+
+    async fn ask(counter: &Ref, by: i64) -> i64 {
+        let sum = counter.send(vec![by.into()]).await.expect("the counter adds");
+        sum.as_int().expect("a sum")
+    }
+
+    fn tell(counter: &Ref, by: i64) {
+        counter.send_only(vec![by.into()]);
+    }
+}
+
+/// A task with a channel, and one more for each answer.
+struct Channels;
+
+impl Stack for Channels {
+    type Counter = mpsc::UnboundedSender<(i64, Option<oneshot::Sender<i64>>)>;
+
+    async fn spawn(&self) -> Self::Counter {
+        let (sender, mut inbox) = mpsc::unbounded_channel::<(i64, Option<oneshot::Sender<i64>>)>();
+        tokio::spawn(async move {
+            let mut sum = 0;
+            while let Some((by, answer)) = inbox.recv().await {
+                sum += by;
+                if let Some(answer) = answer {
+                    let _gone = answer.send(sum);
+                }
+            }
+        });
+        sender
+    }
+
+    async fn ask(counter: &Self::Counter, by: i64) -> i64 {
+        let (answer, answered) = oneshot::channel();
+        counter.send((by, Some(answer))).expect("the task lives");
+        answered.await.expect("an answer")
+    }
+
+    fn tell(counter: &Self::Counter, by: i64) {
+        counter.send((by, None)).expect("the task lives");
+    }
+}
+
+struct Kameo;
+
+#[derive(kameo::Actor)]
+struct KameoAdder(i64);
+
+impl Message<i64> for KameoAdder {
+    type Reply = i64;
+
+    async fn handle(&mut self, by: i64, _context: &mut Context<Self, i64>) -> i64 {
+        self.0 += by;
+        self.0
+    }
+}
+
+impl Stack for Kameo {
+    type Counter = kameo::prelude::ActorRef<KameoAdder>;
+
+    async fn spawn(&self) -> Self::Counter {
+        KameoAdder::spawn_with_mailbox(KameoAdder(0), mailbox::unbounded())
+    }
+
+    async fn ask(counter: &Self::Counter, by: i64) -> i64 {
+        counter.ask(by).await.expect("the actor lives")
+    }
+
+    fn tell(counter: &Self::Counter, by: i64) {
+        counter.tell(by).try_send().expect("the mailbox has no limit");
+    }
+}
+
+struct Ractor;
+struct RactorAdder;
+
+enum RactorMessage {
+    Tell(i64),
+    Ask(i64, RpcReplyPort<i64>),
+}
+
+impl ractor::Actor for RactorAdder {
+    type Msg = RactorMessage;
+    type State = i64;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _me: RactorRef<RactorMessage>,
+        (): (),
+    ) -> Result<i64, ActorProcessingErr> {
+        Ok(0)
+    }
+
+    async fn handle(
+        &self,
+        _me: RactorRef<RactorMessage>,
+        message: RactorMessage,
+        sum: &mut i64,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RactorMessage::Tell(by) => *sum += by,
+            RactorMessage::Ask(by, answer) => {
+                *sum += by;
+                let _gone = answer.send(*sum);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stack for Ractor {
+    type Counter = RactorCounter;
+
+    async fn spawn(&self) -> RactorCounter {
+        let (actor, _task) = RactorAdder::spawn(None, RactorAdder, ()).await.expect("it starts");
+        RactorCounter(actor)
+    }
+
+    async fn ask(counter: &RactorCounter, by: i64) -> i64 {
+        let answer = counter.0.call(|answer| RactorMessage::Ask(by, answer), None).await;
+        answer.expect("the actor lives").expect("an answer")
+    }
+
+    fn tell(counter: &RactorCounter, by: i64) {
+        counter.0.cast(RactorMessage::Tell(by)).expect("the actor lives");
+    }
+}
+
+/// Theirs stay until they are told to stop.
+struct RactorCounter(RactorRef<RactorMessage>);
+
+impl Drop for RactorCounter {
+    fn drop(&mut self) {
+        self.0.stop(None);
+    }
+}
