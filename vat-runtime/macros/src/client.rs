@@ -118,9 +118,8 @@ impl Code<'_> {
     /// The methods of the reference itself.
     fn own(&self) -> TokenStream {
         let Self { private, generics, .. } = self;
-        let Reference { visibility, ident, methods_ident, object, .. } = self.reference;
+        let Reference { visibility, ident, object, .. } = self.reference;
         let (impl_generics, type_generics, bounds) = generics.split_for_impl();
-        let arguments: Vec<_> = generics.type_params().map(|parameter| &parameter.ident).collect();
         let methods = self.methods.iter().map(|method| {
             let (docs, name, settled) = (docs(method), &method.ident, &method.settled);
             let (parameters, message) = (parameters(method), self.message(method));
@@ -131,31 +130,7 @@ impl Code<'_> {
                 }
             }
         });
-        let in_turn = [
-            ("call", "Calling", "Calls the object, which is in this vat."),
-            ("send", "Sending", "Sends a message when the turn ends well."),
-            (
-                "send_only",
-                "SendingOnly",
-                "Sends a message when the turn ends well, and wants no answer.",
-            ),
-        ];
-        let in_turn = in_turn.into_iter().map(|(name, mode, doc)| {
-            let (name, mode) = (format_ident!("{name}"), format_ident!("{mode}"));
-            quote! {
-                #[doc = #doc]
-                #visibility fn #name<'r, 't>(
-                    &'r self,
-                    turn: &'r mut #private::Turn<'t>,
-                ) -> #methods_ident<'r, #private::#mode<'r, 't>, #(#arguments),*> {
-                    #methods_ident {
-                        to: &self.to,
-                        mode: #private::#mode::new(turn),
-                        of: ::core::marker::PhantomData,
-                    }
-                }
-            }
-        });
+        let ways = self.ways();
         quote! {
             #[allow(dead_code, clippy::too_many_arguments)]
             impl #impl_generics #ident #type_generics #bounds {
@@ -186,20 +161,55 @@ impl Code<'_> {
                     &self.to
                 }
 
-                #(#in_turn)*
+                #ways
 
-                /// Sends a message at once, from outside of turns, and wants no answer.
-                #visibility fn send_only_now(
-                    &self,
-                ) -> #methods_ident<'_, #private::SendingOnlyNow, #(#arguments),*> {
+                #(#methods)*
+            }
+        }
+    }
+
+    /// What gives the same methods in other modes.
+    fn ways(&self) -> TokenStream {
+        let Self { private, generics, .. } = self;
+        let Reference { visibility, methods_ident, .. } = self.reference;
+        let arguments: Vec<_> = generics.type_params().map(|parameter| &parameter.ident).collect();
+        let in_turn = [
+            ("call", "Calling", "Calls the object, which is in this vat."),
+            ("send", "Sending", "Sends a message when the turn ends well."),
+            (
+                "send_only",
+                "SendingOnly",
+                "Sends a message when the turn ends well, and wants no answer.",
+            ),
+        ];
+        let in_turn = in_turn.into_iter().map(|(name, mode, doc)| {
+            let (name, mode) = (format_ident!("{name}"), format_ident!("{mode}"));
+            quote! {
+                #[doc = #doc]
+                #visibility fn #name<'r, 't>(
+                    &'r self,
+                    turn: &'r mut #private::Turn<'t>,
+                ) -> #methods_ident<'r, #private::#mode<'r, 't>, #(#arguments),*> {
                     #methods_ident {
                         to: &self.to,
-                        mode: #private::SendingOnlyNow,
+                        mode: #private::#mode::new(turn),
                         of: ::core::marker::PhantomData,
                     }
                 }
+            }
+        });
+        quote! {
+            #(#in_turn)*
 
-                #(#methods)*
+            /// Sends a message at once, from outside of turns, and wants no answer.
+            #visibility fn send_only_now(
+                &self,
+            ) -> #methods_ident<'_, #private::SendingOnlyNow, #(#arguments),*> {
+                #methods_ident {
+                    to: &self.to,
+                    mode: #private::SendingOnlyNow,
+                    of: ::core::marker::PhantomData,
+                }
             }
         }
     }
