@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use vat_runtime::{Args, Behaviour, Fault, Limits, Manual, Reply, Turn, Value, Vat};
+use vat_runtime::{Actormap, Args, Behaviour, Fault, Limits, Manual, Reply, Turn, Value, Vat};
 
 /// How many operations one turn makes, so that the turn itself does not count.
 const PER_TURN: u64 = 1000;
@@ -31,8 +31,6 @@ fn logs(criterion: &mut Criterion) {
         ("none", Limits::default().log(0)),
         ("64 turns", Limits::default().log(64)),
         ("4096 turns", Limits::default().log(4096)),
-        ("none, again", Limits::default().log(0)),
-        ("64 turns, again", Limits::default().log(64)),
         ("64 turns and the history of 64", Limits::default().history(64)),
     ] {
         let hand = Manual::new();
@@ -55,8 +53,38 @@ fn logs(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// How many actors the worlds have that are snapshot and forked.
+const WORLD: usize = 100_000;
+
+/// What a world without a vat costs: turns tried, committed and kept apart, and the
+/// pointer for each page that a snapshot takes.
+fn worlds(criterion: &mut Criterion) {
+    let world = Actormap::new();
+    let actors: Vec<_> = (0..WORLD).map(|_| world.spawn(Counter(0))).collect();
+    let Some(actor) = actors.get(WORLD / 2) else { return };
+    let mut group = criterion.benchmark_group("worlds");
+    group.bench_function("peek", |bencher| {
+        bencher.iter(|| black_box(world.peek(actor, Vec::new())));
+    });
+    group.bench_function("poke", |bencher| {
+        bencher.iter(|| black_box(world.poke(actor, Vec::new())));
+    });
+    group.bench_function("turn and merge", |bencher| {
+        bencher.iter(|| world.turn(actor, Vec::new()).map(|turned| turned.map.merge()));
+    });
+    group.bench_function("snapshot of 100,000", |bencher| {
+        bencher.iter(|| black_box(world.snapshot()));
+    });
+    group.bench_function("snapshot of 100,000 and poke", |bencher| {
+        bencher.iter(|| (world.snapshot(), world.poke(actor, Vec::new())));
+    });
+    group.bench_function("fork of 100,000 and poke", |bencher| {
+        bencher.iter(|| world.fork().map(|fork| fork.poke(actor, Vec::new())));
+    });
+    group.finish();
+}
+
 fn vats(criterion: &mut Criterion) {
-    logs(criterion);
     let hand = Manual::new();
     let vat = Vat::new("bench", hand.clone());
     let target = vat.spawn(echo);
@@ -143,5 +171,5 @@ fn vats(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, vats);
+criterion_group!(benches, vats, logs, worlds);
 criterion_main!(benches);

@@ -13,7 +13,8 @@ use crate::job::Handler;
 use crate::mail::Mail;
 use crate::promise::{Message, Promise};
 use crate::reference::{ActorCell, Kind, Ref};
-use crate::slab::{Image, Slab};
+use crate::slab::Slab;
+use crate::snapshot::Snapshot;
 use crate::transactormap::{Branch, Transactormap};
 use crate::turn::Turn;
 use crate::vat::{Limits, VatCore};
@@ -91,7 +92,7 @@ pub(crate) struct Base {
 pub(crate) struct World {
     pub(crate) core: Arc<VatCore>,
     /// There is no vat that takes what is sent here.
-    adrift: bool,
+    pub(crate) adrift: bool,
 }
 
 impl Drop for World {
@@ -131,7 +132,7 @@ impl Drop for Held<'_> {
 }
 
 impl Base {
-    fn new(actors: Slab) -> Self {
+    pub(crate) fn new(actors: Slab) -> Self {
         Self { changes: Mutex::new(Changes::of(actors)), owner: AtomicUsize::new(0) }
     }
 
@@ -454,7 +455,7 @@ impl Actormap {
             MapKind::Base(_) => changes.actors.image(),
             MapKind::Branch(branch) => branch.image(changes)?,
         };
-        Ok(Snapshot { world: self.0.world.clone(), image })
+        Ok(Snapshot::new(self.0.world.clone(), image))
     }
 
     /// A world that is what this one is now, and goes its own way: to be thrown away, or
@@ -464,7 +465,14 @@ impl Actormap {
     ///
     /// As for [`Actormap::snapshot`].
     pub fn fork(&self) -> Result<Self, Fault> {
-        Ok(self.snapshot()?.to_actormap())
+        if !self.is_whactormap() {
+            return Ok(self.snapshot()?.to_actormap());
+        }
+        let mut held = self.hold()?;
+        let (actors, dead) = held.changes.actors.fork();
+        drop(held);
+        drop(dead);
+        Ok(Self::of(self.0.world.clone(), MapKind::Base(Base::new(actors))))
     }
 
     /// Goes back to, or on to, what the world was when the snapshot was taken. What
@@ -478,11 +486,11 @@ impl Actormap {
         if !self.is_whactormap() {
             return Err("only a whactormap can be restored".into());
         }
-        if !Arc::ptr_eq(&snapshot.world, &self.0.world) {
+        if !snapshot.is_of(&self.0.world) {
             return Err("the snapshot is of another world".into());
         }
         let mut held = self.hold()?;
-        let before = std::mem::replace(&mut held.changes.actors, snapshot.image.restore());
+        let before = std::mem::replace(&mut held.changes.actors, snapshot.restore());
         drop(held);
         let waiting = std::mem::take(&mut *self.outbox());
         drop((before, waiting));
@@ -547,45 +555,5 @@ impl fmt::Debug for Actormap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_whactormap() { "Whactormap" } else { "Transactormap" };
         f.debug_struct(kind).field("name", &self.core().name()).finish_non_exhaustive()
-    }
-}
-
-/// What a world was at one moment.
-#[derive(Clone)]
-pub struct Snapshot {
-    world: Arc<World>,
-    image: Image,
-}
-
-impl Snapshot {
-    /// What a vat's world is. What is sent to its actors goes to the vat.
-    pub(crate) fn of_vat(vat: &Arc<VatCore>, changes: &mut Changes) -> Self {
-        let world = World { core: vat.clone(), adrift: false };
-        Self { world: Arc::new(world), image: changes.actors.image() }
-    }
-
-    /// A whactormap in which everything is as it was (`hasheq->whactormap`), but for
-    /// actors that are gone since.
-    #[must_use]
-    pub fn to_actormap(&self) -> Actormap {
-        Actormap::of(self.world.clone(), MapKind::Base(Base::new(self.image.restore())))
-    }
-
-    /// How many actors there were.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.image.len()
-    }
-
-    /// Whether there was none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("actors", &self.len()).finish_non_exhaustive()
     }
 }

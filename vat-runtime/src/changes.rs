@@ -263,7 +263,8 @@ impl Changes {
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.turns += 1;
-        let _span = tracing::trace_span!("turn", vat = vat.name(), turn = self.turns).entered();
+        let _span = tracing::enabled!(tracing::Level::TRACE)
+            .then(|| tracing::trace_span!("turn", vat = vat.name(), turn = self.turns).entered());
         let mark = self.mark();
         let mut turn = Turn::new(vat, self, me);
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut turn)));
@@ -331,10 +332,21 @@ impl Changes {
     }
 
     /// The behaviour of an actor that is to handle a message, woken if it sleeps.
+    #[inline]
     pub(crate) fn behaviour(&mut self, cell: &Arc<ActorCell>) -> Result<Arc<dyn Behaviour>, Fault> {
-        let awake = self.actors.get(cell.id());
+        match self.actors.get(cell.id()) {
+            Some(behaviour) if self.keeper.is_none() => Ok(behaviour),
+            awake => self.wake(cell, awake),
+        }
+    }
+
+    fn wake(
+        &mut self,
+        cell: &Arc<ActorCell>,
+        awake: Option<Arc<dyn Behaviour>>,
+    ) -> Result<Arc<dyn Behaviour>, Fault> {
         let Some(keeper) = &mut self.keeper else {
-            return awake.ok_or_else(|| "the actor does not exist".into());
+            return Err("the actor does not exist".into());
         };
         if let Some(behaviour) = awake {
             keeper.used(cell.id());

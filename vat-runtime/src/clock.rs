@@ -22,7 +22,7 @@ pub trait Clock: Send + Sync + 'static {
     /// Calls the alarm once, as soon as [`Clock::now`] is `due` or later, on a thread
     /// of the clock's choice and with no lock held. Alarms that are due at the same
     /// time ring in the order in which they were set. A clock that ends drops its
-    /// alarms.
+    /// alarms. One that owns its clock keeps both until it rings.
     fn at(&self, due: Duration, alarm: Alarm);
 }
 

@@ -16,7 +16,7 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// ```
 /// use std::sync::mpsc;
 /// use std::time::{Duration, Instant};
-/// use vat_runtime::{Args, Fault, HostLoop, Reply, Turn, Vat};
+/// use vat_runtime::{Args, Fault, HostLoop, Reply, Turn, Value, Vat};
 ///
 /// // What wakes the host's loop: an event of its own kind.
 /// let (event, events) = mpsc::channel();

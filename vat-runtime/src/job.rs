@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::Changes;
 use crate::promise::{Message, Resolver, SettlingEnd};
 use crate::reference::{ActorCell, Ref};
+use crate::snapshot::Snapshot;
 use crate::trace::{self, Cause, TurnId, VatLog};
 use crate::turn::Turn;
 use crate::vat::VatCore;

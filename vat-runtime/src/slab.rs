@@ -240,6 +240,17 @@ impl Slab {
         Image { pages, live: self.live, realm: self.realm() }
     }
 
+    /// Another timeline that begins as this one is. Also hands out what has been found
+    /// dead meanwhile.
+    pub(crate) fn fork(&mut self) -> (Self, Vec<Arc<dyn Behaviour>>) {
+        let realm = self.realm();
+        // Before this one looks, so that the new one hears of all who die after that.
+        let names = Names::Shared(realm.clone(), realm.join());
+        let dead = self.forget_dead();
+        let leaves = self.leaves.iter_mut().map(|leaf| Leaf::Shared(leaf.share())).collect();
+        (Self { leaves, names, live: self.live }, dead)
+    }
+
     /// What this map has in common with other timelines of its actors.
     fn realm(&mut self) -> Arc<Realm> {
         if let Names::Own(ids) = &mut self.names {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::actormap::Snapshot;
 use crate::behaviour::Behaviour;
 use crate::cell::Outcome;
 use crate::changes::{Changes, Keeper};
@@ -22,6 +21,7 @@ use crate::persist::home::Home;
 use crate::promise::{Message, Resolver, Settling};
 use crate::reference::{ActorCell, Kind, Ref};
 use crate::scheduler::{ReadyVat, Scheduler};
+use crate::snapshot::Snapshot;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, TryLockError, lock};
 use crate::trace::{Running, TurnId, VatLog};
 use crate::turn::Turn;
@@ -60,11 +60,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             call_depth: 128,
-            queue: 100_000,
             awake: usize::MAX,
-            turn_time: Duration::from_secs(5),
+            queue: 100_000,
             log: 64,
             history: 0,
+            turn_time: Duration::from_secs(5),
         }
     }
 }

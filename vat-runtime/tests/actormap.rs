@@ -253,6 +253,42 @@ fn a_snapshot_gives_nobody_the_behaviour_of_a_dead_actor() {
     assert!(before.to_actormap().is_empty());
 }
 
+/// For a fork that nobody uses a list of 65,536 dead is kept; past that it looks for
+/// them itself.
+#[test]
+fn a_fork_that_was_left_alone_finds_its_dead() {
+    let map = Actormap::new();
+    let living = map.spawn(Cell(1.into()));
+    let dying: Vec<_> = (0..100).map(|number| map.spawn(Cell(number.into()))).collect();
+    let fork = map.fork().unwrap();
+    for _ in 0..70 {
+        map.run_and_commit(|turn| {
+            for _ in 0..1000 {
+                drop(turn.spawn(Cell(Value::Null)));
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    drop(dying);
+    assert_eq!((map.len(), fork.len()), (1, 1));
+    assert_eq!(read(&fork, &living), 1.into());
+    let newcomer = fork.spawn(Cell(2.into()));
+    assert_eq!((read(&fork, &newcomer), fork.len(), map.len()), (2.into(), 2, 1));
+}
+
+#[test]
+fn threads_use_a_map_one_after_the_other() {
+    let map = Actormap::new();
+    let count = map.spawn(NoisyIncrementer(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..500).for_each(|_| drop(map.poke(&count, vec![]).unwrap())));
+        }
+    });
+    assert_eq!(map.poke(&count, vec![]), Ok("My new count is: 2001".into()));
+}
+
 #[test]
 fn a_snapshot_keeps_what_its_actors_hold() {
     let map = Actormap::new();

@@ -41,12 +41,14 @@ fn a_simulated_alarm_sees_its_own_time_and_may_set_another() {
 }
 
 fn tick(clock: Arc<SimClock>, seen: Arc<Mutex<Vec<Duration>>>) {
-    let again = clock.clone();
+    // Strongly, the alarm would keep the clock that keeps the alarm.
+    let again = Arc::downgrade(&clock);
     clock.at(
         clock.now() + seconds(3),
         Box::new(move || {
-            seen.lock().unwrap().push(again.now());
-            tick(again, seen);
+            let clock = again.upgrade().unwrap();
+            seen.lock().unwrap().push(clock.now());
+            tick(clock, seen);
         }),
     );
 }

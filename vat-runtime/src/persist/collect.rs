@@ -100,12 +100,13 @@ impl Shared {
 
     /// The store at one moment, and all that can be reached then.
     pub(crate) fn reachable(&self) -> Result<(Box<dyn View>, Reached), StoreError> {
-        let homes = self.homes();
         let backend = self.backend()?;
         let committing = lock(&self.committing);
         let queue = lock(&self.queue);
         let view = backend.view()?;
         let mut open: Vec<(u64, u64)> = queue.next.objects.keys().copied().collect();
+        open.extend(lock(&self.vats).awaited());
+        let homes = self.homes();
         for home in &homes {
             open.extend(home.live().into_iter().map(|id| (home.vat, id)));
         }

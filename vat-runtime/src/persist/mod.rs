@@ -1,5 +1,71 @@
 //! Actors that outlive their process. Owns [`Durable`]: how an actor is put into
 //! words, its *portrait*, and made from them again.
+//!
+//! - An [`Environment`] gives stable names to the types that a vat stores.
+//! - A [`Store`] keeps what the turns of durable vats change, in a [`Backend`]:
+//!   `Redb`, [`SyrupFile`] or [`Memory`].
+//! - [`Vat::open`](crate::Vat::open) opens a vat in a store. What has a name
+//!   ([`Vat::root`](crate::Vat::root)) is stored, and what that refers to, for as long as
+//!   it does.
+//!
+//! ```
+//! use vat_runtime::persist::{Durable, Environment, Memory, RestoreError, Store};
+//! use vat_runtime::{Args, Behaviour, Fault, Limits, Manual, Reply, Turn, Value, Vat};
+//!
+//! struct Counter(i64);
+//!
+//! impl Behaviour for Counter {
+//!     fn receive(&self, _turn: &mut Turn<'_>, _args: Args) -> Result<Reply, Fault> {
+//!         Ok(Reply::become_with(Counter(self.0 + 1), self.0 + 1))
+//!     }
+//! }
+//!
+//! impl Durable for Counter {
+//!     fn portray(&self) -> Value {
+//!         self.0.into()
+//!     }
+//!
+//!     fn restore(portrait: Value) -> Result<Self, RestoreError> {
+//!         let count = portrait.as_int();
+//!         Ok(Counter(count.ok_or_else(|| RestoreError::new("a counter is a number"))?))
+//!     }
+//! }
+//!
+//! fn count_once(disk: &Memory) -> Result<Value, Box<dyn std::error::Error>> {
+//!     let mut environment = Environment::new();
+//!     environment.kind::<Counter>("counter")?;
+//!     let store = Store::open(disk.clone())?;
+//!     let hand = Manual::new();
+//!     let vat = Vat::open("demo", hand.clone(), Limits::default(), &store, &environment)?;
+//!     let counter = vat.root_or_spawn("counter", || Counter(0))?;
+//!     let answer = counter.send(vec![]);
+//!     hand.run_until_idle();
+//!     // Before anybody outside hears of it.
+//!     store.wait(store.pending())?;
+//!     Ok(answer.wait()?)
+//! }
+//!
+//! // Another process would open a file, with `Redb::open`.
+//! let disk = Memory::new();
+//! assert_eq!(count_once(&disk)?, 1.into());
+//! assert_eq!(count_once(&disk)?, 2.into());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What comes back
+//!
+//! | in a portrait | after a restart |
+//! |---|---|
+//! | data | the same |
+//! | an actor of the same vat | the same actor, which sleeps until it is called |
+//! | an actor of another vat of the store | the same; messages wait until that vat is open |
+//! | a peer's object that was enlivened from a sturdyref | a promise that is enlivened when it is first used |
+//! | a settled promise | a promise settled so, or what it is for |
+//! | a promise that has not settled | a broken one; it is stored anew once it has settled |
+//! | a resolver, an actor of no kind or no store, a peer's other objects | broken, and reported by [`Store::doctor`] |
+//!
+//! Messages on their way are not stored: what is to be done in any case is to be part of
+//! an actor. What leaves the process waits for [`Barrier`].
 
 mod backend;
 mod barrier;
@@ -31,7 +97,7 @@ pub use self::doctor::{Ailment, KindCount, Report};
 pub use self::environment::{Environment, EnvironmentError, Portrait};
 pub use self::file::SyrupFile;
 pub use self::open::StoredAs;
-pub use self::portrait::{Loss, MAX_DEPTH};
+pub use self::portrait::MAX_DEPTH;
 #[cfg(feature = "redb")]
 pub use self::redb::Redb;
 pub use self::remote::{Backoff, Realm};

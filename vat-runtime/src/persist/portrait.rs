@@ -46,12 +46,11 @@ pub(crate) enum Named {
 }
 
 /// A part of a portrait that could not be stored, and will come back broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Where in the portrait: `[0].members["ada"]`.
-    pub path: String,
+pub(crate) struct Loss {
+    /// Where in the portrait: `[0].members.ada`.
+    pub(crate) path: String,
     /// What is there, and why that cannot be stored.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 /// Encodes a value. Returns what was lost.

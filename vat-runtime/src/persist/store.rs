@@ -150,6 +150,14 @@ pub(crate) struct Vats {
     pub(crate) awaited: HashMap<(u64, u64), Awaited>,
 }
 
+impl Vats {
+    /// The actors of vats that are not open which something in memory refers to.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = (u64, u64)> {
+        let held = self.awaited.iter().filter(|(_, there)| there.promise.strong_count() > 0);
+        held.map(|(actor, _)| *actor)
+    }
+}
+
 pub(crate) struct Awaited {
     pub(crate) promise: Weak<PromiseCell>,
     /// Once somebody waits for the promise.

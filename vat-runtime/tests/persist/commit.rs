@@ -142,17 +142,17 @@ fn a_store_that_fails_has_failed_for_good_and_vats_go_on() {
     assert_eq!(world.store.commit_now(), Err(failed.clone()));
     assert_eq!(watching.0.load(Ordering::Relaxed), 1);
     disk.broken.store(false, Ordering::Relaxed);
+    // What was changed is known even to who comes back after it was let go of.
+    drop(counter);
+    world.hand.run_until_idle();
+    let counter = vat.root("counter").unwrap().unwrap();
+    assert_eq!(world.ask(&counter, vec![]), Ok(1.into()));
     assert_eq!(world.ask(&counter, vec![1.into()]), Ok(2.into()));
     assert_eq!(world.store.commit_now(), Err(failed.clone()));
     assert_eq!(world.store.wait(durable + 1), Err(failed.clone()));
     assert_eq!(world.store.durable(), durable);
     assert!(world.store.pending() > durable);
     assert!(world.store.barrier().failed().unwrap().contains("the disk is full"));
-    // What was changed is known even to who comes back after it was let go of.
-    drop(counter);
-    world.hand.run_until_idle();
-    let counter = vat.root("counter").unwrap().unwrap();
-    assert_eq!(world.ask(&counter, vec![]), Ok(2.into()));
     assert_eq!(world.store.close(), Err(failed));
 }
 

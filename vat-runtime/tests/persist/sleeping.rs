@@ -36,7 +36,7 @@ fn a_vat_holds_more_actors_than_may_be_awake() {
     let counters: Vec<_> = (0..ACTORS).map(|count| vat.spawn(Counter(count))).collect();
     let all: Vec<Value> = counters.iter().map(Value::from).collect();
     vat.set_root("all", all).unwrap();
-    world.hand.run_until_idle();
+    breathe(&world, &vat);
     assert_eq!(vat.actor_count(), ACTORS as usize, "what is not durable stays awake");
     world.commit();
     breathe(&world, &vat);
@@ -148,4 +148,29 @@ fn who_would_come_back_as_less_stays_awake() {
     let waiting = vat.root("waiting").unwrap().unwrap();
     assert_eq!(world.get(&waiting).as_ref().unwrap().outcome(), Some(Ok(5.into())));
     assert!(world.ask(&waiting, set(1)).is_ok());
+}
+
+/// It can be found again from the store after the last who knew it in memory let go.
+#[test]
+fn who_would_come_back_as_less_and_is_let_go_of_is_kept_as_it_was() {
+    let world = World::open(Memory::new());
+    let vat = world.vat_with("keen", Limits::default().awake(1), &environment());
+    let waiting = vat.spawn(Holder(Value::Null));
+    let outer = vat.root_or_spawn("outer", || Holder(Value::from(&waiting))).unwrap();
+    world.hand.run_until_idle();
+    world.commit();
+    for _ in 0..10 {
+        breathe(&world, &vat);
+    }
+    let (promise, resolver) = vat_runtime::promise();
+    assert!(world.ask(&waiting, set(promise)).is_ok());
+    drop(waiting);
+    for _ in 0..10 {
+        breathe(&world, &vat);
+    }
+    world.commit();
+    let held = |of: &vat_runtime::Ref| world.get(of).as_ref().unwrap().clone();
+    assert!(held(&held(&outer)).is_promise(), "it is not what was stored of it");
+    resolver.fulfill(5);
+    assert_eq!(held(&held(&outer)).outcome(), Some(Ok(5.into())));
 }
