@@ -121,6 +121,7 @@ pub mod hub;
 mod link;
 mod node;
 mod origins;
+mod outlet;
 mod registry;
 mod scheduler;
 
