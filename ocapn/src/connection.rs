@@ -89,7 +89,8 @@ struct Connection {
     /// When to read although the peer takes nothing.
     trickle_timer: Pin<Box<Sleep>>,
     trickle_armed: bool,
-    /// About how many of the bytes that the channel does not take came of what was read.
+    /// About how many of the bytes that wait for the channel, or for a store, came of what
+    /// was read.
     caused: usize,
 }
 
@@ -106,7 +107,8 @@ impl Connection {
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
             }
-            let unsent = if wrote { 0 } else { self.unsent() };
+            let sent = wrote && !self.link.is_holding();
+            let unsent = if sent { 0 } else { self.unsent() };
             self.caused = self.caused.min(unsent);
             let paced = self.link.is_paced();
             let may_read = !paced && self.may_read(cx);
@@ -115,7 +117,7 @@ impl Connection {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
                     self.link.receive(&mut self.input);
-                    if !wrote {
+                    if !sent {
                         self.caused += self.unsent().saturating_sub(unsent);
                     }
                     continue;

@@ -10,7 +10,8 @@
 //!   the time last told to [`Outside::wake_at`].
 //! - Each connection is a [`Link`]: what is read goes to [`Link::receive`], what
 //!   [`Link::transmit`] gives is to be written, and [`Link::disconnected`] says that
-//!   the connection is gone.
+//!   the connection is gone. While [`Link::is_paced`] says so nothing is to be read: it
+//!   is up to who runs the hub that what waits for its vats is bounded.
 //!
 //! The rules for more than one session are [`captp::Peer`]'s; this puts them to work.
 
