@@ -60,6 +60,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             call_depth: 128,
+            awake: usize::MAX,
             queue: 100_000,
             log: 64,
             history: 0,
