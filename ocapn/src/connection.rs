@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use captp::SessionEnd;
 use netlayers::ByteStream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
@@ -88,7 +89,8 @@ struct Connection {
     /// When to read although the peer takes nothing.
     trickle_timer: Pin<Box<Sleep>>,
     trickle_armed: bool,
-    /// About how many of the bytes that the channel does not take came of what was read.
+    /// About how many of the bytes that wait for the channel, or for a store, came of what
+    /// was read.
     caused: usize,
 }
 
@@ -105,7 +107,8 @@ impl Connection {
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
             }
-            let unsent = if wrote { 0 } else { self.unsent() };
+            let sent = wrote && !self.link.is_holding();
+            let unsent = if sent { 0 } else { self.unsent() };
             self.caused = self.caused.min(unsent);
             let paced = self.link.is_paced();
             let may_read = !paced && self.may_read(cx);
@@ -114,7 +117,7 @@ impl Connection {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {
                     self.link.receive(&mut self.input);
-                    if !wrote {
+                    if !sent {
                         self.caused += self.unsent().saturating_sub(unsent);
                     }
                     continue;
@@ -243,13 +246,36 @@ impl Connection {
         }
     }
 
+    /// Waits until something may be said, or there is nothing left to say.
+    fn poll_last_words(&mut self, heard: bool, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.register(cx.waker());
+        self.link.begin();
+        loop {
+            self.link.transmit(false, &mut self.output);
+            if !(heard && self.output.is_empty() && self.link.is_holding()) {
+                return Poll::Ready(());
+            }
+            if self.link.rest() {
+                return Poll::Pending;
+            }
+            self.link.begin();
+        }
+    }
+
     /// Says what is left to say and lets the peer hear it: closing a socket while
     /// bytes from the peer wait to be read would reset it, and lose our last words.
     async fn finish(&mut self) {
-        self.link.transmit(false, &mut self.output);
+        // Nobody is there to hear what a store is still busy with.
+        let heard = !matches!(self.link.end(), Some(SessionEnd::Disconnected));
         let last_words = async {
-            for piece in self.output.drain(..) {
-                self.io.write_all(&piece).await?;
+            loop {
+                poll_fn(|cx| self.poll_last_words(heard, cx)).await;
+                for piece in self.output.drain(..) {
+                    self.io.write_all(&piece).await?;
+                }
+                if !(heard && self.link.is_holding()) {
+                    break;
+                }
             }
             self.io.shutdown().await?;
             let mut scrap = [0; 1024];

@@ -78,7 +78,7 @@ struct World {
 impl Driver {
     pub(crate) fn start(
         netlayers: Vec<Arc<dyn Netlayer>>,
-        settings: HubSettings,
+        mut settings: HubSettings,
         sessions_per_netlayer: usize,
         store: Option<&Store>,
         long_turn: impl Fn(&LongTurn) + Send + Sync + 'static,
@@ -95,6 +95,7 @@ impl Driver {
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
         });
+        settings.barrier = store.map(Store::barrier).or(settings.barrier);
         let hub = Hub::new(Arc::clone(&world), settings);
         let _first = world.hub.set(Arc::downgrade(&hub));
         let watchdog = clock::real_time().map(|clock| Watchdog::new(clock, long_turn));

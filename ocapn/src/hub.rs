@@ -10,13 +10,16 @@
 //!   the time last told to [`Outside::wake_at`].
 //! - Each connection is a [`Link`]: what is read goes to [`Link::receive`], what
 //!   [`Link::transmit`] gives is to be written, and [`Link::disconnected`] says that
-//!   the connection is gone.
+//!   the connection is gone. While [`Link::is_paced`] says so nothing is to be read: it
+//!   is up to who runs the hub that what waits for its vats is bounded.
 //!
 //! The rules for more than one session are [`captp::Peer`]'s; this puts them to work.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use captp::locator::{PeerId, PeerLocator, Sturdyref, SwissNum};
@@ -26,10 +29,11 @@ use captp::{
 };
 use netlayers::ConnectError;
 use vat_runtime::persist::StoreError;
-use vat_runtime::{Promise, Ref, Resolver, Vat};
+use vat_runtime::{Barrier, Promise, Ref, Resolver, Vat};
 
 pub use crate::link::{Link, Phase};
 use crate::origins::Origins;
+use crate::outlet::{Held, Moved};
 use crate::registry::{Export, Registry};
 use crate::{DialError, bootstrap};
 
@@ -66,7 +70,7 @@ pub trait Outside: Send + Sync + 'static {
 }
 
 /// What a node lets its peers have, and how it speaks to them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct HubSettings {
     /// What each session may cost.
@@ -82,6 +86,23 @@ pub struct HubSettings {
     /// By default their receivers reach them by way of us until they settle: not every
     /// exporter takes promises.
     pub give_promises: bool,
+    /// What output waits for: no message, answer or acknowledgement leaves before the
+    /// turn it came from is durable. When it fails, every session ends and none begins. By
+    /// default nothing is waited for.
+    pub barrier: Option<Arc<dyn Barrier>>,
+}
+
+impl fmt::Debug for HubSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubSettings")
+            .field("limits", &self.limits)
+            .field("peers", &self.peers)
+            .field("dialect", &self.dialect)
+            .field("version", &self.version)
+            .field("give_promises", &self.give_promises)
+            .field("barrier", &self.barrier.is_some())
+            .finish()
+    }
 }
 
 impl Default for HubSettings {
@@ -92,6 +113,7 @@ impl Default for HubSettings {
             dialect: None,
             version: SessionConfig::VERSION.to_owned(),
             give_promises: false,
+            barrier: None,
         }
     }
 }
@@ -103,6 +125,8 @@ pub struct Hub {
     state: Mutex<State>,
     registry: Registry,
     origins: Origins,
+    /// Sessions whose output waits.
+    held: Held,
     stopping: AtomicBool,
     me: Weak<Self>,
 }
@@ -123,7 +147,8 @@ impl Hub {
     /// A hub with nobody connected.
     #[must_use]
     pub fn new(outside: impl Outside, settings: HubSettings) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+        let barrier = settings.barrier.clone();
+        let hub = Arc::new_cyclic(|me: &Weak<Self>| Self {
             outside: Box::new(outside),
             state: Mutex::new(State {
                 peer: Peer::new(settings.peers),
@@ -134,9 +159,14 @@ impl Hub {
             settings,
             registry: Registry::default(),
             origins: Origins::default(),
+            held: Held::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
-        })
+        });
+        if let Some(barrier) = barrier {
+            barrier.watch(Waker::from(Arc::new(Moved(hub.handle()))));
+        }
+        hub
     }
 
     pub(crate) fn handle(&self) -> Weak<Self> {
@@ -221,6 +251,22 @@ impl Hub {
         }
     }
 
+    pub(crate) const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// More is durable than before, or nothing more will be.
+    pub(crate) fn barrier_moved(&self) {
+        let held = self.held.take();
+        let failed = self.settings.barrier.as_ref().and_then(|barrier| barrier.failed());
+        if let Some(why) = failed {
+            tracing::error!(%why, "the store has failed: all sessions end");
+            held.iter().chain(&self.links()).for_each(|link| link.store_failed());
+        } else {
+            held.iter().for_each(|link| link.barrier_moved());
+        }
+    }
+
     /// Does what is due by now.
     pub fn tick(&self) {
         let now = self.outside.now();
@@ -282,7 +328,7 @@ impl Hub {
         });
         config.version.clone_from(&settings.version);
         config.limits = settings.limits;
-        let link = Link::new(config, Weak::clone(&self.me));
+        let link = Link::new(config, Weak::clone(&self.me), settings.barrier.clone());
         let now = self.outside.now();
         self.update(|state| {
             state.links.insert(link.conn(), Arc::clone(&link));
@@ -291,6 +337,9 @@ impl Hub {
         // Whoever stops the node sees the session in the table, or we see this.
         if self.is_stopping() {
             link.close(STOPPED);
+        }
+        if settings.barrier.as_ref().is_some_and(|barrier| barrier.failed().is_some()) {
+            link.store_failed();
         }
         Some(link)
     }

@@ -98,7 +98,10 @@
 //!   for ever. [`Node::on_sever`] tells when and how.
 //! - Dropping the last clone of a remote reference tells its peer. Dropping a promise
 //!   cancels nothing.
-//! - What each session may cost is in [`Limits`]; crossing one ends that session.
+//! - What each session may cost is in [`Limits`], what each vat in [`VatLimits`];
+//!   crossing one ends that session, or paces it: it is not read for a while.
+//! - Turns must not block. One that takes longer than [`VatLimits::turn_time`] is
+//!   reported ([`NodeBuilder::on_long_turn`]).
 //! - [`SessionInfo::proof`] says whether the netlayer has proven who the peer is. Those
 //!   who are not proven may call what they hold a reference to; refuse them with
 //!   [`NodeBuilder::refuse_unverified`].
@@ -118,6 +121,7 @@ pub mod hub;
 mod link;
 mod node;
 mod origins;
+mod outlet;
 mod registry;
 mod scheduler;
 

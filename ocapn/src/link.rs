@@ -17,10 +17,11 @@ use captp::{
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
-use vat_runtime::{Args, Fault, Intake, Ref, Resolver, Value};
+use vat_runtime::{Args, Barrier, Fault, Intake, Ref, Resolver, Value};
 
 use crate::glue::{self, Glue};
 use crate::hub::Hub;
+use crate::outlet::{Outlet, UNKEPT};
 use crate::{bootstrap, handoff};
 
 /// A session and what its connection needs. The methods that are public are for the
@@ -43,6 +44,8 @@ pub struct Link {
     by_us: Mutex<BTreeSet<ConnId>>,
     /// How many messages had been received when that was last looked at.
     heard: AtomicU64,
+    /// Output is held back.
+    holding: AtomicBool,
     phase: watch::Sender<Phase>,
     hub: Weak<Hub>,
     me: Weak<Self>,
@@ -92,6 +95,8 @@ struct Core {
     glue: Glue,
     /// Those whose peers say more to this session's than it takes.
     slowed: Vec<Arc<Intake>>,
+    /// Where output waits until it may leave.
+    outlet: Option<Outlet>,
 }
 
 /// Above this many unsent bytes little or nothing more is read from those who cause them.
@@ -103,7 +108,11 @@ const LISTENER_BYTES: usize = 256;
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
 impl Link {
-    pub(crate) fn new(config: SessionConfig, hub: Weak<Hub>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: SessionConfig,
+        hub: Weak<Hub>,
+        barrier: Option<Arc<dyn Barrier>>,
+    ) -> Arc<Self> {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
         let limits = config.limits;
         let task = Arc::new(Task::default());
@@ -117,6 +126,7 @@ impl Link {
                 session: Session::new(config),
                 glue: Glue::new(me.clone(), key),
                 slowed: Vec::new(),
+                outlet: barrier.map(Outlet::new),
             }),
             found: Mutex::default(),
             released: Mutex::new(Vec::new()),
@@ -126,6 +136,7 @@ impl Link {
             origins: Mutex::default(),
             by_us: Mutex::default(),
             heard: AtomicU64::new(0),
+            holding: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Greeting),
             hub,
             me: me.clone(),
@@ -149,6 +160,11 @@ impl Link {
     fn core(&self) -> MutexGuard<'_, Core> {
         let mut core = self.core.lock().unwrap_or_else(|poison| poison.into_inner());
         let mut released = self.released.lock().unwrap_or_else(|poison| poison.into_inner());
+        if !released.is_empty()
+            && let Some(outlet) = &mut core.outlet
+        {
+            outlet.note();
+        }
         for (pos, generation) in released.drain(..) {
             core.session.release(pos, generation);
         }
@@ -185,12 +201,50 @@ impl Link {
     pub fn transmit(&self, idle: bool, out: &mut VecDeque<Bytes>) -> bool {
         self.task.dirty.store(false, Ordering::SeqCst);
         let mut core = self.core();
-        core.session.poll_transmit(idle, out);
-        let waiting = core.session.has_output();
+        let Core { session, outlet, .. } = &mut *core;
+        let waiting = match outlet {
+            Some(outlet) => {
+                let waiting = outlet.transmit(session, idle, out, || self.wait_for_barrier());
+                self.holding.store(outlet.is_holding(), Ordering::Relaxed);
+                waiting
+            }
+            None => {
+                session.poll_transmit(idle, out);
+                session.has_output()
+            }
+        };
         let slowed = std::mem::take(&mut core.slowed);
         drop(core);
         slowed.iter().for_each(|intake| intake.speed_up());
         waiting
+    }
+
+    fn wait_for_barrier(&self) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.held().add(self.key, Weak::clone(&self.me));
+        }
+    }
+
+    /// Output may leave that waited.
+    pub(crate) fn barrier_moved(&self) {
+        self.wake();
+    }
+
+    /// Nothing that is said can be kept any more: what waits never leaves.
+    pub(crate) fn store_failed(self: &Arc<Self>) {
+        self.with_events(|core| {
+            if core.outlet.take().is_some() {
+                core.session.close_unsent(UNKEPT);
+            }
+            self.holding.store(false, Ordering::Relaxed);
+        });
+        self.wake();
+    }
+
+    /// Whether output was held back when [`Link::transmit`] was last called: until the
+    /// turns that it may tell of are durable.
+    pub fn is_holding(&self) -> bool {
+        self.holding.load(Ordering::Relaxed)
     }
 
     /// Whether to read nothing from the peer for now: it has said more than the vats
@@ -253,7 +307,11 @@ impl Link {
     fn send<T>(&self, f: impl FnOnce(&mut Core) -> Result<T, Unsent<Resolver>>) -> Option<T> {
         let (sent, given_up) = {
             let core = &mut *self.core();
-            (f(core), core.session.has_events())
+            let sent = f(core);
+            if let Some(outlet) = &mut core.outlet {
+                outlet.note();
+            }
+            (sent, core.session.has_events())
         };
         self.wake();
         if given_up && let Some(me) = self.me.upgrade() {
@@ -289,7 +347,8 @@ impl Link {
 
     /// Bytes that wait for the connection to take them.
     pub fn queued_bytes(&self) -> usize {
-        self.core().session.queued_bytes()
+        let core = self.core();
+        core.session.queued_bytes() + core.outlet.as_ref().map_or(0, Outlet::bytes)
     }
 
     // For the node.
@@ -306,7 +365,8 @@ impl Link {
 
     /// Whether nothing is under way on the session.
     pub fn is_unused(&self) -> bool {
-        self.core().session.is_unused()
+        let core = self.core();
+        core.session.is_unused() && !core.outlet.as_ref().is_some_and(Outlet::is_holding)
     }
 
     /// Whether nothing has come from the peer since this was last asked, although we

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::behaviour::Behaviour;
 use crate::changes::{Changes, Effect, Mark};
+use crate::inbox::HARD_LIMIT;
 use crate::job::Handler;
 use crate::mail::Mail;
 use crate::promise::{Message, Promise};
@@ -225,15 +226,27 @@ impl Actormap {
         }
     }
 
-    /// Runs a turn and leaves what it wants done in the outbox.
+    /// Runs a turn and leaves what it wants done in the outbox, unless so much waits there
+    /// already.
     fn commit<T>(
         &self,
+        most: usize,
         me: Option<&Arc<ActorCell>>,
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        // Looked at by itself: what a turn drops must not find the outbox locked.
+        let waiting = self.outbox().len();
+        if waiting >= most {
+            return Err("too much mail waits in the actormap".into());
+        }
         let (value, mail) = self.attempt(After::Commit, me, body)?;
         self.outbox().extend(mail);
         Ok(value)
+    }
+
+    /// How much mail may wait.
+    fn limit(&self) -> usize {
+        self.core().limits().queue
     }
 
     /// Nothing is called or dropped under this lock.
@@ -305,10 +318,10 @@ impl Actormap {
     /// # Errors
     ///
     /// The actor's fault, with everything undone, or one that says that the reference is
-    /// not near.
+    /// not near, or that [`Limits::queue`] messages wait already.
     pub fn poke(&self, to: &Ref, args: Args) -> Result<Value, Fault> {
         let cell = self.near(to)?;
-        self.commit(Some(cell), |turn| turn.enter(cell, args))
+        self.commit(self.limit(), Some(cell), |turn| turn.enter(cell, args))
     }
 
     /// Calls an actor and leaves everything as it was (`actormap-peek`).
@@ -335,12 +348,12 @@ impl Actormap {
     ///
     /// # Errors
     ///
-    /// The fault that the body gives, with everything undone.
+    /// The fault that the body gives, with everything undone; or as [`Actormap::poke`].
     pub fn run_and_commit<T>(
         &self,
         body: impl FnOnce(&mut Turn<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.commit(None, body)
+        self.commit(self.limit(), None, body)
     }
 
     /// Like [`Actormap::poke`], but what was done before a fault stays done
@@ -389,22 +402,25 @@ impl Actormap {
     /// turn in this map, which is committed; sends any other on its way. Returns whether
     /// there was a turn.
     ///
-    /// What the turn wants done waits in the map. Sending, and settling a promise, has
+    /// What the turn wants done waits in the map. Past ten times [`Limits::queue`] the
+    /// message breaks instead. Sending, and settling a promise, has
     /// effects that no snapshot takes back.
     pub fn dispatch(&self, mail: Mail) -> bool {
+        // As for a vat: what is on its way is let through, but not without end.
+        let most = self.limit().saturating_mul(HARD_LIMIT);
         match mail.into_effect() {
             Some(Effect::Send(Ref(Kind::Actor(cell)), message))
                 if Arc::ptr_eq(&cell.vat, self.core()) =>
             {
                 let Message { args, answer, load, .. } = message;
                 drop(load);
-                let outcome = self.commit(Some(&cell), |turn| turn.enter(&cell, args));
+                let outcome = self.commit(most, Some(&cell), |turn| turn.enter(&cell, args));
                 self.core().answer(answer, outcome);
                 true
             }
             Some(Effect::Handle(handler)) if Arc::ptr_eq(&handler.vat, self.core()) => {
                 let Handler { body, me, answer, outcome, .. } = *handler;
-                let result = self.commit(me.as_ref(), |turn| body(turn, outcome));
+                let result = self.commit(most, me.as_ref(), |turn| body(turn, outcome));
                 self.core().answer(answer, result);
                 true
             }
@@ -416,16 +432,26 @@ impl Actormap {
         }
     }
 
+    /// Dispatches what has waited longest. Returns whether anything waited.
+    pub fn step(&self) -> bool {
+        self.dispatch_next().is_some()
+    }
+
+    /// Whether there was a turn, if anything waited.
+    fn dispatch_next(&self) -> Option<bool> {
+        let next = self.outbox().pop_front();
+        Some(self.dispatch(next.or_else(|| self.arrived())?))
+    }
+
     /// Dispatches what waits, and what that leads to, until nothing does
     /// (`actormap-churn`). Returns how many turns there were. Does not return if the
     /// actors never stop sending to each other.
     pub fn churn(&self) -> usize {
         let mut turns = 0;
-        loop {
-            let next = self.outbox().pop_front();
-            let Some(mail) = next.or_else(|| self.arrived()) else { return turns };
-            turns += usize::from(self.dispatch(mail));
+        while let Some(turn) = self.dispatch_next() {
+            turns += usize::from(turn);
         }
+        turns
     }
 }
 

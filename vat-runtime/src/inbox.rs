@@ -16,7 +16,7 @@ use crate::reference::ActorCell;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
 /// How many times the limit of the queue what is sent in this process may make it.
-const HARD_LIMIT: usize = 10;
+pub(crate) const HARD_LIMIT: usize = 10;
 
 /// For how many jobs a vat that sleeps keeps space.
 const KEPT_CAPACITY: usize = 8192;

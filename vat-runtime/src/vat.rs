@@ -214,7 +214,7 @@ impl Vat {
 
     /// What the vat's world is between two turns, to be looked at in an
     /// [`Actormap`](crate::Actormap): what would happen if. Costs a pointer for every 64
-    /// actors.
+    /// actors. Actors of a durable vat that sleep are not in it.
     pub fn snapshot(&self) -> Settling<Snapshot> {
         let (settling, end) = Settling::new(STOPPED);
         self.core().post(Job::Run(Box::new(Photograph(end))));

@@ -142,6 +142,44 @@ fn dropped_mail_breaks_its_promises() {
 }
 
 #[test]
+fn no_turn_is_committed_while_too_much_mail_waits() {
+    let map = Actormap::with_limits("full", Limits::default().queue(3));
+    let cell = map.spawn(Cell(0.into()));
+    let held = cell.clone();
+    let teller = map.spawn(move |turn: &mut Turn<'_>, _: Args| {
+        turn.send_only(&held, vec![1.into()]);
+        Ok(Reply::value(()))
+    });
+    for _ in 0..3 {
+        map.poke(&teller, vec![]).unwrap();
+    }
+    let full = Err("too much mail waits in the actormap".into());
+    assert_eq!(map.poke(&teller, vec![]), full);
+    assert_eq!(map.churn(), 3);
+    assert!(map.poke(&teller, vec![]).is_ok());
+}
+
+/// Two messages for each that is dispatched can't go on for ever.
+#[test]
+fn a_flood_within_a_map_breaks_at_ten_times_the_limit() {
+    let map = Actormap::with_limits("full", Limits::default().queue(3));
+    let heard = Recorder::default();
+    let log = map.spawn(heard.clone());
+    let flood = map.spawn(move |turn: &mut Turn<'_>, _: Args| {
+        turn.send_only(&turn.me(), vec![]);
+        turn.send_only(&turn.me(), vec![]);
+        turn.send_only(&log, vec![1.into()]);
+        Ok(Reply::value(()))
+    });
+    map.poke(&flood, vec![]).unwrap();
+    for _ in 0..1000 {
+        assert!(map.step());
+    }
+    assert!(!heard.heard().is_empty());
+    assert!((30..=33).contains(&map.take_mail().len()));
+}
+
+#[test]
 fn churning_runs_messages_and_handlers_until_nothing_waits() {
     let map = Actormap::new();
     let cell = map.spawn(Cell(1.into()));

@@ -7,6 +7,7 @@ mod recorder;
 use std::sync::{Arc, Mutex};
 
 use by_hand::{ByHand, NOTHING, list, message};
+use proptest::prelude::*;
 use recorder::Recorder;
 use vat_runtime::actors::{Cell, Membrane, Queue, Refusal, revocable};
 use vat_runtime::{Args, Fault, Promise, Ref, Reply, Turn, Value, Vat, promise};
@@ -339,4 +340,52 @@ fn a_log_hears_of_arguments_if_it_is_to() {
         vec![symbol("in"), Value::Undefined, list([Value::from("no method"), 2.into()])],
     ];
     assert_eq!(*heard.0.lock().unwrap(), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever passes in whatever order, each object has one face on the other side, and
+    /// is itself again when that comes back; and no face is left once it is cut.
+    #[test]
+    fn each_object_has_one_face_on_the_other_side(
+        passes in prop::collection::vec((any::<bool>(), 0_usize..8, any::<bool>()), 1..40),
+    ) {
+        let test = ByHand::default();
+        let (queue, proxy, revoker) = queue(&test, Membrane::new());
+        // What each side knows: four objects of its own, then the other's faces.
+        let own = |from| (from..from + 4).map(|number| test.spawn(Cell::new(number)));
+        let own: [Vec<Ref>; 2] = [own(0).collect(), own(4).collect()];
+        let mut faces: [Vec<Option<Ref>>; 2] = [vec![None; 4], vec![None; 4]];
+        for (inwards, pick, nested) in passes {
+            let (here, there) = if inwards { (1, 0) } else { (0, 1) };
+            let passed = match pick {
+                0..4 => own[here][pick].clone(),
+                _ => match &faces[here][pick - 4] {
+                    Some(face) => face.clone(),
+                    None => continue,
+                },
+            };
+            let value = Value::from(&passed);
+            let value = if nested { list([value]) } else { value };
+            let (into, from) = if inwards { (&proxy, &queue) } else { (&queue, &proxy) };
+            put(&test, into, value);
+            let seen = match take(&test, from) {
+                Value::List(items) => reference(&items[0]),
+                other => reference(&other),
+            };
+            if pick >= 4 {
+                prop_assert_eq!(&seen, &own[there][pick - 4], "itself again");
+            } else {
+                let known = faces[there][pick].get_or_insert_with(|| seen.clone());
+                prop_assert_eq!(&seen, known, "the same face");
+                let number = i64::try_from(pick + 4 * here).unwrap();
+                prop_assert_eq!(test.send(&seen, vec![]), Ok(number.into()));
+            }
+        }
+        prop_assert!(test.send(&revoker, vec![]).is_ok());
+        for face in faces.iter().flatten().flatten() {
+            prop_assert_eq!(refused(test.send(face, vec![])), Some(Refusal::Revoked));
+        }
+    }
 }

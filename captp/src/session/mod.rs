@@ -325,6 +325,13 @@ impl<R: Runtime> Session<R> {
         self.end(SessionEnd::Closed(reason.into()));
     }
 
+    /// Ends the session from our side; of what is written and not yet taken for sending,
+    /// the peer hears nothing, but `reason` unless the session is over.
+    pub fn close_unsent(&mut self, reason: impl Into<String>) {
+        self.outbox.clear();
+        self.close(reason);
+    }
+
     /// Ends the session over something found outside of it, such as a limit of the
     /// transport's.
     pub fn fail(&mut self, end: SessionEnd) {

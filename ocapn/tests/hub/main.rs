@@ -6,6 +6,7 @@ mod bare;
 mod by_hand;
 mod cuts;
 mod identity;
+mod output_commit;
 mod pacing;
 mod stand_in;
 mod withdrawals;

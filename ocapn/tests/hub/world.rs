@@ -111,11 +111,19 @@ impl World {
         names: &[(&'static str, &'static [&'static str])],
         settings: &HubSettings,
     ) -> Self {
+        Self::of_each(names, |_| settings.clone())
+    }
+
+    /// Hubs with settings of their own.
+    pub(crate) fn of_each(
+        names: &[(&'static str, &'static [&'static str])],
+        settings: impl Fn(usize) -> HubSettings,
+    ) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         shared.lock().unwrap().wake = vec![None; names.len()];
         let hub = |(who, &(name, transports)): (usize, &(&'static str, _))| {
             let (shared, entropy) = (Arc::clone(&shared), Mutex::default());
-            Hub::new(Place { who, name, transports, shared, entropy }, settings.clone())
+            Hub::new(Place { who, name, transports, shared, entropy }, settings(who))
         };
         let hubs = names.iter().enumerate().map(hub).collect();
         Self {

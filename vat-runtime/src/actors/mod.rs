@@ -4,7 +4,38 @@
 //! Each kind is a behaviour to [`Turn::spawn`](crate::Turn::spawn), or a function that
 //! spawns what belongs together. What a peer can make grow has a limit with a default
 //! ([`DEFAULT_ENTRIES`]) and a setting. Those with state are
-//! [`Durable`](crate::Durable) unless they say why not.
+//! [`Durable`](crate::Durable), under the names of [`environment()`], unless they say why
+//! not. Those with methods answer to `describe`.
+//!
+//! | to hold things | |
+//! |---|---|
+//! | [`Cell`], [`ReadOnlyCell`], [`WriteOnlyCell`] | one value, and facets of it |
+//! | [`Kv`], [`Ghash`] | values by name; by any value |
+//! | [`Set`], [`Vector`], [`Queue`], [`RingBuffer`] | |
+//! | [`mint()`], [`withdraw`] | money in purses |
+//! | [`nonce_registry()`] | objects by numbers that nobody guesses |
+//!
+//! | to pass messages on | |
+//! |---|---|
+//! | [`inbox()`] | messages to be read, perhaps before they are written |
+//! | [`pubsub()`] | to all that have subscribed |
+//! | [`ticker()`] | to all that live, once a tick |
+//! | [`swappable()`], [`pushdown()`] | to a target that changes |
+//! | [`call_or_send`] | `$` to what is near, `<-` to what is not |
+//!
+//! | to give away less than one has | |
+//! |---|---|
+//! | [`Facet`] | some methods |
+//! | [`attenuate()`] | some methods, so many times, so often, until then, until revoked |
+//! | [`revocable`], [`Membrane`] | everything that is reached through it, too; logged |
+//! | [`sealers()`] | what others carry and only one opens |
+//! | [`ward()`], [`warding_pair`], [`enchant`] | methods that only an incanter reaches |
+//!
+//! | to wait | |
+//! |---|---|
+//! | [`all_of`], [`any`], [`race`] | for several promises; of [`Promise`](crate::Promise) outside turns |
+//! | [`timeout`], [`interval`], [`Timer`], [`UnixClock`] | for a time |
+//! | [`Io`] | for what would block |
 
 mod arguments;
 mod attenuate;

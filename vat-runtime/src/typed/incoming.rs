@@ -41,17 +41,20 @@ impl Call {
     /// The message, if there is no such method.
     pub fn select(self, interface: &'static Interface) -> Result<(usize, Incoming), Self> {
         let name = self.name();
-        let mut methods = interface.methods().iter().enumerate();
-        let by_name = methods.clone().find(|(_, method)| method.wire_name() == name);
-        let found = by_name.filter(|_| name.is_some());
-        let Some((at, method)) =
-            found.or_else(|| methods.find(|(_, method)| method.wire_name().is_none()))
-        else {
-            return Err(self);
-        };
-        let named = method.wire_name().is_some();
+        let mut found = None;
+        for (at, method) in interface.methods().iter().enumerate() {
+            match method.wire_name() {
+                None => found = found.or(Some((at, method))),
+                named if named == name => {
+                    found = Some((at, method));
+                    break;
+                }
+                Some(_) => {}
+            }
+        }
+        let Some((at, method)) = found else { return Err(self) };
         let mut args = self.args.into_iter();
-        if named {
+        if method.wire_name().is_some() {
             args.next();
         }
         let given = args.len();
