@@ -102,7 +102,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let start = Instant::now();
     let world = World::open(&path, awake)?;
-    tell("opened again", actors, start);
+    println!("opened again: {:?}", start.elapsed());
     let start = Instant::now();
     for first in (0..actors).step_by(usize::try_from(BATCH)?) {
         for number in first..actors.min(first + BATCH) {
@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         world.settle()?;
     }
     tell("woken, changed and durable", actors, start);
-    println!("awake: {}", world.vat.actor_count());
+    println!("left in memory: {} actors", world.vat.actor_count());
     drop(world);
     fs::remove_dir_all(folder)?;
     Ok(())

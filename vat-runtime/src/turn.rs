@@ -274,9 +274,8 @@ impl Turn<'_> {
         let Some(cell) = of.actor().filter(|cell| Arc::ptr_eq(&cell.vat, self.vat)) else {
             return Err("the reference is not near".into());
         };
-        if self.changes.actors.get(cell.id()).is_none() {
-            return Err("the actor does not exist".into());
-        }
+        // One that sleeps has to wake for it.
+        self.changes.behaviour(cell)?;
         self.changes.actors.put(cell.id(), Some(behaviour), &mut self.changes.journal);
         Ok(())
     }

@@ -15,8 +15,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use redb::{
-    Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    StorageBackend, TableDefinition,
+    Builder, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _, StorageBackend, TableDefinition,
 };
 use syrup::{Decoder, Encoder, Token};
 
@@ -52,7 +52,7 @@ impl Redb {
         if !path.try_exists()? {
             Self::make(path).map_err(named)?;
         }
-        let database = Database::open(path).map_err(|error| named(into_io(error)))?;
+        let database = builder().open(path).map_err(|error| named(into_io(error)))?;
         Self::checked(database).map_err(named)
     }
 
@@ -65,7 +65,7 @@ impl Redb {
             _ => {}
         }
         private(&next)?;
-        drop(Self::checked(Database::create(&next).map_err(into_io)?)?);
+        drop(Self::checked(builder().create(&next).map_err(into_io)?)?);
         move_to(&next, path)
     }
 
@@ -76,7 +76,7 @@ impl Redb {
     ///
     /// As [`Redb::open`].
     pub fn on_storage(storage: impl StorageBackend) -> io::Result<Self> {
-        let database = Database::builder().create_with_backend(storage).map_err(into_io)?;
+        let database = builder().create_with_backend(storage).map_err(into_io)?;
         Self::checked(database)
     }
 
@@ -97,6 +97,16 @@ impl Redb {
         write.commit().map_err(into_io)?;
         Ok(Self(database))
     }
+}
+
+/// How much of the database is kept in memory, in bytes. It is mostly read when actors
+/// wake, which are in memory then.
+const CACHE: usize = 64 << 20;
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
 }
 
 fn into_io(error: impl Into<redb::Error>) -> io::Error {

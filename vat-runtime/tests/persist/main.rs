@@ -14,3 +14,4 @@ mod remote;
 mod restart;
 mod sleeping;
 mod text;
+mod threads;

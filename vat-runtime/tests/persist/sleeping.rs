@@ -174,3 +174,22 @@ fn who_would_come_back_as_less_and_is_let_go_of_is_kept_as_it_was() {
     resolver.fulfill(5);
     assert_eq!(held(&held(&outer)).outcome(), Some(Ok(5.into())));
 }
+
+#[test]
+fn the_behaviour_of_one_that_sleeps_is_replaced_and_stored() {
+    let disk = Memory::new();
+    let world = World::open(disk.clone());
+    let vat = world.vat("upgraded");
+    drop(vat.root_or_spawn("counter", || Counter(1)).unwrap());
+    world.hand.run_until_idle();
+    world.store.close().unwrap();
+    let world = World::open(disk.clone());
+    let vat = world.vat("upgraded");
+    let counter = vat.root("counter").unwrap().unwrap();
+    vat.replace_behaviour(&counter, Holder(7.into())).wait_on(&world);
+    assert_eq!(world.get(&counter), 7.into());
+    world.commit();
+    let world = World::open(disk.fork());
+    let vat = world.vat("upgraded");
+    assert_eq!(world.get(&vat.root("counter").unwrap().unwrap()), 7.into());
+}
