@@ -51,14 +51,10 @@ fn an_exporter_that_can_not_be_reached_is_stood_in_for() {
 struct Keeper(Option<Ref>);
 
 impl ocapn::Behaviour for Keeper {
-    fn receive(
-        &self,
-        turn: &mut ocapn::Turn<'_>,
-        mut args: ocapn::Args,
-    ) -> Result<ocapn::Reply, ocapn::Fault> {
+    fn receive(&self, turn: &mut Turn<'_>, mut args: Args) -> Result<Reply, Fault> {
         match (&self.0, args.pop()) {
-            (None, Some(Value::Ref(kept))) => Ok(ocapn::Reply::become_with(Self(Some(kept)), ())),
-            (Some(kept), Some(arg)) => Ok(ocapn::Reply::value(turn.send(kept, vec![arg]))),
+            (None, Some(Value::Ref(kept))) => Ok(Reply::become_with(Self(Some(kept)), ())),
+            (Some(kept), Some(arg)) => Ok(Reply::value(turn.send(kept, vec![arg]))),
             _ => Err("something to keep".into()),
         }
     }
