@@ -216,10 +216,9 @@ fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         None => of_dial(error.downcast_ref()?),
     };
     match code {
-        Exit::NoSuchObject => Some(
-            "it was revoked or used up, or its node was started anew: ask for a new capability"
-                .to_owned(),
-        ),
+        Exit::NoSuchObject => {
+            Some("it was revoked or used up: ask for a new capability".to_owned())
+        }
         Exit::Unreachable => Some("is its node running, and reachable from here?".to_owned()),
         Exit::IdentityMismatch => {
             Some("don't go on: get the capability anew from somebody you trust".to_owned())
