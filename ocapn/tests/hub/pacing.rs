@@ -164,8 +164,12 @@ fn what_waits_in_a_promise_is_bounded() {
     let mut said = 0;
     while !peer.link.is_ended() {
         assert!(said < 2 * LIMIT);
-        let sent =
-            peer.session.deliver(&mut Bare, RemotePos::Answer(answer), &[text.clone()], None);
+        let sent = peer.session.deliver(
+            &mut Bare,
+            RemotePos::Answer(answer),
+            std::slice::from_ref(&text),
+            None,
+        );
         assert!(sent.is_ok());
         peer.outcome(&mut world, usize::MAX);
         said += 10_000;
