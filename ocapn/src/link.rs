@@ -4,6 +4,8 @@
 //! straight into the session's buffer, and the connection's task is woken to send
 //! what has gathered. What comes in is acted on by that task itself, vats included.
 
+mod act;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
@@ -11,18 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use bytes::{Bytes, BytesMut};
 use captp::locator::Sturdyref;
 use captp::{
-    AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, LimitExceeded,
-    Part, Passable, PublicKey, Question, ReferenceCounts, RemotePos, Session, SessionConfig,
-    SessionEnd, SessionKey, Signed, TableCounts, Traffic, Unsent,
+    AnswerPos, ConnId, Established, Event, GiftId, HandoffGive, HandoffReceive, Part, PublicKey,
+    ReferenceCounts, RemotePos, Session, SessionConfig, SessionEnd, SessionKey, Signed,
+    TableCounts, Traffic, Unsent,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
-use vat_runtime::{Args, Barrier, Fault, Intake, Ref, Resolver, Value};
+use vat_runtime::{Args, Barrier, Intake, Ref, Resolver};
 
 use crate::glue::{self, Glue};
+use crate::handoff;
 use crate::hub::Hub;
 use crate::outlet::{Outlet, UNKEPT};
-use crate::{bootstrap, handoff};
 
 /// A session and what its connection needs. The methods that are public are for the
 /// event loop that moves its bytes; see the [module](crate::hub).
@@ -101,9 +103,6 @@ struct Core {
 
 /// Above this many unsent bytes little or nothing more is read from those who cause them.
 pub(crate) const PACE_ABOVE: usize = 1 << 20;
-
-/// About what it takes to tell a peer how a promise settled.
-const LISTENER_BYTES: usize = 256;
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
@@ -472,72 +471,6 @@ impl Link {
     pub(crate) fn bootstrap(self: &Arc<Self>) -> Ref {
         Ref::remote_object(self.clone(), captp::ImportPos(0), u32::MAX)
     }
-
-    fn act(self: &Arc<Self>, event: Event<Glue>) {
-        match event {
-            Event::Started(established) => self.started(established),
-            Event::Deliver { to, args, question } => {
-                self.intake.deliver(&to, args, question.map(answer));
-                self.check_parked();
-            }
-            Event::Bootstrap { call, question } => {
-                if let Some(hub) = self.hub.upgrade() {
-                    bootstrap::receive(&hub, self, call, question.map(answer));
-                }
-            }
-            Event::Handoff { give, resolver } => {
-                if let Some(hub) = self.hub.upgrade() {
-                    handoff::accept(&hub, self, *give, resolver);
-                    self.check_parked();
-                }
-            }
-            Event::Listen { to, listener } => {
-                let (waits, tell) = (self.intake.park(LISTENER_BYTES), tell(listener));
-                to.when_settled(move |outcome| {
-                    drop(waits);
-                    tell(outcome);
-                });
-                self.check_parked();
-            }
-            Event::Extract { from, part, question } => from.extract(part, answer(question)),
-            Event::Settled { resolver, outcome } => {
-                resolver.resolve(outcome.map_err(Fault::from));
-            }
-            Event::Acknowledge(question) => answer(question).fulfill(Value::Undefined),
-            Event::Ended(end) => self.ended(end),
-            Event::Unused(_) | Event::Dropped(_) => {}
-            // Events are dropped by going out of scope; a kind added to the protocol
-            // crate is added here with it.
-            _ => {}
-        }
-    }
-
-    /// Gives up on a peer that has too much waiting for promises.
-    fn check_parked(self: &Arc<Self>) {
-        if self.intake.is_overrun() && !self.is_ended() {
-            self.fail(
-                LimitExceeded { name: "parked_bytes", limit: self.intake.parked_limit() as u64 }
-                    .into(),
-            );
-        }
-    }
-
-    fn started(self: &Arc<Self>, established: Established) {
-        let _first = self.peer.set(established);
-        if let Some(hub) = self.hub.upgrade() {
-            hub.session_started(self);
-        }
-        self.phase.send_replace(Phase::Live);
-    }
-
-    fn ended(self: &Arc<Self>, end: SessionEnd) {
-        let slowed = std::mem::take(&mut self.core().slowed);
-        slowed.iter().for_each(|intake| intake.speed_up());
-        if let Some(hub) = self.hub.upgrade() {
-            hub.session_ended(self, &end);
-        }
-        self.phase.send_replace(Phase::Ended(end));
-    }
 }
 
 impl vat_runtime::Link for Link {
@@ -601,25 +534,5 @@ impl vat_runtime::Link for Link {
         self.origins().remove(&pos);
         self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
         self.wake();
-    }
-}
-
-/// The resolver of a question, with its listener told of the outcome.
-fn answer(question: Question<Glue>) -> Resolver {
-    let Question { promise, resolver, listener } = question;
-    if let Some(listener) = listener {
-        promise.when_settled(tell(listener));
-    }
-    resolver
-}
-
-/// What tells a peer's resolver how a promise settled.
-fn tell(listener: Ref) -> impl FnOnce(Result<Value, Fault>) + Send + 'static {
-    move |outcome| {
-        let args = match outcome {
-            Ok(value) => vec![Passable::symbol("fulfill"), value],
-            Err(fault) => vec![Passable::symbol("break"), fault.into_value()],
-        };
-        listener.send_only(args);
     }
 }
