@@ -205,7 +205,8 @@ impl Shared {
         }
         let Ok(summary) = self.backend().and_then(|it| Ok(it.view()?.summary()?)) else { return };
         let grown = summary.objects >= 2 * summary.collected.max(FEW);
-        if !grown || self.collecting.swap(true, Ordering::AcqRel) {
+        let mut collector = lock(&self.collector);
+        if !grown || collector.as_ref().is_some_and(|running| !running.is_finished()) {
             return;
         }
         let shared = self.clone();
@@ -213,11 +214,9 @@ impl Shared {
             if let Err(error) = shared.collect() {
                 tracing::warn!(%error, "objects that nothing holds could not be collected");
             }
-            shared.collecting.store(false, Ordering::Release);
         };
-        if thread::Builder::new().name("store-collect".into()).spawn(collect).is_err() {
-            self.collecting.store(false, Ordering::Release);
-        }
+        // Without another thread it is left for the next time.
+        *collector = thread::Builder::new().name("store-collect".into()).spawn(collect).ok();
     }
 }
 

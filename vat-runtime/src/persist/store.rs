@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
@@ -138,8 +138,8 @@ pub(crate) struct Shared {
     pub(crate) committing: Mutex<()>,
     pub(crate) vats: Mutex<Vats>,
     pub(crate) outside: RwLock<Option<Outside>>,
-    /// Objects that nothing holds are being looked for.
-    pub(crate) collecting: AtomicBool,
+    /// Looks for objects that nothing holds, or has.
+    pub(crate) collector: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The vats of a store.
@@ -215,7 +215,7 @@ impl Store {
             committing: Mutex::default(),
             vats: Mutex::new(vats),
             outside: RwLock::default(),
-            collecting: AtomicBool::new(false),
+            collector: Mutex::default(),
         });
         let thread = if by_hand {
             None
@@ -342,6 +342,13 @@ impl Handle {
         drop(queue);
         self.shared.progress.notify_all();
         wakers.into_iter().for_each(Waker::wake);
+        let collector = lock(&self.shared.collector).take();
+        if let Some(collector) = collector
+            && collector.thread().id() != thread::current().id()
+        {
+            // It reads what is about to be let go of.
+            let _ = collector.join();
+        }
         let committing = lock(&self.shared.committing);
         let mut backend = self.shared.backend.write().unwrap_or_else(PoisonError::into_inner);
         drop(backend.take());

@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use vat_runtime::persist::{Memory, Store, StoreOptions};
-use vat_runtime::{Limits, OwnThread, Ref, Value, Vat};
+use vat_runtime::persist::{Memory, Redb, Store, StoreOptions};
+use vat_runtime::{Limits, Manual, OwnThread, Ref, Value, Vat};
 
 use crate::kit::{Counter, Holder, World, environment};
 
@@ -103,4 +103,23 @@ fn vats_on_threads_lose_nothing_while_they_sleep_and_garbage_goes() {
     world.commit();
     let objects = world.store.view().unwrap().summary().unwrap().objects;
     assert_eq!(objects, 2 * u64::from(VATS) * u64::from(COUNTERS));
+}
+
+#[test]
+fn a_store_that_is_closed_can_be_opened_at_once_though_it_was_being_collected() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    for _ in 0..10 {
+        let store = Store::open(Redb::open(&path).unwrap()).unwrap();
+        let hand = Manual::new();
+        let limits = Limits::default();
+        let vat = Vat::open("crowd", hand.clone(), limits, &store, &environment()).unwrap();
+        // Twice as many as there were, which is when a collection begins.
+        let crowd: Vec<_> = (0..3000).map(|_| vat.spawn(Counter(0))).collect();
+        vat.set_root("crowd", Value::List(crowd.iter().map(Value::from).collect())).unwrap();
+        hand.run_until_idle();
+        store.wait(store.pending()).unwrap();
+        drop((vat, crowd));
+        store.close().unwrap();
+    }
 }

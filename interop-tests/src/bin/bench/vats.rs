@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use futures_util::future::join_all;
 use kameo::prelude::{Context, Message, Spawn as _, mailbox};
-use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Turn, Value, Vat};
+use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Turn, Value, Vat, VatLimits};
 use ractor::{Actor as _, ActorProcessingErr, ActorRef as RactorRef, RpcReplyPort};
 use tokio::sync::{mpsc, oneshot};
 
@@ -213,7 +213,9 @@ struct Ours {
 impl Ours {
     fn new() -> Self {
         let node = Node::builder().start();
-        Self { vat: node.vat("counters"), _node: node }
+        // The others have no bound at all.
+        let limits = VatLimits::default().queue(10_000_000);
+        Self { vat: node.vat_with_limits("counters", limits), _node: node }
     }
 }
 
