@@ -285,6 +285,9 @@ async fn quarantine_takes_back_and_release_gives_anew() {
     let answer = world.boss("quarantine \"app\" \"looks odd\"").await;
     assert!(answer.contains("app's db:db"), "{answer}");
     assert_eq!(world.state("app").await, "quarantined");
+    while !world.audit().await.contains("has been taken back") {
+        tokio::task::yield_now().await;
+    }
     let cut = app.bound("db", "keys").await;
     assert!(cut.contains("revoked"), "{cut}");
     world.boss("release \"app\"").await;
