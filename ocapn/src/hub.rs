@@ -31,8 +31,8 @@ use netlayers::ConnectError;
 use vat_runtime::persist::StoreError;
 use vat_runtime::{Barrier, Promise, Ref, Resolver, Vat};
 
-pub use crate::link::{Link, Phase};
 use crate::lasting::Lines;
+pub use crate::link::{Link, Phase};
 use crate::origins::Origins;
 use crate::outlet::{Held, Moved};
 use crate::registry::{Export, Registry};

@@ -31,8 +31,9 @@ pub struct LastingLimits {
     /// stand for the same sturdyref at a node count together. Default 1,024.
     pub waiting: usize,
     /// How long to wait between two tries, of which a random part of up to a half is left
-    /// out. There is no last try: [`Backoff::tries`] does not count. Default from 250 ms
-    /// to 15 s.
+    /// out. There is no last try: [`Backoff::tries`] does not count. A session that has
+    /// lasted four times [`Backoff::first`] is had again at once. Default from 250 ms to
+    /// 15 s.
     pub backoff: Backoff,
 }
 
@@ -206,6 +207,14 @@ impl Behaviour for Lasting {
 #[derive(Debug)]
 pub struct KeptUp {
     lasting: Lasting,
+}
+
+impl KeptUp {
+    /// What names the object.
+    #[must_use]
+    pub fn sturdyref(&self) -> &Sturdyref {
+        self.lasting.sturdyref()
+    }
 }
 
 impl Behaviour for KeptUp {

@@ -464,7 +464,7 @@ impl Line {
         }
         let now = self.clock.now();
         // Sessions that end as soon as they have begun are not to be had without a pause.
-        if now.saturating_sub(way.from) >= state.backoff.most {
+        if now.saturating_sub(way.from) >= state.backoff.first.saturating_mul(4) {
             state.tries = 0;
             state.try_at = now;
         } else {
