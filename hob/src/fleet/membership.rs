@@ -67,7 +67,7 @@ impl Membership {
             return Err(exit::Mismatch("the boss named somebody else's desk".to_owned()).into());
         }
         let run = fleet.clone();
-        let desk = vat.run(move |turn| Ok(run.lasting(turn, desk))).await.map_err(Broke)?;
+        let desk = vat.run(move |turn| Ok(run.kept_up(turn, desk))).await.map_err(Broke)?;
         vat.set_root("desk", Value::from(&desk))?;
         node.durable().await?;
         tracing::info!(target: LOG, "registered with the boss");

@@ -44,8 +44,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ocapn::actors::{UnixClock, after_turn};
 use ocapn::persist::{Environment, EnvironmentError};
 use ocapn::{
-    Behaviour, Clock, ErrorValue, Fault, FromValue, IntoValue, Node, Promise, Ref, Resolver,
-    RestoreError, SessionInfo, Sturdyref, Turn, Value, promise,
+    Behaviour, Clock, ErrorValue, Fault, FromValue, IntoValue, Lasting, LastingLimits, Node,
+    Promise, Ref, Resolver, RestoreError, SessionInfo, Sturdyref, Turn, Value, promise,
 };
 use tokio::sync::Notify;
 
@@ -154,8 +154,13 @@ impl Fleet {
     }
 
     /// An actor that stands for what the sturdyref names, and finds it again.
-    fn lasting(&self, _turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
-        self.node.enliven(&sturdyref).into_ref()
+    fn lasting(&self, turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
+        turn.spawn(Lasting::new(&self.node, sturdyref))
+    }
+
+    /// The same, for what is to be kept in touch with whether or not it is used.
+    fn kept_up(&self, turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
+        turn.spawn(Lasting::new(&self.node, sturdyref).keep_up())
     }
 
     fn seen(&self, machine: &str, at: Moment, report: Report) {
@@ -195,6 +200,7 @@ impl Fleet {
         let mut kinds = Environment::new();
         kinds.kind::<Segment>("audit-segment")?.kind::<HobServer>("hob-server")?;
         kinds.kind::<Guestbook>("guestbook")?;
+        Lasting::kind(&mut kinds, "lasting", &self.node, &LastingLimits::default())?;
         let fleet = || self.clone();
         keep(
             &mut kinds,
