@@ -302,7 +302,7 @@ pub(crate) struct Demo {
 }
 
 /// A time: a number, with `ms`, `s`, `m` or `h` after it, seconds if nothing is.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || "write a time as 500ms, 30s, 2m or 1h".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

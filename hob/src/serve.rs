@@ -1,6 +1,6 @@
 //! A node in the foreground: from the state directory to the last goodbye.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,6 +35,14 @@ impl Serving {
     /// Takes the state directory and listens everywhere, on the state directory's own
     /// socket last.
     pub(crate) async fn start(options: &ServeOptions) -> anyhow::Result<Self> {
+        Self::start_with(options, |_state| Ok(Settings::default())).await
+    }
+
+    /// The same, for a boss, whose settings may depend on the state directory.
+    pub(crate) async fn start_with(
+        options: &ServeOptions,
+        settings: impl FnOnce(&Path) -> anyhow::Result<Settings>,
+    ) -> anyhow::Result<Self> {
         let public = options.public_address.as_ref();
         let tcp = options.listen.iter().filter(|listen| listen.address.is_tcp());
         match (public, tcp.count()) {
@@ -49,6 +57,7 @@ impl Serving {
             _ => {}
         }
         let state = StateDir::named(options.state.clone())?.lock()?;
+        let settings = settings(state.path())?;
         let mut builder = Node::builder();
         for listen in &options.listen {
             let public = public.filter(|_| listen.address.is_tcp());
@@ -65,7 +74,7 @@ impl Serving {
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
         let store = open_store(&state)?;
         let node = builder.start_durable(&store)?;
-        let fleet = Fleet::new(node.clone(), Settings::default());
+        let fleet = Fleet::new(node.clone(), settings);
         let kept = node.open_vat("node", &kinds::environment(&fleet)?)?;
         Ok(Self { node, kept, fleet, state, caps: Vec::new() })
     }
