@@ -101,7 +101,8 @@ impl Reconciler {
                             next.map_or(record.not_before, |next| next.min(record.not_before)),
                         );
                     }
-                    let unsettled = !record.ungrants.is_empty()
+                    let unsettled = record.moved
+                        || !record.ungrants.is_empty()
                         || !record.unbinds.is_empty()
                         || record.bindings.values().any(|binding| !binding.live);
                     if record.state == State::Active && unsettled {
