@@ -11,11 +11,14 @@ use super::desk::{DeskRef, Report};
 use super::enrolment::EnrolmentRef;
 use super::hob_client::{HobClient, HobClientRef};
 use super::{Fleet, LOG, short};
-use crate::exit::{BadUsage, Broke};
+use crate::exit::{BadUsage, Broke, Exit, Severed};
 use crate::{capfile, exit};
 
 /// How often a machine reports if nothing happens.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// How soon a machine tries again to register, at first.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// What a machine is of a fleet, once it has registered.
 pub(crate) struct Membership {
@@ -42,6 +45,26 @@ impl Membership {
         Ok(fleet.client.get_or_init(|| client).clone())
     }
 
+    /// Registers with an enrolment, and tries again for as long as the boss can't be
+    /// reached: it may be starting.
+    pub(crate) async fn join(
+        fleet: &Fleet,
+        vat: &Vat,
+        enrolment: &Sturdyref,
+    ) -> anyhow::Result<Self> {
+        let mut pause = AGAIN;
+        loop {
+            match Self::register(fleet, vat, enrolment).await {
+                Err(error) if exit::code(&error) == Exit::Unreachable => {
+                    tracing::warn!(target: LOG, "not registered yet: {error:#}; again in {pause:?}");
+                }
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(EVERY);
+        }
+    }
+
     /// Registers with an enrolment. Done again after a crash, it has the same outcome.
     pub(crate) async fn register(
         fleet: &Fleet,
@@ -63,8 +86,16 @@ impl Membership {
         // The boss is to hear of nothing that a crash here would undo.
         node.durable().await?;
         tracing::info!(target: LOG, "spawned the hob-client presence of this machine");
-        let answer = EnrolmentRef::from_ref(facet).register(client.clone(), own);
-        let desk = answer.await.map_err(Broke).context("the boss refuses the registration")?;
+        let answer = EnrolmentRef::from_ref(facet.clone()).register(client.clone(), own).await;
+        let desk = match answer {
+            Ok(desk) => desk,
+            Err(fault) if node.session_of(&facet).is_none() => return Err(Severed(fault).into()),
+            Err(fault) => {
+                return Err(
+                    anyhow::Error::from(Broke(fault)).context("the boss refuses the registration")
+                );
+            }
+        };
         if desk.peer.designator != peer.designator {
             return Err(exit::Mismatch("the boss named somebody else's desk".to_owned()).into());
         }
