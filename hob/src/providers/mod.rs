@@ -11,15 +11,15 @@
 //! and looks for the mark before it makes anything.
 
 pub mod command;
-//pub mod contract;
+pub mod contract;
 pub mod dummy;
 mod files;
 pub mod local;
 pub mod netns;
 mod process;
-//mod provisioner;
+mod provisioner;
 mod settings;
-//pub mod ssh;
+pub mod ssh;
 
 pub use settings::{Context, Providers, SettingsError, Span, provider};
 
