@@ -159,6 +159,8 @@ impl Processes {
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg("join").arg("--state").arg(home.state());
         command.arg("--enrol").arg(enrolment).arg("--listen").arg(&record.listen);
+        // The boss may be away for a while; longer than this, and the enrolment is over.
+        command.args(["--timeout", "15m"]);
         // What the boss was told about itself by its own supervisor is not for others.
         for own in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "HOB_STATE"] {
             command.env_remove(own);
