@@ -12,15 +12,15 @@
 
 pub mod cloud_init;
 pub mod command;
-//pub mod contract;
+pub mod contract;
 pub mod dummy;
 mod files;
 pub mod local;
 pub mod netns;
 mod process;
-//mod provisioner;
+mod provisioner;
 mod settings;
-//pub mod ssh;
+pub mod ssh;
 
 pub use settings::{Context, Providers, SettingsError, Span, provider};
 

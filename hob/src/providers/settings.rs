@@ -15,7 +15,7 @@ use super::command::Command;
 use super::dummy::Dummy;
 use super::local::Local;
 use super::netns::Netns;
-//use super::ssh::Ssh;
+use super::ssh::Ssh;
 use super::{Provider, ProviderError};
 
 /// What a provider is given besides its settings.
@@ -55,7 +55,7 @@ const KINDS: &[(&str, Maker)] = &[
     ("dummy", |name, table, context| made(name, table, context, Dummy::new)),
     ("local", |name, table, context| made(name, table, context, Local::new)),
     ("netns", |name, table, context| made(name, table, context, Netns::new)),
-    //    ("ssh", |name, table, context| made(name, table, context, Ssh::new)),
+    ("ssh", |name, table, context| made(name, table, context, Ssh::new)),
 ];
 
 /// The kinds that are there without a word in the configuration.
