@@ -450,3 +450,21 @@ fn settings_with_which_no_machine_could_be_made_are_refused() {
         assert!(!error.temporary && error.why.contains("base-url"), "{error}");
     }
 }
+
+#[test]
+fn what_was_done_though_its_answer_was_lost_is_not_asked_for_again() {
+    for vendor in VENDORS {
+        for fault in [Fault::Broken { done: true }, Fault::Cut { done: true }, Fault::Torn] {
+            let mut world = World::new(vendor, 11);
+            let order = world.order("db");
+            {
+                let mut state = world.cloud.state();
+                state.weather = Weather::Script(vec![None, Some(fault)]);
+                state.lag = LATEST;
+            }
+            let made = world.provider().create(&order, &quiet()).unwrap();
+            assert_eq!(world.alive(&order), [id(&made)]);
+            assert_eq!(world.requests("POST"), 1, "{vendor:?} {fault:?}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! What only reads or removes is asked again until the deadline: after an answer that says
 //! when (`Retry-After`), after an error of the server's, after a lost connection. What
 //! makes something is sent once, and the caller is told whether nothing was done or nobody
-//! knows, see [`Failed`].
+//! knows, see `Failed`.
 
 use std::fs::File;
 use std::io::Read as _;

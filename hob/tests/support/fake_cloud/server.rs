@@ -125,8 +125,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     drop(held);
     if let Some(Fault::Silent { .. }) = fault {
         // Until the client has had enough.
-        let mut nothing = [0];
-        stream.read(&mut nothing)?;
+        io::copy(&mut stream, &mut io::sink())?;
     }
     let Some(answer) = answer else { return stream.shutdown(Shutdown::Both) };
     let text = encoded(&answer);
