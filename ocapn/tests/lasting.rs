@@ -247,9 +247,8 @@ async fn patience_ends() {
     let fault = early.await.unwrap_err();
     assert_eq!(started.elapsed().as_secs(), 7);
     assert_eq!(reason(&fault), Some(Unreachable::Away));
-    let text = fault.to_string();
-    assert!(text.starts_with("ada.loopback can't be reached: "), "{text}");
-    assert!(text.ends_with("nobody of that name is listening"), "{text}");
+    let text = "ada.loopback can't be reached: nobody of that name is listening";
+    assert_eq!(fault.to_string(), text);
     assert_eq!(reason(&late.await.unwrap_err()), Some(Unreachable::Away));
     assert_eq!(started.elapsed().as_secs(), 10);
     pair.wires.set_down(false);
@@ -325,10 +324,9 @@ async fn what_is_kept_up_is_there_without_a_message() {
     let keeper = Lasting::new(&pair.ben, sturdyref.clone()).keep_up();
     let connected = || pair.ben.lasting_state(&sturdyref).unwrap().is_connected();
     for _ in 0..3 {
-        support::until_sessions(&pair.ben, 1).await;
-        while !connected() {
-            tokio::task::yield_now().await;
-        }
+        // The longest pause.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert!(connected());
         pair.wires.set_down(true);
         pair.wires.cut();
         // Longer than the patience of any message.
@@ -338,7 +336,6 @@ async fn what_is_kept_up_is_there_without_a_message() {
     }
     drop(keeper);
     assert!(pair.ben.lasting_state(&sturdyref).is_none());
-    assert_eq!(pair.ben.sessions().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,9 +42,9 @@ struct State {
     attempt: u64,
     /// Not before then, unless a session comes up.
     try_at: Duration,
-    /// The last try came to something that the next will come to as well: who sends a
-    /// message is to hear of it at once.
-    refused: bool,
+    /// The next message is not to wait for that: those before it have heard why not, and
+    /// it is to hear at once whether that has changed.
+    hasty: bool,
     /// When the next alarm rings.
     alarm: Option<Duration>,
     /// How many want the line to be up even if there is no message.
@@ -92,7 +92,7 @@ impl State {
     /// When to try, if somebody wants that.
     fn try_at(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Down if self.refused && !self.waiting.is_empty() => Some(Duration::ZERO),
+            Phase::Down if self.hasty && !self.waiting.is_empty() => Some(Duration::ZERO),
             Phase::Down if self.is_wanted() => Some(self.try_at),
             _ => None,
         }
@@ -101,7 +101,7 @@ impl State {
     /// Begins a try. Gives its number.
     fn begin(&mut self) -> u64 {
         self.phase = Phase::Trying(None);
-        self.refused = false;
+        self.hasty = false;
         self.attempt += 1;
         self.tries = self.tries.saturating_add(1);
         self.attempt
@@ -140,7 +140,7 @@ impl Line {
                     tries: 0,
                     attempt: 0,
                     try_at: Duration::ZERO,
-                    refused: false,
+                    hasty: false,
                     alarm: None,
                     keepers: 0,
                     was_up: false,
@@ -236,6 +236,9 @@ impl Line {
         let now = self.clock.now();
         let mut state = self.lock();
         let overdue = state.take_overdue(now);
+        if !overdue.is_empty() && state.waiting.is_empty() {
+            state.hasty = true;
+        }
         let attempt = state.try_at().filter(|due| *due <= now).map(|_| state.begin());
         let alarm = state.next_due().filter(|due| state.alarm.is_none_or(|alarm| *due < alarm));
         state.alarm = alarm.or(state.alarm);
@@ -289,8 +292,8 @@ impl Line {
             Ok(link) => link,
             Err(error) => {
                 return match reason(&error) {
-                    Unreachable::Away => self.failed(attempt, &error.to_string()),
-                    why => self.refused(attempt, why, &error.to_string()),
+                    (Unreachable::Away, why) => self.failed(attempt, &why),
+                    (reason, why) => self.refused(attempt, reason, &why),
                 };
             }
         };
@@ -402,7 +405,7 @@ impl Line {
             return;
         }
         state.try_at = self.clock.now().saturating_add(state.backoff.most);
-        state.refused = true;
+        state.hasty = true;
         state.last_error = Some(why.to_owned());
         let before = std::mem::replace(&mut state.phase, Phase::Down);
         let waiting = std::mem::take(&mut state.waiting);
