@@ -13,6 +13,7 @@ use vat_runtime::{Args, Clock, Fault, Ref, Resolver, Value};
 
 use super::unreachable::{Unreachable, reason};
 use super::{LastingLimits, LastingState};
+use crate::DialError;
 use crate::bootstrap::NO_SUCH_OBJECT;
 use crate::glue;
 use crate::hub::{Dialled, Hub, Link, STOPPED, fetch};
@@ -291,6 +292,9 @@ impl Line {
         let link = match dialled {
             Ok(link) => link,
             Err(error) => {
+                if let DialError::Stopped = error {
+                    return self.refused(attempt, Unreachable::Away, STOPPED);
+                }
                 return match reason(&error) {
                     (Unreachable::Away, why) => self.failed(attempt, &why),
                     (reason, why) => self.refused(attempt, reason, &why),
@@ -308,22 +312,24 @@ impl Line {
         if let Some(hub) = self.hub.upgrade() {
             hub.remember(&promise, &self.sturdyref);
         }
-        let me = self.me.clone();
+        let (me, link) = (self.me.clone(), Arc::downgrade(&link));
         promise.when_settled(move |outcome| {
             if let Some(line) = me.upgrade() {
-                line.fetched(attempt, &link, outcome);
+                line.fetched(attempt, link.upgrade().as_deref(), outcome);
             }
         });
     }
 
-    fn fetched(&self, attempt: u64, link: &Link, outcome: Result<Value, Fault>) {
+    fn fetched(&self, attempt: u64, link: Option<&Link>, outcome: Result<Value, Fault>) {
         match outcome {
             Ok(Value::Ref(object)) => self.found(attempt, object),
             Ok(other) => {
                 let why = format!("it gave a {}", other.kind());
                 self.refused(attempt, Unreachable::NoSuchObject, &why);
             }
-            Err(fault) if link.is_over() => self.failed(attempt, &fault.to_string()),
+            Err(fault) if link.is_none_or(Link::is_over) => {
+                self.failed(attempt, &fault.to_string())
+            }
             Err(fault) => self.refused(attempt, Unreachable::NoSuchObject, &fault.to_string()),
         }
     }
@@ -461,6 +467,7 @@ impl Line {
 
     fn cut_off(&self, way: &Way, why: &str) {
         let pause = self.pause();
+        let wall_time = self.hub.upgrade().map(|hub| hub.outside().wall_time());
         let mut state = self.lock();
         if !matches!(&state.phase, Phase::Up(now) if now.object == way.object) {
             return;
@@ -474,9 +481,7 @@ impl Line {
             state.try_at = now.saturating_add(pause(&state));
         }
         state.last_error = Some(why.to_owned());
-        if let Some(hub) = self.hub.upgrade() {
-            state.since = hub.outside().wall_time();
-        }
+        state.since = wall_time.unwrap_or(state.since);
         let before = std::mem::replace(&mut state.phase, Phase::Down);
         drop(state);
         drop(before);
