@@ -553,3 +553,39 @@ async fn a_turn_that_fails_has_said_nothing() {
     drop(teller);
     end((ben, vat)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_and_over_many_cuts_nothing_arrives_twice_or_out_of_order() {
+    let pair = Pair::new();
+    let (recorder, mut heard) = Recorder::new();
+    let sturdyref = pair.mint(recorder);
+    let backoff = Backoff::default().first(Duration::from_millis(1)).most(Duration::from_millis(5));
+    let patience = Duration::from_secs(3600);
+    let limits = LastingLimits::default().patience(patience).waiting(10_000).backoff(backoff);
+    let friend = pair.lasting(&sturdyref, limits);
+    let mut answered = Vec::new();
+    for round in 0..50 {
+        let numbers = 20 * round..20 * (round + 1);
+        let answers: Vec<_> = numbers.map(|each| (each, friend.send(number(each)))).collect();
+        pair.wires.cut();
+        for (each, answer) in answers {
+            // Some were on their way.
+            if let Ok(answer) = answer.await {
+                assert_eq!(answer, each.into());
+                answered.push(each);
+            }
+        }
+    }
+    let mut arrived = Vec::new();
+    while let Ok(each) = heard.try_recv() {
+        arrived.push(each);
+    }
+    // A peer may come to read what was on its way after what came by the next session.
+    let of_answered = arrived.iter().filter(|each| answered.binary_search(each).is_ok());
+    assert!(of_answered.eq(&answered), "each once, in order: {arrived:?}");
+    let count = arrived.len();
+    arrived.sort_unstable();
+    arrived.dedup();
+    assert_eq!(arrived.len(), count, "nothing twice");
+    assert_eq!(friend.send(number(5000)).await, Ok(5000.into()));
+}
