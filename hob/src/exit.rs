@@ -4,10 +4,13 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | the call broke, or the command could not be carried out |
-//! | 2 | usage: an argument, URI, file or address can't be used |
-//! | 3 | no such object |
+//! | 2 | usage: an argument, URI, file, address or setting can't be used |
+//! | 3 | not found: no such object, machine, binding or token |
+//! | 4 | refused, revoked or expired: the capability does not give that, or no longer |
 //! | 5 | unreachable or timed out |
+//! | 6 | pending: not there yet, and still on its way |
 //! | 7 | identity mismatch: somebody else answered |
+//! | 8 | done for a part of the fleet only |
 //! | 130 | interrupted |
 
 use std::path::PathBuf;
@@ -18,6 +21,7 @@ use ocapn::netlayers::{BindError, ConnectError, IdentityError};
 use ocapn::{DialError, EnlivenError, Fault, PeerViolation, SessionEnd, Value};
 
 use crate::capfile::{CapError, Why};
+use crate::config::ConfigError;
 use crate::notation::{NotationError, print};
 use crate::state::StateError;
 
@@ -31,12 +35,42 @@ pub(crate) enum Exit {
     Usage = 2,
     /// There is no such object.
     NoSuchObject = 3,
+    /// The capability does not give that, or no longer.
+    Refused = 4,
     /// Nobody could be reached, or not in time.
     Unreachable = 5,
+    /// It is not there yet, and still on its way.
+    Pending = 6,
     /// Somebody else answered.
     IdentityMismatch = 7,
+    /// It is done for a part of the fleet only.
+    Partial = 8,
     /// Ctrl-C.
     Interrupted = 130,
+}
+
+/// A failure of which the command itself knows what it is and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Failure {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// What failed, and why.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) next: Option<String>,
+}
+
+impl Failure {
+    /// A failure with nothing to do about it.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), next: None }
+    }
+
+    /// What to do about it: a command, if there is one.
+    pub(crate) fn next(self, next: impl Into<String>) -> Self {
+        Self { next: Some(next.into()), ..self }
+    }
 }
 
 /// The object answered, with a fault.
@@ -90,6 +124,9 @@ pub(crate) fn code(error: &Error) -> Exit {
 }
 
 fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return Some(failure.exit);
+    }
     if let Some(error) = error.downcast_ref::<EnlivenError>() {
         return Some(of_enliven(error));
     }
@@ -117,7 +154,10 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             _ => Exit::Failed,
         });
     }
-    let usage = error.is::<NotationError>() || error.is::<CapError>() || error.is::<BadUsage>();
+    let usage = error.is::<NotationError>()
+        || error.is::<CapError>()
+        || error.is::<BadUsage>()
+        || error.is::<ConfigError>();
     let unreachable = error.is::<TimedOut>() || error.is::<Severed>() || error.is::<NoNode>();
     match error {
         _ if usage => Some(Exit::Usage),
@@ -180,6 +220,16 @@ pub(crate) fn next_step(error: &Error) -> Option<String> {
 }
 
 fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.next.clone();
+    }
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return match error {
+            ConfigError::InFile { hint, .. } => hint.clone(),
+            ConfigError::Unreadable { .. } => Some("name another file with --config".to_owned()),
+            ConfigError::Elsewhere { .. } => None,
+        };
+    }
     if let Some(NoNode(path)) = error.downcast_ref() {
         let path = path.display();
         return Some(format!("start one with: hob node --state {path}"));
@@ -264,6 +314,10 @@ mod tests {
             (BindError::Empty("x").into(), Exit::Usage),
             (BindError::InUse("/x".into()).into(), Exit::Failed),
             (Interrupted.into(), Exit::Interrupted),
+            (Failure::new(Exit::Refused, "x").into(), Exit::Refused),
+            (Failure::new(Exit::Pending, "x").into(), Exit::Pending),
+            (Failure::new(Exit::Partial, "x").into(), Exit::Partial),
+            (ConfigError::Elsewhere { from: "x".into(), what: "y".into() }.into(), Exit::Usage),
             (Error::msg("anything"), Exit::Failed),
         ];
         for (error, expected) in table {
@@ -271,5 +325,30 @@ mod tests {
             let error = error.context("doing something");
             assert_eq!(code(&error), expected, "{error:#}");
         }
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_the_table() {
+        let codes = [
+            (Exit::Failed, 1),
+            (Exit::Usage, 2),
+            (Exit::NoSuchObject, 3),
+            (Exit::Refused, 4),
+            (Exit::Unreachable, 5),
+            (Exit::Pending, 6),
+            (Exit::IdentityMismatch, 7),
+            (Exit::Partial, 8),
+            (Exit::Interrupted, 130),
+        ];
+        for (exit, code) in codes {
+            assert_eq!(exit as u8, code);
+        }
+    }
+
+    #[test]
+    fn failures_say_what_to_do() {
+        let error: Error =
+            Failure::new(Exit::Pending, "x is pending").next("hob fleet show x").into();
+        assert_eq!(next_step(&error.context("doing")).unwrap(), "hob fleet show x");
     }
 }

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
+use crate::notify::Notifier;
 use crate::state::{LockedState, StateDir};
 use crate::{capfile, kinds, output};
 
@@ -28,6 +29,7 @@ pub(crate) struct Serving {
     kept: Vat,
     state: LockedState,
     caps: Vec<PathBuf>,
+    systemd: Notifier,
 }
 
 impl Serving {
@@ -48,10 +50,12 @@ impl Serving {
             _ => {}
         }
         let state = StateDir::named(options.state.clone())?.lock()?;
-        let mut builder = Node::builder();
+        let settings = &options.settings;
+        let mut builder =
+            Node::builder().limits(settings.limits()).sessions_per_netlayer(settings.sessions());
         for listen in &options.listen {
             let public = public.filter(|_| listen.address.is_tcp());
-            let identities = Identities::KeptIn(state.path().to_owned());
+            let identities = Identities::KeptIn(state.keys());
             let netlayer =
                 listen.listen(public, &identities).await.map_err(|error| match error {
                     ListenError::Bind(error) => error.into(),
@@ -66,7 +70,7 @@ impl Serving {
         let node = builder.start_durable(&store)?;
         let kept = node.open_vat("node", &kinds::environment(&node)?)?;
         let vat = node.vat("process");
-        Ok(Self { node, vat, kept, state, caps: Vec::new() })
+        Ok(Self { node, vat, kept, state, caps: Vec::new(), systemd: Notifier::of_process() })
     }
 
     /// Writes a sturdyref for the object into the state directory, for the owner's use
@@ -90,7 +94,9 @@ impl Serving {
         for location in self.node.locations() {
             output::line(&format!("listening {location}"))?;
         }
-        output::line("ready")
+        output::line("ready")?;
+        self.systemd.ready(&format!("reachable in {} ways", self.node.locations().len()));
+        Ok(())
     }
 
     /// Serves until a signal says to stop, and says goodbye. Meanwhile does what else is
@@ -107,6 +113,7 @@ impl Serving {
         let why = tokio::select! {
             why = signals.wait() => why,
             () = meanwhile => "nothing is left to be done",
+            () = self.systemd.keep_alive(&self.kept) => "the watchdog is gone",
         };
         tracing::info!("stopping: {why}");
         self.end().await;
@@ -115,6 +122,7 @@ impl Serving {
 
     /// Ends the node in good order.
     pub(crate) async fn end(self) {
+        self.systemd.stopping();
         for cap in &self.caps {
             if let Err(error) = std::fs::remove_file(cap) {
                 tracing::warn!(%error, "can't remove {}", cap.display());
