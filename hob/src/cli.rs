@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod fleet;
 pub(crate) mod groups;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::kinds::Kind;
 use crate::output::screen::ColorChoice;
 use crate::units::Scope;
 
+use fleet::{FleetCommand, GetBinding, MachineCommon, Offer};
 use groups::Form;
 pub(crate) use groups::NodeChoice;
 
@@ -115,6 +117,27 @@ Examples:
   hob join --state ./db --enrol db.enrol.cap --listen tcp-tls:10.0.0.2:7000
   hob call --file db/hob.cap list-bindings")]
     Join(Join),
+    /// Make, bind and look after the machines of a fleet, by its boss
+    #[command(subcommand)]
+    Fleet(FleetCommand),
+    /// On a machine of a fleet: say what is bound to a name, or call it
+    #[command(after_help = "\
+Examples:
+  hob get-binding db
+  hob get-binding db get '\"last-entry\"'")]
+    GetBinding(GetBinding),
+    /// On a machine of a fleet: list what is bound
+    ListBindings {
+        #[command(flatten)]
+        common: MachineCommon,
+    },
+    /// On a machine of a fleet: have an object bound, so that other machines may be given it
+    #[command(after_help = "\
+The object is one of this machine's node, or it lasts only as long as its session.
+
+Example:
+  hob export db --kind kv --transport unix -o db.cap && hob offer db -f db.cap")]
+    Offer(Offer),
     /// See three machines find each other: a boss, a database, an application
     #[command(after_help = "\
 With --netns each process gets a network namespace and an address of its own. That
@@ -301,6 +324,10 @@ impl Command {
             Self::Revoke(revoke) => revoke.node.settle(settings),
             Self::State(command) => command.node().settle(settings),
             Self::Where(options) => options.node.settle(settings),
+            Self::Fleet(command) => command.settle(settings),
+            Self::GetBinding(GetBinding { common, .. })
+            | Self::Offer(Offer { common, .. })
+            | Self::ListBindings { common } => common.settle(settings),
             Self::Call(_)
             | Self::Demo(_)
             | Self::Config(_)
@@ -334,6 +361,10 @@ impl Command {
                 form.json
             }
             Self::Where(options) => options.form.json,
+            Self::Fleet(command) => command.common().form.json,
+            Self::GetBinding(GetBinding { common, .. })
+            | Self::Offer(Offer { common, .. })
+            | Self::ListBindings { common } => common.form.json,
             // A call says it in its own way.
             _ => false,
         }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Error;
+use ocapn::actors::Refusal;
 use ocapn::netlayers::{BindError, ConnectError, IdentityError};
 use ocapn::{DialError, EnlivenError, Fault, PeerViolation, SessionEnd, Value};
 
@@ -132,6 +133,9 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.exit);
     }
+    if let Some(Broke(fault)) = error.downcast_ref() {
+        return Some(of_fault(fault));
+    }
     if let Some(error) = error.downcast_ref::<EnlivenError>() {
         return Some(of_enliven(error));
     }
@@ -168,11 +172,30 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         _ if usage => Some(Exit::Usage),
         _ if unreachable => Some(Exit::Unreachable),
         _ if error.is::<NotExported>() => Some(Exit::NoSuchObject),
-        _ if error.is::<Broke>() => Some(Exit::Failed),
         _ if error.is::<Mismatch>() => Some(Exit::IdentityMismatch),
         _ if error.is::<Interrupted>() => Some(Exit::Interrupted),
         _ => None,
     }
+}
+
+/// An object may say no in a way that programs can tell.
+fn of_fault(fault: &Fault) -> Exit {
+    if Refusal::of(fault).is_some() {
+        return Exit::Refused;
+    }
+    match fault.value() {
+        Value::Error(error)
+            if error.fields.first().and_then(Value::as_symbol) == Some("not-found") =>
+        {
+            Exit::NoSuchObject
+        }
+        _ => Exit::Failed,
+    }
+}
+
+/// Whether the object said that what was named is not there.
+pub(crate) fn is_not_found(error: &Error) -> bool {
+    error.downcast_ref().is_some_and(|Broke(fault)| of_fault(fault) == Exit::NoSuchObject)
 }
 
 fn of_enliven(error: &EnlivenError) -> Exit {
@@ -286,6 +309,7 @@ fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ocapn::ErrorValue;
     use std::io;
     use std::sync::Arc;
 
@@ -300,11 +324,19 @@ mod tests {
         ConnectError::IdentityMismatch { address: "x".into(), expected: "a".into(), found: None }
     }
 
+    fn not_found() -> Fault {
+        let fields = vec![Value::symbol("not-found")];
+        Value::Error(Box::new(ErrorValue { message: "no x".into(), fields, label: None })).into()
+    }
+
     #[test]
     fn every_code_by_type() {
         let dial = |error| EnlivenError::Dial(DialError::Connect(Arc::new(error)));
         let table: Vec<(Error, Exit)> = vec![
             (Broke("no".into()).into(), Exit::Failed),
+            (Broke(Refusal::Revoked.fault("gone")).into(), Exit::Refused),
+            (Broke(Refusal::Method.fault("not that")).into(), Exit::Refused),
+            (Broke(not_found()).into(), Exit::NoSuchObject),
             (BadUsage("no".into()).into(), Exit::Usage),
             (EnlivenError::NoSuchObject("x".into()).into(), Exit::NoSuchObject),
             (EnlivenError::SessionEnded(SessionEnd::Disconnected).into(), Exit::Unreachable),

@@ -55,6 +55,7 @@ pub fn main() -> ExitCode {
 struct Context {
     settings: Arc<Settings>,
     screen: Screen,
+    quiet: bool,
 }
 
 fn run(mut cli: Cli, flags: &Flags) -> anyhow::Result<()> {
@@ -63,7 +64,7 @@ fn run(mut cli: Cli, flags: &Flags) -> anyhow::Result<()> {
         settings = Arc::new(Settings::load(cli.config, flags, &Surroundings::of_process())?);
         cli.command.settle(&settings);
     }
-    let context = Context { settings, screen: Screen::of_process(cli.color) };
+    let context = Context { settings, screen: Screen::of_process(cli.color), quiet: cli.quiet };
     match &cli.command {
         Command::Completions { shell } => return commands::help::completions(*shell),
         Command::Man { dir } => return commands::help::man(dir.as_deref()),
@@ -97,9 +98,19 @@ async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
         Command::Call(options) => interruptible(commands::call::call(&options)).await,
         Command::Demo(options) => demo::demo(&options).await,
         Command::Where(options) => {
-            let Context { settings, screen } = &context;
+            let Context { settings, screen, .. } = &context;
             interruptible(commands::place::place(&options, settings, *screen)).await
         }
+        Command::Fleet(command) => {
+            interruptible(commands::fleet::fleet(&command, context.screen, context.quiet)).await
+        }
+        Command::GetBinding(options) => {
+            interruptible(commands::machine::get_binding(&options)).await
+        }
+        Command::ListBindings { common } => {
+            interruptible(commands::machine::list_bindings(&common, context.screen)).await
+        }
+        Command::Offer(options) => interruptible(commands::machine::offer(&options)).await,
         // These need no runtime, and are done.
         Command::Config(_)
         | Command::Units(_)
