@@ -45,11 +45,6 @@ impl Notifier {
         self.tell(&format!("READY=1\nMAINPID={}\nSTATUS={status}", std::process::id()));
     }
 
-    /// What it is doing, for people.
-    pub(crate) fn status(&self, status: &str) {
-        self.tell(&format!("STATUS={status}"));
-    }
-
     /// It is about to end.
     pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=saying goodbye");
@@ -123,8 +118,6 @@ mod tests {
             notifier.ready("2 addresses");
             let id = std::process::id();
             assert_eq!(heard(socket), format!("READY=1\nMAINPID={id}\nSTATUS=2 addresses"));
-            notifier.status("busy");
-            assert_eq!(heard(socket), "STATUS=busy");
             notifier.stopping();
             assert_eq!(heard(socket), "STOPPING=1\nSTATUS=saying goodbye");
         }

@@ -66,10 +66,11 @@ yet. What has no room is left out; with --json or into a pipe nothing is.")]
         #[command(flatten)]
         common: Common,
     },
-    /// Have a machine removed, and what it gave and was given taken back
+    /// Have machines removed, and what they gave and were given taken back
     Destroy {
-        /// The machine
-        name: String,
+        /// The machines
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
@@ -104,20 +105,22 @@ Examples:
     /// Enrolments: what a machine joins with
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Deal no more with a machine until it is released
+    /// Deal no more with machines until they are released
     Quarantine {
-        /// The machine
-        name: String,
+        /// The machines
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
         /// Why, for those who read it later
         #[arg(long, value_name = "TEXT")]
         why: Option<String>,
         #[command(flatten)]
         common: Common,
     },
-    /// Deal with a machine again
+    /// Deal with machines again
     Release {
-        /// The machine
-        name: String,
+        /// The machines
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
         #[command(flatten)]
         common: Common,
     },

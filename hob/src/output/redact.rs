@@ -5,11 +5,6 @@ use ocapn::Sturdyref;
 /// What stands for a secret.
 pub(crate) const HIDDEN: &str = "(hidden)";
 
-/// Enough of a designator to tell two peers apart.
-pub(crate) fn peer(designator: &str) -> String {
-    super::table::shortened(designator, 9)
-}
-
 /// A text of the config file under its key, unless it is a secret: by the name of the
 /// key, or because it is a sturdyref or an address with a password.
 pub(crate) fn setting(key: &str, text: &str) -> String {
@@ -76,9 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn sturdyrefs_and_peers_are_shortened() {
+    fn sturdyrefs_are_shortened() {
         let uri = "ocapn://ada.tcp-testing-only/s/AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
         assert!(!setting("x", uri).contains("BgcICQoL"), "{}", setting("x", uri));
-        assert_eq!(peer("9xk1aaaaaaaaaaaaaaaa"), "9xk1aaaa…");
     }
 }

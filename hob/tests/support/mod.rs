@@ -49,6 +49,22 @@ impl Done {
     }
 }
 
+impl Done {
+    /// Ended with this code and nothing on standard error but perhaps what to do next.
+    #[track_caller]
+    pub(crate) fn with_next(self, code: i32) -> Self {
+        assert!(self.err.lines().all(|line| line.starts_with("  next: ")), "{self:#?}");
+        self.with(code)
+    }
+
+    /// Refused by the definition of the command line.
+    #[track_caller]
+    pub(crate) fn with_usage(self) -> Self {
+        assert!(self.err.contains("For more information, try '--help'"), "{self:#?}");
+        self.with(2)
+    }
+}
+
 /// A directory for one test, and the commands run in it.
 pub(crate) struct Place(TempDir);
 

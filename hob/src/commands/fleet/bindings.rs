@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use ocapn::{IntoValue as _, Value};
 use serde_json::json;
 
-use super::{Boss, LOOK, say_revoked};
+use super::{Boss, LOOK, tell_revoked};
 use crate::cli::fleet::{Bind, Place};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Binding, Revoked, Shown};
@@ -97,5 +97,5 @@ async fn bound(boss: &Boss, place: &Place) -> anyhow::Result<Option<Binding>> {
 pub(super) async fn unbind(boss: &Boss, place: &Place, json: bool) -> anyhow::Result<()> {
     let args: Vec<Value> = vec![place.machine.as_str().into(), place.name.as_str().into()];
     let revoked: Revoked = boss.typed("unbind", args).await?;
-    say_revoked(&revoked, json)
+    tell_revoked(&revoked, json)
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use ocapn::{FromValue as _, Value};
+use ocapn::Value;
 use serde_json::json;
 
-use super::{Boss, LOOK, say_revoked, shown};
+use super::{Boss, LOOK, shown};
 use crate::cli::fleet::Create;
 use crate::cli::groups::{Consent, Waiting};
 use crate::exit::{BadUsage, Exit, Failure, is_not_found};
@@ -193,24 +193,17 @@ pub(super) async fn show(boss: &Boss, name: &str, json: bool) -> anyhow::Result<
     output::line(&output::harmless(&shown::words(&machine, SystemTime::now())))
 }
 
-/// What is to be destroyed, and how.
-pub(super) struct Destroy<'a> {
-    pub(super) name: &'a str,
-    pub(super) consent: Consent,
-    pub(super) waiting: Waiting,
-    pub(super) json: bool,
-}
-
-pub(super) async fn destroy(boss: &Boss, what: &Destroy<'_>, quiet: bool) -> anyhow::Result<()> {
-    let Destroy { name, consent, waiting, json } = *what;
-    // Before anybody is asked about a machine that is not there.
-    look(boss, name).await?;
-    consented(consent, &format!("destroy {name}"))?;
-    let revoked: Revoked = boss.typed("destroy-machine", vec![name.into()]).await?;
+pub(super) async fn destroy(
+    boss: &Boss,
+    name: &str,
+    waiting: Waiting,
+    quiet: bool,
+) -> anyhow::Result<Revoked> {
+    let revoked = boss.typed("destroy-machine", vec![name.into()]).await?;
     if waiting.wait {
         wait_until_gone(boss, name, waiting, quiet).await?;
     }
-    say_revoked(&revoked, json)
+    Ok(revoked)
 }
 
 async fn wait_until_gone(
@@ -265,19 +258,13 @@ pub(super) async fn quarantine(
     boss: &Boss,
     name: &str,
     why: Option<&str>,
-    json: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Revoked> {
     let mut args = vec![name.into()];
     args.extend(why.map(Value::from));
-    let revoked: Revoked = boss.typed("quarantine", args).await?;
-    say_revoked(&revoked, json)
+    boss.typed("quarantine", args).await
 }
 
-pub(super) async fn release(boss: &Boss, name: &str, json: bool) -> anyhow::Result<()> {
+pub(super) async fn release(boss: &Boss, name: &str) -> anyhow::Result<Revoked> {
     boss.call("release", vec![name.into()]).await?;
-    let machine = Shown::from_value(boss.call("show", vec![name.into()]).await?)?;
-    if json {
-        return json::print(json!({"machine": shown::machine(&machine)}));
-    }
-    output::line(&format!("{name} is {}", machine.state.word()))
+    Ok(Revoked::default())
 }

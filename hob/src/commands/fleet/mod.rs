@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ocapn::{FromValue, Ref, Value};
+use serde_json::json;
 
 use crate::capfile;
 use crate::cli::fleet::{BossChoice, FleetCommand};
 use crate::client::{Client, within};
 use crate::exit::{Exit, Failure};
+use crate::fleet::Revoked;
 use crate::output;
 use crate::output::screen::Screen;
 use crate::state::StateDir;
@@ -53,19 +55,24 @@ async fn ask(
         FleetCommand::List { watch: true, .. } => machines::watch(boss).await,
         FleetCommand::List { .. } => machines::list(boss, json, screen).await,
         FleetCommand::Show { name, .. } => machines::show(boss, name, json).await,
-        FleetCommand::Destroy { name, consent, waiting, .. } => {
-            let destroy = machines::Destroy { name, consent: *consent, waiting: *waiting, json };
-            machines::destroy(boss, &destroy, quiet).await
+        FleetCommand::Destroy { names, consent, waiting, .. } => {
+            machines::consented(*consent, &format!("destroy {}", names.join(", ")))?;
+            let destroy = async |name: &str| machines::destroy(boss, name, *waiting, quiet).await;
+            each(names, json, destroy).await
         }
         FleetCommand::Bind(options) => bindings::bind(boss, options, false, quiet).await,
         FleetCommand::Rebind(options) => bindings::bind(boss, options, true, quiet).await,
         FleetCommand::Unbind { place, .. } => bindings::unbind(boss, place, json).await,
         FleetCommand::Events(options) => events::events(boss, options).await,
         FleetCommand::Token(command) => tokens::token(boss, command, screen).await,
-        FleetCommand::Quarantine { name, why, .. } => {
-            machines::quarantine(boss, name, why.as_deref(), json).await
+        FleetCommand::Quarantine { names, why, .. } => {
+            let quarantine =
+                async |name: &str| machines::quarantine(boss, name, why.as_deref()).await;
+            each(names, json, quarantine).await
         }
-        FleetCommand::Release { name, .. } => machines::release(boss, name, json).await,
+        FleetCommand::Release { names, .. } => {
+            each(names, json, async |name: &str| machines::release(boss, name).await).await
+        }
         // They need no boss that runs, and are done.
         FleetCommand::Backup { .. } | FleetCommand::Restore { .. } => Ok(()),
     }
@@ -136,11 +143,40 @@ impl Boss {
     }
 }
 
-/// Says what was taken back, and what stays valid all the same.
-fn say_revoked(revoked: &crate::fleet::Revoked, json: bool) -> anyhow::Result<()> {
-    if json {
-        return output::json::print(shown::revoked(revoked));
+/// Does something to each of several machines, also when it fails with some of them.
+async fn each(
+    names: &[String],
+    json: bool,
+    work: impl AsyncFn(&str) -> anyhow::Result<Revoked>,
+) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    let mut done = Vec::new();
+    for name in names {
+        match work(name).await {
+            Ok(revoked) if json => done.push(shown::done(name, &revoked)),
+            Ok(revoked) => say_revoked(&revoked)?,
+            Err(error) => failed.push((name, error)),
+        }
     }
+    if json {
+        output::json::print(json!({"machines": done}))?;
+    }
+    let (count, all) = (failed.len(), names.len());
+    let whys: Vec<String> =
+        failed.iter().map(|(name, error)| format!("{name}: {error:#}")).collect();
+    match failed.into_iter().next() {
+        None => Ok(()),
+        // They have all the same code, or at least the first one's is true.
+        Some((_, error)) if count == all => Err(error),
+        Some(_) => {
+            let what = format!("done for {} of {all}; {}", all - count, whys.join("; "));
+            Err(Failure::new(Exit::Partial, what).next("hob fleet list").into())
+        }
+    }
+}
+
+/// Says what was taken back, and what stays valid all the same.
+fn say_revoked(revoked: &Revoked) -> anyhow::Result<()> {
     for what in &revoked.revoked {
         output::line(&output::harmless(&format!("revoked {what}")))?;
     }
@@ -148,4 +184,9 @@ fn say_revoked(revoked: &crate::fleet::Revoked, json: bool) -> anyhow::Result<()
         output::line(&output::harmless(&format!("stays valid: {what}")))?;
     }
     Ok(())
+}
+
+/// The same, as JSON if that is wanted.
+fn tell_revoked(revoked: &Revoked, json: bool) -> anyhow::Result<()> {
+    if json { output::json::print(shown::revoked(revoked)) } else { say_revoked(revoked) }
 }

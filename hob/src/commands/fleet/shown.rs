@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::fleet::{Entry, Revoked, Shown, ShownBinding, ShownToken, State, short};
-use crate::output::screen::Paint;
+use crate::output::screen::{Mark, Paint};
 use crate::output::table::{Cell, Column, Table};
 use crate::output::time::{ago, clock, rfc3339};
 
@@ -127,9 +127,9 @@ pub(super) fn words(machine: &Shown, now: SystemTime) -> String {
     for (name, bound) in &machine.bindings {
         let bar = if bound.rules.is_empty() { "" } else { " | " };
         let (mark, why) = match (&bound.why, bound.live) {
-            (_, true) => ("●", String::new()),
-            (None, false) => ("○", "  (not there yet)".to_owned()),
-            (Some(why), false) => ("!", format!("  ({why})")),
+            (_, true) => (Mark::On.sign(), String::new()),
+            (None, false) => (Mark::Off.sign(), "  (not there yet)".to_owned()),
+            (Some(why), false) => (Mark::Attention.sign(), format!("  ({why})")),
         };
         let from = format!("{}:{}{bar}{}", bound.from, bound.other, bound.rules);
         say("binding", Some(format!("{mark} {name} = {from}{why}")));
@@ -139,7 +139,7 @@ pub(super) fn words(machine: &Shown, now: SystemTime) -> String {
         say("offers", own.then(|| name.clone()));
     }
     for line in machine.report.iter().flat_map(|report| &report.drift) {
-        say("drift", Some(format!("! {line}")));
+        say("drift", Some(format!("{} {line}", Mark::Attention.sign())));
     }
     lines.join("\n")
 }
@@ -147,6 +147,11 @@ pub(super) fn words(machine: &Shown, now: SystemTime) -> String {
 /// What was revoked, as JSON.
 pub(super) fn revoked(revoked: &Revoked) -> Value {
     json!({"revoked": revoked.revoked, "stays_valid": revoked.stays})
+}
+
+/// What was done to a machine, as JSON.
+pub(super) fn done(name: &str, revoked: &Revoked) -> Value {
+    json!({"name": name, "revoked": revoked.revoked, "stays_valid": revoked.stays})
 }
 
 /// An event as JSON.

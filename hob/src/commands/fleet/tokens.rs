@@ -6,7 +6,7 @@ use anyhow::bail;
 use ocapn::Value;
 use serde_json::json;
 
-use super::{Boss, say_revoked, shown};
+use super::{Boss, shown, tell_revoked};
 use crate::capfile;
 use crate::cli::fleet::TokenCommand;
 use crate::fleet::{Revoked, ShownToken};
@@ -52,7 +52,7 @@ pub(super) async fn token(
         }
         TokenCommand::Revoke { id, common } => {
             let revoked: Revoked = boss.typed("revoke-token", vec![id.as_str().into()]).await?;
-            say_revoked(&revoked, common.form.json)
+            tell_revoked(&revoked, common.form.json)
         }
     }
 }
