@@ -110,7 +110,7 @@ fn machines_are_made_bound_and_destroyed() {
         "db is an object elsewhere, from db-machine:db | read-only\n"
     );
     fleet.place.hob("call @store.cap set greeting \"hello\"").with(0);
-    assert_eq!(app("get-binding db get greeting").with(0).out, "hello\n");
+    assert_eq!(app("get-binding db get greeting").with(0).out, "\"hello\"\n");
     app("get-binding db set greeting 1").with(4);
     app("get-binding nothing").with(3);
 
@@ -150,7 +150,7 @@ fn what_is_not_there_yet_has_a_code_of_its_own() {
     let json = fleet.hob("bind app:db --from pi:db --json").with(6);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["error"]["exit"], 6);
-    fleet.hob("bind app:db --from nowhere:db").with(3);
+    fleet.hob("bind app:other --from nowhere:db").with(3);
     fleet.hob("bind app --from pi:db").with_usage();
     fleet.hob("bind app:db --from pi:db --attenuate never").with_usage();
     // Somebody waits while the machine comes.
