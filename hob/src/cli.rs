@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use ocapn::netlayers::{ListenSpec, PublicAddress};
 
 use crate::config::quantity::duration;
-use crate::config::{Flags, KEYS, Settings};
+use crate::config::{Flags, KEYS, LIMIT, Settings};
 use crate::kinds::Kind;
 use crate::output::screen::ColorChoice;
 use crate::units::Scope;
@@ -107,7 +107,7 @@ Examples:
   hob boss --state ./boss --listen tcp-tls:10.0.0.1:7000
   hob call --file boss/boss.cap create-machine '\"db-machine\"'
   hob call --file boss/boss.cap --cap-out db.enrol.cap enrolment '\"db-machine\"'")]
-    Boss(ServeOptions),
+    Boss(BossOptions),
     /// Make this a machine of a fleet, and run its node
     #[command(after_help = "\
 Writes hob.cap to the state directory: the machine's bindings, which understand
@@ -218,6 +218,9 @@ pub(crate) struct ServeOptions {
     /// [env: HOB_PUBLIC_ADDRESS] [config: node.public_address]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) public_address: Option<PublicAddress>,
+    /// A limit, as in the config file's [limits]; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    pub(crate) limit: Vec<String>,
     /// End when standard input is closed
     #[arg(long, hide = true)]
     pub(crate) stop_with_stdin: bool,
@@ -238,6 +241,37 @@ impl ServeOptions {
     }
 }
 
+/// `hob boss`.
+#[derive(Args, Debug)]
+pub(crate) struct BossOptions {
+    #[command(flatten)]
+    pub(crate) serve: ServeOptions,
+    /// How often to compare what is with what should be [env: HOB_RECONCILE] [config:
+    /// boss.reconcile] [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) reconcile: Option<Duration>,
+    /// How long enrolments are good for [env: HOB_ENROL_TTL] [config: boss.enrol_ttl]
+    /// [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) enrol_ttl: Option<Duration>,
+    /// Who makes machines where nobody is named [env: HOB_PROVIDER] [config:
+    /// boss.default_provider] [default: manual]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) default_provider: Option<String>,
+}
+
+/// That it is a limit there is: what it is set to is read with the other settings.
+fn limit(text: &str) -> Result<String, String> {
+    let names = || KEYS.iter().filter_map(|key| key.name.strip_prefix("limits."));
+    match text.split_once('=') {
+        Some((name, _)) if names().any(|known| known == name) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "write NAME=VALUE; the limits are {}",
+            names().collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
 /// `hob config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -254,15 +288,8 @@ Examples:
         origin: bool,
         #[command(flatten)]
         form: Form,
-        /// As if the command had this
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        state: Option<PathBuf>,
-        /// As if the command had this
-        #[arg(long, value_name = "ADDRESS")]
-        listen: Vec<ListenSpec>,
-        /// As if the command had this
-        #[arg(long, value_name = "HOST:PORT")]
-        public_address: Option<PublicAddress>,
+        #[command(flatten)]
+        options: Box<BossOptions>,
     },
     /// Say whether the config file and the environment can be used
     Check {
@@ -318,7 +345,8 @@ impl Command {
     /// The place for the settings of each command that has any.
     pub(crate) fn settle(&mut self, settings: &Arc<Settings>) {
         match self {
-            Self::Node(serve) | Self::Boss(serve) => serve.settle(settings),
+            Self::Node(serve) => serve.settle(settings),
+            Self::Boss(options) => options.serve.settle(settings),
             Self::Join(join) => join.serve.settle(settings),
             Self::Export(export) => export.node.settle(settings),
             Self::Revoke(revoke) => revoke.node.settle(settings),
@@ -393,7 +421,14 @@ pub(crate) fn flags(matches: &ArgMatches) -> Flags {
         let words = words.map(|word| word.to_string_lossy().into_owned()).collect();
         Some((flag.to_owned(), words))
     };
-    KEYS.iter().filter_map(|key| given(key.flag?)).collect()
+    let mut flags: Flags = KEYS.iter().filter_map(|key| given(key.flag?)).collect();
+    // One option for all of them: the last word about each counts.
+    for limit in flags.remove(LIMIT).into_iter().flatten() {
+        if let Some((name, value)) = limit.split_once('=') {
+            flags.insert(format!("limits.{name}"), vec![value.to_owned()]);
+        }
+    }
+    flags
 }
 
 /// `hob export`.
@@ -541,6 +576,16 @@ mod tests {
         assert_eq!(flags["listen"], ["unix:/a", "unix:/b"]);
         assert_eq!(flags["state"], ["./a"]);
         assert!(!flags.contains_key("public-address"));
+        let words = "hob boss --limit sessions=5 --limit sessions=7 --reconcile 5s";
+        let matches = Cli::command().try_get_matches_from(words.split(' ')).unwrap();
+        let flags = super::flags(&matches);
+        assert_eq!(
+            (&*flags["limits.sessions"], &*flags["reconcile"]),
+            (&["7".into()][..], &["5s".into()][..])
+        );
+        assert_eq!(flags.len(), 2);
+        let unknown = Cli::command().try_get_matches_from(["hob", "node", "--limit", "x=1"]);
+        assert!(unknown.unwrap_err().to_string().contains("the limits are sessions,"));
         let matches = Cli::command().try_get_matches_from(["hob", "call", "-", "x"]).unwrap();
         assert!(super::flags(&matches).is_empty());
     }

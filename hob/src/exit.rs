@@ -284,6 +284,14 @@ fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(BindError::PathTooLong { .. }) = error.downcast_ref() {
         return Some("name a directory with a shorter path".to_owned());
     }
+    if let Some(Broke(fault)) = error.downcast_ref() {
+        let next = match Refusal::of(fault)? {
+            Refusal::Method => "this capability does not give that: ask for one that does",
+            Refusal::TooOften => "try again later",
+            _ => "ask for a new capability",
+        };
+        return Some(next.to_owned());
+    }
     if error.is::<NotationError>() {
         return Some("hob call --help explains how arguments are written".to_owned());
     }
@@ -388,5 +396,8 @@ mod tests {
         let error: Error =
             Failure::new(Exit::Pending, "x is pending").next("hob fleet show x").into();
         assert_eq!(next_step(&error.context("doing")).unwrap(), "hob fleet show x");
+        let often = Error::from(Broke(Refusal::TooOften.fault("too often")));
+        assert_eq!(next_step(&often).unwrap(), "try again later");
+        assert_eq!(next_step(&Broke("no".into()).into()), None);
     }
 }

@@ -90,7 +90,7 @@ fn run(mut cli: Cli, flags: &Flags) -> anyhow::Result<()> {
 async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
     match command {
         Command::Node(options) => commands::node::node(&options).await,
-        Command::Boss(options) => commands::boss::boss(&options).await,
+        Command::Boss(options) => commands::boss::boss(&options.serve).await,
         Command::Join(options) => commands::join::join(&options).await,
         Command::Export(options) => interruptible(commands::export::export(&options)).await,
         Command::Revoke(options) => interruptible(commands::export::revoke(&options)).await,

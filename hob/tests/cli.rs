@@ -77,12 +77,20 @@ fn every_command_has_a_manual_page_and_completions() {
     let place = Place::new();
     std::fs::create_dir(place.path("man")).unwrap();
     place.hob("man --dir man").with(0);
-    for page in ["hob.1", "hob-config-show.1", "hob-where.1", "hob-units.1"] {
+    for page in [
+        "hob.1",
+        "hob-config-show.1",
+        "hob-where.1",
+        "hob-units.1",
+        "hob-fleet-create.1",
+        "hob-fleet-token-revoke.1",
+        "hob-offer.1",
+    ] {
         assert!(place.read(&format!("man/{page}")).contains(".TH"), "{page}");
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = place.hob(&format!("completions {shell}")).with(0).out;
-        for command in ["where", "units", "config"] {
+        for command in ["where", "units", "config", "fleet", "quarantine", "get-binding"] {
             assert!(script.contains(command), "{shell} {command}");
         }
     }

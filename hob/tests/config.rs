@@ -131,4 +131,13 @@ fn limits_are_those_of_the_file() {
     let large = "x".repeat(2000);
     let done = place.run(["call", "@e.cap", &large]);
     assert_ne!(done.code, Some(0), "{done:?}");
+    let limits = "config show --origin --limit message_size=2KiB --reconcile 5s --config c.toml";
+    let shown = place.hob(limits).with(0).out;
+    let from = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(from("limits.message_size"), "\"2KiB\" flag --limit");
+    assert_eq!(from("boss.reconcile"), "\"5s\" flag --reconcile");
+    assert_eq!(from("limits.sessions"), "1024 default");
 }

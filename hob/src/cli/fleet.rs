@@ -17,7 +17,7 @@ use crate::fleet::Rules;
 pub(crate) struct BossChoice {
     /// The boss's capability file; - for standard input [default: boss.cap in its state
     /// directory]
-    #[arg(long, value_name = "CAP", env = "HOB_BOSS", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "CAP", env = "HOB_BOSS", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     /// The boss's state directory [env: HOB_STATE] [config: state.path]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -54,6 +54,9 @@ const fn key(
     Key { name, flag, variable, kind, default }
 }
 
+/// The option that sets any limit: `--limit NAME=VALUE`.
+pub(crate) const LIMIT: &str = "limit";
+
 /// All settings, in the order in which they are shown.
 pub(crate) const KEYS: [Key; 14] = [
     key("node.listen", Some("listen"), "HOB_LISTEN", Kind::Listen, ""),
@@ -62,14 +65,14 @@ pub(crate) const KEYS: [Key; 14] = [
     key("boss.reconcile", Some("reconcile"), "HOB_RECONCILE", Kind::Time, "60s"),
     key("boss.enrol_ttl", Some("enrol-ttl"), "HOB_ENROL_TTL", Kind::Time, "15m"),
     key("boss.default_provider", Some("default-provider"), "HOB_PROVIDER", Kind::Name, ""),
-    key("limits.sessions", None, "HOB_SESSIONS", Kind::Count, "1024"),
-    key("limits.message_size", None, "HOB_MESSAGE_SIZE", Kind::Size, "64MiB"),
-    key("limits.peer_exports", None, "HOB_PEER_EXPORTS", Kind::Count, "1000000"),
-    key("limits.peer_imports", None, "HOB_PEER_IMPORTS", Kind::Count, "1000000"),
-    key("limits.peer_answers", None, "HOB_PEER_ANSWERS", Kind::Count, "100000"),
-    key("limits.peer_questions", None, "HOB_PEER_QUESTIONS", Kind::Count, "100000"),
-    key("limits.peer_gifts", None, "HOB_PEER_GIFTS", Kind::Count, "10000"),
-    key("limits.peer_bytes", None, "HOB_PEER_BYTES", Kind::Size, "64MiB"),
+    key("limits.sessions", Some(LIMIT), "HOB_SESSIONS", Kind::Count, "1024"),
+    key("limits.message_size", Some(LIMIT), "HOB_MESSAGE_SIZE", Kind::Size, "64MiB"),
+    key("limits.peer_exports", Some(LIMIT), "HOB_PEER_EXPORTS", Kind::Count, "1000000"),
+    key("limits.peer_imports", Some(LIMIT), "HOB_PEER_IMPORTS", Kind::Count, "1000000"),
+    key("limits.peer_answers", Some(LIMIT), "HOB_PEER_ANSWERS", Kind::Count, "100000"),
+    key("limits.peer_questions", Some(LIMIT), "HOB_PEER_QUESTIONS", Kind::Count, "100000"),
+    key("limits.peer_gifts", Some(LIMIT), "HOB_PEER_GIFTS", Kind::Count, "10000"),
+    key("limits.peer_bytes", Some(LIMIT), "HOB_PEER_BYTES", Kind::Size, "64MiB"),
 ];
 
 /// What a setting is set to.

@@ -19,13 +19,13 @@ use ocapn::Limits;
 use ocapn::netlayers::{ListenSpec, PublicAddress};
 
 pub(crate) use file::{ConfigError, File, Provider};
-pub(crate) use keys::{KEYS, Value};
+pub(crate) use keys::{KEYS, LIMIT, Value};
 pub(crate) use surroundings::Surroundings;
 
 /// The variable that names the config file.
 pub(crate) const CONFIG_VARIABLE: &str = "HOB_CONFIG";
 
-/// What the command line sets, by the name of the option.
+/// What the command line sets, by the name of the option; limits by their own name.
 pub(crate) type Flags = BTreeMap<String, Vec<String>>;
 
 /// Where a setting comes from.
@@ -107,7 +107,8 @@ impl Settings {
                 let value = key.read(&key.split(text), around);
                 set = Some((value.map_err(|what| elsewhere(&origin, what))?, origin));
             }
-            if let Some((flag, texts)) = key.flag.and_then(|flag| Some((flag, flags.get(flag)?))) {
+            let given = |flag| flags.get(if flag == LIMIT { key.name } else { flag });
+            if let Some((flag, texts)) = key.flag.and_then(|flag| Some((flag, given(flag)?))) {
                 let origin = Origin::Flag(flag);
                 // The shell has done what is to be done with the user's words.
                 let texts: Vec<String> = texts.iter().map(|text| text.replace('%', "%%")).collect();

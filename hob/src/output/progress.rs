@@ -12,11 +12,13 @@ use super::{harmless, table::shortened};
 const FRAME: Duration = Duration::from_millis(100);
 
 /// What is known of the way so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Steps {
     subject: String,
     done: Vec<String>,
     current: Option<(String, Instant)>,
+    /// What else there is to know while the step is under way.
+    note: String,
 }
 
 impl Steps {
@@ -32,6 +34,9 @@ impl Steps {
             text.push_str(&format!(" … {step}"));
             if waited >= Duration::from_secs(1) {
                 text.push_str(&format!(" {}", about(waited)));
+            }
+            if !self.note.is_empty() {
+                text.push_str(&format!(" ({})", self.note));
             }
         }
         text
@@ -77,7 +82,7 @@ impl Progress {
             Way::Lines
         };
         let subject = harmless(subject).replace('\n', " ");
-        Self { steps: Steps { subject, done: Vec::new(), current: None }, way }
+        Self { steps: Steps { subject, ..Steps::default() }, way }
     }
 
     /// A step begins, if it is not the one that is under way; the one before is done.
@@ -89,8 +94,14 @@ impl Progress {
         self.draw();
     }
 
+    /// Something that changes meanwhile, for those who watch.
+    pub(crate) fn note(&mut self, note: String) {
+        self.steps.note = note;
+        self.draw();
+    }
+
     /// Shows again what is known, with the time that has gone by.
-    pub(crate) fn draw(&self) {
+    fn draw(&self) {
         if let Way::Bar(bar) = &self.way {
             bar.set_message(self.steps.line(Instant::now()));
         }
@@ -125,13 +136,15 @@ mod tests {
     fn the_line_that_changes() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut steps = Steps { subject: "db-machine".into(), done: Vec::new(), current: None };
+        let mut steps = Steps { subject: "db-machine".into(), ..Steps::default() };
         assert_eq!(steps.line(start), "db-machine ");
         assert!(steps.step("allocate", start));
         assert_eq!(steps.line(start), "db-machine  … allocate");
         assert!(!steps.step("allocate", after(1)));
         assert!(steps.step("waiting for register", after(2)));
         assert_eq!(steps.line(after(6)), "db-machine  ✓ allocate … waiting for register 4s");
+        steps.note = "enrol expires 14m".into();
+        assert!(steps.line(after(6)).ends_with("waiting for register 4s (enrol expires 14m)"));
     }
 
     #[test]

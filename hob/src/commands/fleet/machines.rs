@@ -85,7 +85,10 @@ async fn wait_for_registration(
         let why = machine.why.clone().unwrap_or_default();
         match machine.state {
             State::Active => return Ok(machine),
-            State::Pending => progress.step(&under_way(&machine)),
+            State::Pending => {
+                progress.step(&under_way(&machine));
+                progress.note(machine.enrol_expires.map(expires).unwrap_or_default());
+            }
             State::Failed => {
                 let next = format!("hob fleet create {name} tries again; hob fleet show {name}");
                 let what = format!("{name} has failed: {why}");
@@ -104,6 +107,11 @@ async fn wait_for_registration(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+fn expires(millis: u64) -> String {
+    let left = shown::moment(millis).duration_since(SystemTime::now());
+    left.map_or("enrol expired".to_owned(), |left| format!("enrol expires {}", about(left)))
 }
 
 /// What is being waited for.
