@@ -118,7 +118,8 @@ impl Failed {
     /// As the provider's own error.
     pub(crate) fn error(&self, vendor: &str) -> ProviderError {
         let (Self::Refused { why, .. } | Self::Busy { why, .. } | Self::Unknown { why, .. }) = self;
-        ProviderError { temporary: self.passes(), why: format!("{vendor}: {why}") }
+        let why = format!("{vendor}: {why}");
+        if self.passes() { ProviderError::temporary(why) } else { ProviderError::lasting(why) }
     }
 }
 
