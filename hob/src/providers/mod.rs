@@ -10,6 +10,8 @@
 //! a [`Key`], made once for each machine; a provider marks what it makes with the key,
 //! and looks for the mark before it makes anything.
 
+pub mod qemu;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
