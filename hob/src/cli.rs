@@ -279,9 +279,10 @@ pub(crate) struct Call {
 /// `hob join`.
 #[derive(Args, Debug)]
 pub(crate) struct Join {
-    /// The file with the machine's enrolment; - for standard input
+    /// The file with the machine's enrolment, which is removed once it has been used; -
+    /// for standard input. A machine that has joined already needs none
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) enrol: PathBuf,
+    pub(crate) enrol: Option<PathBuf>,
     /// How long to wait for the boss, as 500ms, 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,

@@ -10,6 +10,7 @@
 //! a [`Key`], made once for each machine; a provider marks what it makes with the key,
 //! and looks for the mark before it makes anything.
 
+pub mod cloud_init;
 pub mod qemu;
 
 use std::fmt;

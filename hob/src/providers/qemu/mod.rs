@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 pub use settings::{Accelerator, QemuSettings};
 
+use super::cloud_init::{self, CloudInit, PublicAddress};
 use super::{FleetId, Instance, Key, Order, Progress, Provider, ProviderError, Target};
 use machine::{DiskFormat, Machine, Record, free_port};
 use qmp::SocketDirectory;
@@ -33,17 +34,12 @@ use settings::{Boot, Spec};
 const CONSOLE_BYTES: u64 = 64 * 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// Writes what cloud-init reads for an order, `user-data` and `meta-data`: the last
-/// argument is where the machine's hob is reached, `HOST:PORT`.
-pub type Render = fn(&Order, &QemuSettings, &str) -> Result<[String; 2], ProviderError>;
-
 /// The provider.
 pub struct Qemu {
     settings: QemuSettings,
     boot: Boot,
     accelerator: Accelerator,
     directory: PathBuf,
-    render: Render,
 }
 
 impl Qemu {
@@ -53,16 +49,14 @@ impl Qemu {
     /// # Errors
     ///
     /// A lasting one, if no machine could be made with the settings.
-    pub fn new(
-        settings: QemuSettings,
-        directory: &Path,
-        render: Render,
-    ) -> Result<Self, ProviderError> {
+    pub fn new(settings: QemuSettings, directory: &Path) -> Result<Self, ProviderError> {
         let boot = settings.check()?;
         let directory = std::path::absolute(directory);
         let directory = directory.map_err(|error| ProviderError::lasting(error.to_string()))?;
         let accelerator = settings.accelerator.unwrap_or_else(Accelerator::of_this_host);
-        Ok(Self { settings, boot, accelerator, directory, render })
+        let provider = Self { settings, boot, accelerator, directory };
+        cloud_init::check(&provider.cloud_init("127.0.0.1:7000".to_owned()))?;
+        Ok(provider)
     }
 
     /// What the machine has written to its console (its serial line) since this was last
@@ -118,6 +112,16 @@ impl Qemu {
         }
     }
 
+    fn cloud_init(&self, address: String) -> CloudInit {
+        CloudInit {
+            install: self.settings.install.clone(),
+            port: self.settings.port,
+            public_address: PublicAddress::At(address),
+            manage: self.settings.manage,
+            ssh_authorized_keys: self.settings.ssh_authorized_keys.clone(),
+        }
+    }
+
     fn address(&self, record: &Record) -> String {
         format!("{}:{}", self.settings.address, record.host_port)
     }
@@ -144,9 +148,10 @@ impl Qemu {
     /// Makes what the machine needs to be started.
     fn prepare(&self, order: &Order, record: &Record) -> Result<(), ProviderError> {
         let machine = self.machine(&order.key);
-        let [user_data, meta_data] = (self.render)(order, &self.settings, &self.address(record))?;
-        let volume = seed::volume(&[("user-data", &user_data), ("meta-data", &meta_data)])
-            .map_err(|error| ProviderError::lasting(error.to_string()))?;
+        let data = cloud_init::render(order, &self.cloud_init(self.address(record)))?;
+        let files = [("user-data", &*data.user_data), ("meta-data", &*data.meta_data)];
+        let volume =
+            seed::volume(&files).map_err(|error| ProviderError::lasting(error.to_string()))?;
         let disk = match &self.boot {
             Boot::Image(image) => machine.copy_disk(image),
             Boot::Kernel { .. } => machine.make_disk(self.settings.state_disk * MIB),
@@ -178,7 +183,7 @@ impl Qemu {
     ) -> Vec<OsString> {
         let settings = &self.settings;
         let machine = self.machine(&order.key);
-        let text = OsString::from;
+        let text = |text: &str| OsString::from(text);
         let mut arguments = Vec::new();
         let mut add = |name: &str, value: OsString| arguments.extend([text(name), value]);
         add("-name", format!("guest=hob-{0},process=hob-{0}", order.name).into());
@@ -216,7 +221,7 @@ impl Qemu {
         }
         add("-device", "virtio-blk-pci,drive=seed,serial=hob-seed".into());
         arguments.extend(["-daemonize", "-nodefaults", "-no-user-config"].map(text));
-        arguments.extend(settings.args.iter().map(text));
+        arguments.extend(settings.args.iter().map(OsString::from));
         arguments
     }
 }

@@ -157,16 +157,16 @@ impl QemuSettings {
     ///
     /// If that is not just one thing, or another setting is out of its range.
     pub(super) fn check(&self) -> Result<Boot, ProviderError> {
-        let lasting = ProviderError::lasting;
+        let lasting = |why: &str| ProviderError::lasting(why);
         if self.cpus == 0 || self.state_disk == 0 || self.port == 0 {
             return Err(lasting("cpus, state-disk and port can't be 0"));
         }
         if self.address.is_multicast() || self.address.is_broadcast() {
-            return Err(lasting(format!("{} is the address of no host", self.address)));
+            return Err(lasting(&format!("{} is the address of no host", self.address)));
         }
         let absolute = |path: &PathBuf| {
             let path = std::path::absolute(path);
-            path.map_err(|error| lasting(error.to_string()))
+            path.map_err(|error| lasting(&error.to_string()))
         };
         match (&self.image, &self.kernel, &self.initrd) {
             (Some(image), None, None) => Ok(Boot::Image(absolute(image)?)),
