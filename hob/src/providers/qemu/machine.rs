@@ -17,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::process::PidFile;
@@ -178,17 +179,32 @@ impl Machine {
         Qmp::connect(&self.0)
     }
 
-    /// Removes all that there is of it; its process must have ended.
+    /// Ends its process, if it has one. What the machine has in its memory is lost.
+    fn end(&self) -> io::Result<()> {
+        let Some(process) = self.process()? else { return Ok(()) };
+        process.end(|| self.qmp()?.execute("quit", json!({})).map(drop))
+    }
+
+    /// Ends it, and removes all that there is of it.
     pub(super) fn remove(&self) -> io::Result<()> {
+        self.end()?;
         // At once no longer a machine, so that what is left if we are killed is none.
-        let gone = self.0.with_extension("gone");
-        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        match fs::rename(&self.0, &gone) {
-            Err(error) if !missing(&error) => return Err(error),
+        let gone = Self(self.0.with_extension("gone"));
+        gone.end()?;
+        gone.clear()?;
+        match fs::rename(&self.0, &gone.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        match fs::remove_dir_all(&gone) {
-            Err(error) if !missing(&error) => Err(error),
+        // If it was being started just now, by a boss that has been killed since, then it
+        // has come up by now, or finds no directory.
+        gone.end()?;
+        gone.clear()
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }

@@ -265,15 +265,7 @@ impl Provider for Qemu {
 
     fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
         let machine = self.machine(&target.key);
-        let ended = match machine.process() {
-            // What it has in its memory and on its disk is not to be kept.
-            Ok(Some(process)) => process
-                .end(|| machine.qmp().and_then(|mut qmp| qmp.execute("quit", json!({}))).map(drop)),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        let removed = ended.and_then(|()| machine.remove());
-        removed.map_err(|error| failed(machine.path(), &error))
+        machine.remove().map_err(|error| failed(machine.path(), &error))
     }
 
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
@@ -320,3 +312,6 @@ fn failed(path: &Path, error: &io::Error) -> ProviderError {
 fn missing(path: &Path, error: &io::Error) -> ProviderError {
     ProviderError::lasting(format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,8 +45,9 @@ mod tests {
         let image = volume(&files).unwrap();
         assert_eq!(image, volume(&files).unwrap());
         let system = FileSystem::new(Cursor::new(image), FsOptions::new()).unwrap();
-        assert_eq!(system.volume_label(), "CIDATA");
-        assert_eq!(system.read_volume_label_from_root_dir().unwrap().unwrap(), "CIDATA");
+        assert_eq!(system.volume_label_as_bytes(), b"CIDATA");
+        let label = system.read_volume_label_from_root_dir_as_bytes().unwrap();
+        assert_eq!(label.as_ref(), Some(b"CIDATA     "));
         for (name, text) in files {
             let mut found = String::new();
             let mut file = system.root_dir().open_file(name).unwrap();

@@ -43,6 +43,7 @@ fn what_a_killed_removal_has_left_is_removed_by_the_next() {
     let machine = Machine::new(parent.path(), &key);
     fs::create_dir_all(parent.path().join(format!("{key}.gone/more"))).unwrap();
     assert!(Machine::all(parent.path()).unwrap().is_empty());
+    machine.keep(&record("db")).unwrap();
     machine.remove().unwrap();
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
 }
