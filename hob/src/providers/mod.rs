@@ -20,6 +20,7 @@ pub mod local;
 pub mod netns;
 mod process;
 mod provisioner;
+pub mod qemu;
 mod settings;
 pub mod ssh;
 

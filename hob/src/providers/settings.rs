@@ -18,6 +18,7 @@ use super::command::Command;
 use super::dummy::Dummy;
 use super::local::Local;
 use super::netns::Netns;
+use super::qemu::Qemu;
 use super::ssh::Ssh;
 use super::{Provider, ProviderError};
 
@@ -67,6 +68,9 @@ const KINDS: &[(&str, Maker)] = &[
     }),
     ("local", |name, table, context| made(name, table, context, Local::new)),
     ("netns", |name, table, context| made(name, table, context, Netns::new)),
+    ("qemu", |name, table, context| {
+        made(name, table, context, |settings, context| Qemu::new(settings, &context.state))
+    }),
     ("ssh", |name, table, context| made(name, table, context, Ssh::new)),
 ];
 
