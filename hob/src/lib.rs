@@ -16,6 +16,7 @@ mod notation;
 mod output;
 pub mod providers;
 mod serve;
+mod services;
 mod state;
 #[cfg(test)]
 mod testing;
