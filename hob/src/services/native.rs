@@ -23,6 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::catalogue::Catalogue;
 use super::cgroup::Cgroup;
 use super::definition::Definition;
 use super::helper::{self, Spec};
@@ -55,6 +56,8 @@ struct Inner {
     /// The children that somebody waits for. Locked while one is made.
     own: Mutex<BTreeSet<i64>>,
     audit: Mutex<LogFile>,
+    /// Where the services are defined: a file or a directory.
+    definitions: PathBuf,
 }
 
 /// What is kept for a service between its processes.
@@ -94,7 +97,11 @@ impl<T> Drop for Elsewhere<T> {
 impl Native {
     /// The world as a shepherd sees it whose state is in that directory. Becomes the
     /// parent of what its descendants leave behind.
-    pub(crate) fn new(node: Node, directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        node: Node,
+        directory: &Path,
+        definitions: PathBuf,
+    ) -> anyhow::Result<Self> {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         for name in ["log", "run"] {
             DirBuilder::new().mode(0o700).recursive(true).create(directory.join(name))?;
@@ -113,6 +120,7 @@ impl Native {
             held: Mutex::default(),
             own: Mutex::default(),
             audit: Mutex::new(audit),
+            definitions,
         });
         inner.runtime.spawn(reap(Arc::downgrade(&inner)));
         Ok(Self(inner))
@@ -507,6 +515,24 @@ impl World for Native {
         drop(self.0.runtime.spawn_blocking(move || {
             lock(&inner.audit).write(&vec![(logfile::now(), line)], &inner.zone);
         }));
+    }
+
+    fn audited(&self, lines: usize) -> Pending<Result<Lines, String>> {
+        let inner = self.0.clone();
+        self.fallible(async move {
+            let path = inner.directory.join("audit.log");
+            let read = spawn_blocking(move || logfile::tail(&path, &inner.zone, lines));
+            read.await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn catalogue(&self) -> Pending<Result<Catalogue, String>> {
+        let path = self.0.definitions.clone();
+        self.fallible(async move {
+            let read = spawn_blocking(move || Catalogue::read(&path));
+            let read = read.await.map_err(|error| error.to_string())?;
+            read.map_err(|error| error.to_string())
+        })
     }
 }
 

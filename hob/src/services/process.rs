@@ -7,6 +7,7 @@ use std::pin::Pin;
 use ocapn::Passable;
 use rustix::process::Signal;
 
+use super::catalogue::Catalogue;
 use super::definition::Definition;
 
 /// Something that takes time.
@@ -105,4 +106,10 @@ pub(crate) trait World: Send + Sync + 'static {
 
     /// Adds a line to the record of who did what.
     fn audit(&self, line: String);
+
+    /// The last lines of it.
+    fn audited(&self, lines: usize) -> Pending<Result<Lines, String>>;
+
+    /// Reads the definitions.
+    fn catalogue(&self) -> Pending<Result<Catalogue, String>>;
 }
