@@ -279,9 +279,10 @@ pub(crate) struct Call {
 /// `hob join`.
 #[derive(Args, Debug)]
 pub(crate) struct Join {
-    /// The file with the machine's enrolment; - for standard input
+    /// The file with the machine's enrolment, which is removed once it has been used; -
+    /// for standard input. A machine that has joined already needs none
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) enrol: PathBuf,
+    pub(crate) enrol: Option<PathBuf>,
     /// How long to wait for the boss, as 500ms, 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
@@ -301,7 +302,7 @@ pub(crate) struct Demo {
 }
 
 /// A time: a number, with `ms`, `s`, `m` or `h` after it, seconds if nothing is.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || "write a time as 500ms, 30s, 2m or 1h".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

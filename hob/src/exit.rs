@@ -79,6 +79,11 @@ pub(crate) struct BadUsage(pub(crate) String);
 #[error("nothing is exported as {0:?}")]
 pub(crate) struct NotExported(pub(crate) String);
 
+/// Somebody is not who they should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Mismatch(pub(crate) String);
+
 /// Ctrl-C or a signal to end.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
@@ -124,6 +129,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         _ if unreachable => Some(Exit::Unreachable),
         _ if error.is::<NotExported>() => Some(Exit::NoSuchObject),
         _ if error.is::<Broke>() => Some(Exit::Failed),
+        _ if error.is::<Mismatch>() => Some(Exit::IdentityMismatch),
         _ if error.is::<Interrupted>() => Some(Exit::Interrupted),
         _ => None,
     }

@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod fleet;
 mod kinds;
+mod netns;
 mod notation;
 mod output;
 pub mod providers;

@@ -1,6 +1,6 @@
 //! A node in the foreground: from the state directory to the last goodbye.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
+use crate::fleet::{Fleet, Settings};
 use crate::state::{LockedState, StateDir};
 use crate::{capfile, kinds, output};
 
@@ -22,10 +23,10 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// A node that runs in its state directory.
 pub(crate) struct Serving {
     pub(crate) node: Node,
-    /// Where the objects live that end with the process.
-    pub(crate) vat: Vat,
-    /// Where those live that do not.
-    kept: Vat,
+    /// Where the objects live, also those of former processes.
+    pub(crate) kept: Vat,
+    /// What the actors of a fleet do things with.
+    pub(crate) fleet: Fleet,
     state: LockedState,
     caps: Vec<PathBuf>,
 }
@@ -34,6 +35,14 @@ impl Serving {
     /// Takes the state directory and listens everywhere, on the state directory's own
     /// socket last.
     pub(crate) async fn start(options: &ServeOptions) -> anyhow::Result<Self> {
+        Self::start_with(options, |_state| Ok(Settings::default())).await
+    }
+
+    /// The same, for a boss, whose settings may depend on the state directory.
+    pub(crate) async fn start_with(
+        options: &ServeOptions,
+        settings: impl FnOnce(&Path) -> anyhow::Result<Settings>,
+    ) -> anyhow::Result<Self> {
         let public = options.public_address.as_ref();
         let tcp = options.listen.iter().filter(|listen| listen.address.is_tcp());
         match (public, tcp.count()) {
@@ -48,6 +57,7 @@ impl Serving {
             _ => {}
         }
         let state = StateDir::named(options.state.clone())?.lock()?;
+        let settings = settings(state.path())?;
         let mut builder = Node::builder();
         for listen in &options.listen {
             let public = public.filter(|_| listen.address.is_tcp());
@@ -64,9 +74,9 @@ impl Serving {
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
         let store = open_store(&state)?;
         let node = builder.start_durable(&store)?;
-        let kept = node.open_vat("node", &kinds::environment(&node)?)?;
-        let vat = node.vat("process");
-        Ok(Self { node, vat, kept, state, caps: Vec::new() })
+        let fleet = Fleet::new(node.clone(), settings);
+        let kept = node.open_vat("node", &kinds::environment(&fleet)?)?;
+        Ok(Self { node, kept, fleet, state, caps: Vec::new() })
     }
 
     /// Writes a sturdyref for the object into the state directory, for the owner's use
@@ -80,12 +90,8 @@ impl Serving {
     }
 
     /// Publishes the admin object, says where the node listens and that it is ready.
-    pub(crate) fn announce(&mut self, bindings: Option<Ref>) -> anyhow::Result<()> {
-        let admin = match bindings {
-            None => self.kept.root_or_spawn("admin", || Admin::new(self.node.clone(), None))?,
-            // What refers to a machine's bindings ends with them.
-            bindings => self.vat.spawn(Admin::new(self.node.clone(), bindings)),
-        };
+    pub(crate) fn announce(&mut self) -> anyhow::Result<()> {
+        let admin = self.kept.root_or_spawn("admin", || Admin::new(self.fleet.clone()))?;
         self.publish(&admin, "admin.cap")?;
         for location in self.node.locations() {
             output::line(&format!("listening {location}"))?;
@@ -123,7 +129,6 @@ impl Serving {
         if tokio::time::timeout(GOODBYE, self.node.shutdown()).await.is_err() {
             tracing::warn!("some peers took no note that this node ends");
         }
-        self.vat.stop();
         self.kept.stop();
         if let Some(Err(error)) = self.node.store().map(Store::close) {
             tracing::error!("not all that happened is stored: {error}");

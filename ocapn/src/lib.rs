@@ -118,6 +118,7 @@ mod entropy;
 mod glue;
 mod handoff;
 pub mod hub;
+mod lasting;
 mod link;
 mod node;
 mod origins;
@@ -131,6 +132,7 @@ pub use captp::{
     SwissDigest, TableCounts, Tagged, Traffic,
 };
 pub use driver::DialError;
+pub use lasting::{KeptUp, Lasting, LastingLimits, LastingState, Unreachable};
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};
 pub use scheduler::TokioScheduler;
