@@ -99,6 +99,12 @@ Examples:
 With --netns each process gets a network namespace and an address of its own. That
 needs root and iproute2.")]
     Demo(Demo),
+    /// Run the services of this machine in the foreground
+    #[command(after_help = crate::services::SHEPHERD_HELP)]
+    Shepherd(crate::services::ShepherdOptions),
+    /// Look at, start and stop services; the same as herd
+    #[command(after_help = crate::services::SVC_HELP)]
+    Svc(crate::services::Svc),
     /// Print a completion script
     #[command(after_help = "\
 Example:

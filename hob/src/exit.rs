@@ -6,6 +6,7 @@
 //! | 1 | the call broke, or the command could not be carried out |
 //! | 2 | usage: an argument, URI, file or address can't be used |
 //! | 3 | no such object |
+//! | 4 | refused: the capability is not for that, has expired or was revoked |
 //! | 5 | unreachable or timed out |
 //! | 7 | identity mismatch: somebody else answered |
 //! | 130 | interrupted |
@@ -31,6 +32,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// There is no such object.
     NoSuchObject = 3,
+    /// The capability is not for that, has expired or was revoked.
+    Refused = 4,
     /// Nobody could be reached, or not in time.
     Unreachable = 5,
     /// Somebody else answered.
@@ -84,6 +87,16 @@ pub(crate) struct NotExported(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct Mismatch(pub(crate) String);
 
+/// The capability is not for that, has expired or was revoked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+/// What was named is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotThere(pub(crate) String);
+
 /// Ctrl-C or a signal to end.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
@@ -128,6 +141,8 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         _ if usage => Some(Exit::Usage),
         _ if unreachable => Some(Exit::Unreachable),
         _ if error.is::<NotExported>() => Some(Exit::NoSuchObject),
+        _ if error.is::<NotThere>() => Some(Exit::NoSuchObject),
+        _ if error.is::<Refused>() => Some(Exit::Refused),
         _ if error.is::<Broke>() => Some(Exit::Failed),
         _ if error.is::<Mismatch>() => Some(Exit::IdentityMismatch),
         _ if error.is::<Interrupted>() => Some(Exit::Interrupted),
@@ -269,6 +284,8 @@ mod tests {
             (StateError::NoDefault.into(), Exit::Usage),
             (BindError::Empty("x").into(), Exit::Usage),
             (BindError::InUse("/x".into()).into(), Exit::Failed),
+            (Refused("no".into()).into(), Exit::Refused),
+            (NotThere("no".into()).into(), Exit::NoSuchObject),
             (Interrupted.into(), Exit::Interrupted),
             (Error::msg("anything"), Exit::Failed),
         ];

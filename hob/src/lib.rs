@@ -33,6 +33,9 @@ use cli::{Cli, Command};
 
 /// Runs the program: the command line of this process, to its end.
 pub fn main() -> ExitCode {
+    if let Some(done) = services::intercept() {
+        return done;
+    }
     let cli = Cli::parse();
     log(&cli);
     match run(cli.command) {
@@ -50,7 +53,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Man { dir } => return commands::help::man(dir.as_deref()),
         _ => {}
     }
-    let serves = matches!(command, Command::Node(_) | Command::Boss(_) | Command::Join(_));
+    let serves = matches!(command, Command::Node(_) | Command::Boss(_) | Command::Join(_) | Command::Shepherd(_));
     let mut builder = if serves {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -72,6 +75,8 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Export(options) => interruptible(commands::export::export(&options)).await,
         Command::Revoke(options) => interruptible(commands::export::revoke(&options)).await,
         Command::State(command) => interruptible(commands::state::state(&command)).await,
+        Command::Shepherd(options) => services::shepherd(&options).await,
+        Command::Svc(options) => interruptible(services::svc(&options)).await,
         Command::Call(options) => interruptible(commands::call::call(&options)).await,
         Command::Demo(options) => demo::demo(&options).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(()),
@@ -99,7 +104,7 @@ fn report(error: &anyhow::Error) {
 
 /// Logs to standard error, as `HOB_LOG` says.
 fn log(cli: &Cli) {
-    let serves = matches!(cli.command, Command::Node(_) | Command::Boss(_) | Command::Join(_));
+    let serves = matches!(cli.command, Command::Node(_) | Command::Boss(_) | Command::Join(_) | Command::Shepherd(_));
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => "error",
         (_, 0) if serves => "info",

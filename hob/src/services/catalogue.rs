@@ -93,6 +93,7 @@ impl Catalogue {
         checked(all)
     }
 
+    #[cfg(test)]
     /// The definitions of one text, as if it were a file of that name.
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, CatalogueError> {
         let mut all = BTreeMap::new();

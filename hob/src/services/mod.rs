@@ -6,17 +6,18 @@
 //!      └── grants ── handle of one service, some actions
 //! ```
 
-#![allow(dead_code, reason = "called once the fleet is wired up")]
-
 mod calendar;
 mod catalogue;
 mod definition;
 mod text;
 mod zone;
 mod cgroup;
+mod cli;
 mod controller;
+mod daemon;
 mod grants;
 mod helper;
+mod herd;
 mod logfile;
 mod logger;
 mod monitor;
@@ -30,7 +31,21 @@ mod ready;
 mod refusal;
 mod registry;
 mod shepherd;
+mod show;
 mod sockets;
 mod status;
 mod users;
 mod writer;
+
+pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc};
+pub(crate) use daemon::{ShepherdOptions, shepherd};
+pub(crate) use herd::svc;
+
+/// The work of this process, if it is not to be `hob`: what becomes a service's program,
+/// or `herd`.
+pub(crate) fn intercept() -> Option<std::process::ExitCode> {
+    helper::intercept().or_else(herd::intercept)
+}
+
+#[cfg(test)]
+mod tests;

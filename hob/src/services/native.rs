@@ -55,6 +55,8 @@ struct Inner {
     held: Mutex<BTreeMap<String, Held>>,
     /// The children that somebody waits for. Locked while one is made.
     own: Mutex<BTreeSet<i64>>,
+    /// Tells that there may be more to reap.
+    poke: tokio::sync::Notify,
     audit: Mutex<LogFile>,
     /// Where the services are defined: a file or a directory.
     definitions: PathBuf,
@@ -119,10 +121,11 @@ impl Native {
             sockets,
             held: Mutex::default(),
             own: Mutex::default(),
+            poke: tokio::sync::Notify::new(),
             audit: Mutex::new(audit),
             definitions,
         });
-        inner.runtime.spawn(reap(Arc::downgrade(&inner)));
+        inner.runtime.spawn(reap(inner.clone()));
         Ok(Self(inner))
     }
 
@@ -254,6 +257,7 @@ impl Inner {
     /// Nobody waits for the child any more: it is reaped like a stranger.
     fn forget(&self, pid: i64) {
         lock(&self.own).remove(&pid);
+        self.poke.notify_one();
     }
 
     /// Waits for the end of a process by its descriptor.
@@ -319,13 +323,17 @@ fn sweep(process: &Process) {
 }
 
 /// Reaps what descendants have left to us.
-async fn reap(inner: std::sync::Weak<Inner>) {
+async fn reap(inner: Arc<Inner>) {
     let kind = tokio::signal::unix::SignalKind::child();
     let Ok(mut children) = tokio::signal::unix::signal(kind) else { return };
-    while children.recv().await.is_some() {
+    loop {
+        tokio::select! {
+            _ = children.recv() => {}
+            () = inner.poke.notified() => {}
+        }
         // What ends at the same time is seen at the same time.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        let Some(inner) = inner.upgrade() else { return };
+        let inner = inner.clone();
         let _reaped = spawn_blocking(move || {
             let me = i64::from(std::process::id());
             let Ok(entries) = std::fs::read_dir("/proc") else { return };

@@ -17,11 +17,8 @@ pub(crate) struct Orders {
 
 async fn line(here: &Here, writer: &WriterRef, text: String) -> Result<(), Fault> {
     let writer = writer.clone();
-    here.turn(move |turn| {
-        writer.send_only(turn).line(text);
-        Ok(())
-    })
-    .await
+    // A call, so that whoever asked hears it before the answer.
+    here.turn(move |turn| writer.call(turn).line(text)).await
 }
 
 /// Starts what a service requires, all of it at once, and then the service.
