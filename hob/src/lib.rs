@@ -19,6 +19,7 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod testing;
+mod wrap;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
