@@ -139,12 +139,9 @@ impl Forward {
         let (wrap, id) = (self.wrap.clone(), self.id.clone());
         after_turn(turn, move || {
             let there = lock(&wrap.0.forwards).remove(&id);
-            let task = there.and_then(|there| lock(&there.state).task.take());
             wrap.0.runtime.spawn(async move {
-                if let Some(task) = task {
-                    task.abort();
-                    // It ends one way or the other, and then the address is free.
-                    let _ended = task.await;
+                if let Some(there) = there {
+                    there.end().await;
                 }
                 resolver.fulfill(());
             });
@@ -237,6 +234,16 @@ impl Listening {
         let waits = std::mem::take(&mut state.waits);
         drop(state);
         waits.into_iter().for_each(|resolver| self.tell(resolver));
+    }
+
+    /// Cuts what there is, and frees the address.
+    pub(super) async fn end(&self) {
+        let task = lock(&self.state).task.take();
+        if let Some(task) = task {
+            task.abort();
+            // It ends one way or the other.
+            let _ended = task.await;
+        }
     }
 
     fn fail(&self, why: String) {

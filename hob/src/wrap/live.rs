@@ -46,6 +46,11 @@ impl Live {
         self.lock().remove(grant);
     }
 
+    /// Cuts the connections that were made by any grant.
+    pub(super) fn cut_all(&self) {
+        self.lock().clear();
+    }
+
     /// How many connections there are.
     pub(super) fn open(&self) -> usize {
         self.most.saturating_sub(self.permits.available_permits())

@@ -3,6 +3,7 @@
 //! A [`SocketService`] is a TCP or Unix socket that can be connected to, a
 //! [`PostgresService`] a database that makes a role for each binding, and a [`Forward`] the
 //! other end: a port or socket on the machine of the program that uses such a service.
+//! [`Wrappers`] has those of a machine by name.
 //!
 //! ```text
 //!  program ── socket ── Forward ══ CapTP ══ SocketService ── socket ── service
@@ -54,6 +55,7 @@
 
 #![allow(dead_code, unused_imports, reason = "called once the fleet is wired up")]
 
+mod directory;
 mod forward;
 mod granted;
 mod live;
@@ -72,6 +74,7 @@ use ocapn::persist::{Environment, EnvironmentError, RestoreError};
 use ocapn::{Fault, Node, Turn, Value, Vat};
 use tokio::runtime::Handle;
 
+pub(crate) use directory::Wrappers;
 pub(crate) use forward::Forward;
 use forward::Listening;
 use granted::Granted;
@@ -113,6 +116,14 @@ impl Wrap {
         }))
     }
 
+    /// Listens nowhere any more, until it is started again: for when a process ends.
+    pub(crate) async fn end(&self) {
+        let forwards = std::mem::take(&mut *lock(&self.0.forwards));
+        for forward in forwards.into_values() {
+            forward.end().await;
+        }
+    }
+
     /// What there is of the service of that id; a restored one finds what it had.
     fn live(&self, id: &str, connections: usize) -> Arc<Live> {
         let mut services = lock(&self.0.services);
@@ -125,15 +136,18 @@ impl Wrap {
 /// of `ocapn::actors`.
 pub(crate) fn environment(wrap: &Wrap) -> Result<Environment, EnvironmentError> {
     let mut kinds = Environment::new();
-    let (sockets, databases, forwards) = (wrap.clone(), wrap.clone(), wrap.clone());
+    let (sockets, databases) = (wrap.clone(), wrap.clone());
+    let (forwards, directories) = (wrap.clone(), wrap.clone());
     let socket = move |portrait| SocketService::restore(sockets.clone(), portrait);
     let postgres = move |portrait| PostgresService::restore(databases.clone(), portrait);
     let forward = move |portrait| Forward::restore(forwards.clone(), portrait);
+    let wrappers = move |portrait| Wrappers::restore(directories.clone(), portrait);
     kinds
         .kind::<Granted>("granted")?
         .kind_with("socket", 1, SocketService::portray, socket)?
         .kind_with("postgres", 1, PostgresService::portray, postgres)?
-        .kind_with("forward", 1, Forward::portray, forward)?;
+        .kind_with("forward", 1, Forward::portray, forward)?
+        .kind_with("wrappers", 1, Wrappers::portray, wrappers)?;
     Ok(kinds)
 }
 

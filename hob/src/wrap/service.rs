@@ -14,7 +14,7 @@ use super::{LOG, Wrap, after_turn, new_id, parts};
 use crate::fleet::fields;
 use crate::kinds::{Call, Name, unknown};
 
-const METHODS: &str = "connect sink, grant id [rules], ungrant id, describe";
+const METHODS: &str = "connect sink, grant id [rules], ungrant id, ungrant-all, describe";
 
 /// How long a connection to the socket may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 ///
 /// - `connect sink`: a connection, see the parent module.
 /// - `grant id [rules]`: an object with `connect` alone, whose connections `ungrant id`
-///   cuts. It knows no rules.
+///   cuts. It knows no rules. `ungrant-all` is for all of them.
 /// - `describe`: where the socket is, and how many connections there are.
 pub(crate) struct SocketService {
     wrap: Wrap,
@@ -156,6 +156,17 @@ impl Behaviour for SocketService {
                 turn.call(&self.ledger, vec![Value::symbol("delete"), id.as_str().into()])?;
                 let live = self.wrap.live(&self.id, self.connections);
                 after_turn(turn, move || live.cut(&id));
+                Ok(Value::Undefined.into())
+            }
+            "ungrant-all" => {
+                call.end()?;
+                let ids = turn.call(&self.ledger, vec![Value::symbol("keys")])?;
+                let Value::List(ids) = ids else { return Err("the ledger is lost".into()) };
+                for id in ids {
+                    turn.call(&self.ledger, vec![Value::symbol("delete"), id])?;
+                }
+                let live = self.wrap.live(&self.id, self.connections);
+                after_turn(turn, move || live.cut_all());
                 Ok(Value::Undefined.into())
             }
             "describe" => {

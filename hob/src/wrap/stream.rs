@@ -222,7 +222,8 @@ async fn pour(
             }
         }
     }
-    Err(Broken::Gone)
+    // The sink is gone; what that means is for `flow` to say.
+    std::future::pending().await
 }
 
 /// Waits until the other side breaks off or lets go.

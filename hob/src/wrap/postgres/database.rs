@@ -56,6 +56,7 @@ impl Database {
             service: service.clone(),
             made: HashSet::new(),
             undropped: Vec::new(),
+            unreconciled: None,
             again: AGAIN,
         };
         runtime.spawn(worker.run(queue));
@@ -93,9 +94,10 @@ impl Database {
         Ok(password)
     }
 
-    /// Forgets a role that is to be dropped.
-    pub(super) async fn forget(&self, role: &str) {
-        self.passwords.lock().await.remove(role);
+    /// Forgets the password of a role that is to be dropped; or of all.
+    pub(super) async fn forget(&self, role: Option<&str>) {
+        let mut passwords = self.passwords.lock().await;
+        passwords.retain(|there, _| role.is_some_and(|role| role != there));
     }
 
     /// Notes by what a connection of the role is cancelled, for as long as it is there.
@@ -137,19 +139,21 @@ struct Worker {
     made: HashSet<String>,
     /// Roles that are to be dropped and could not be.
     undropped: Vec<String>,
+    /// What there should be, if it could not be seen to.
+    unreconciled: Option<BTreeMap<String, Access>>,
     again: Duration,
 }
 
 impl Worker {
     async fn run(mut self, mut queue: mpsc::Receiver<(Change, Resolver)>) {
         loop {
-            let next = if self.undropped.is_empty() {
+            let next = if self.undropped.is_empty() && self.unreconciled.is_none() {
                 queue.recv().await
             } else {
                 match tokio::time::timeout(self.again, queue.recv()).await {
                     Ok(next) => next,
                     Err(_) => {
-                        self.drop_again().await;
+                        self.make_up().await;
                         continue;
                     }
                 }
@@ -165,53 +169,71 @@ impl Worker {
 
     async fn perform(&mut self, change: Change) -> Result<(), RoleError> {
         let roles = Roles::connect(&self.settings, &self.service).await;
+        self.again = AGAIN;
         match change {
             Change::Make { role, .. } if self.made.contains(&role) => {}
             Change::Make { role, access, others } => {
-                self.undropped.retain(|undropped| *undropped != role);
                 roles?.make(&role, access, &others).await?;
                 tracing::info!(target: LOG, "made the role {role}, {}", access.name());
+                self.undropped.retain(|undropped| *undropped != role);
+                if let Some(wanted) = &mut self.unreconciled {
+                    wanted.insert(role.clone(), access);
+                }
                 self.made.insert(role);
             }
             Change::Drop { role } => {
                 self.made.remove(&role);
+                self.undropped.retain(|undropped| *undropped != role);
+                if let Some(wanted) = &mut self.unreconciled {
+                    wanted.remove(&role);
+                }
                 let dropped = match roles {
                     Ok(roles) => roles.drop(&role).await,
                     Err(error) => Err(error),
                 };
-                self.undropped.retain(|undropped| *undropped != role);
-                if let Err(error) = dropped {
-                    if !matches!(error, RoleError::NotOurs(_)) {
-                        self.undropped.push(role);
-                        self.again = AGAIN;
+                match dropped {
+                    Ok(()) => tracing::info!(target: LOG, "dropped the role {role}"),
+                    Err(error) => {
+                        if !matches!(error, RoleError::NotOurs(_)) {
+                            self.undropped.push(role);
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
                 }
-                tracing::info!(target: LOG, "dropped the role {role}");
             }
             Change::Reconcile { wanted } => {
-                roles?.reconcile(&wanted).await?;
+                self.made.retain(|role| wanted.contains_key(role));
                 self.undropped.clear();
+                self.unreconciled = Some(wanted);
+                self.reconcile(&roles?).await?;
             }
         }
         Ok(())
     }
 
-    /// Tries again to drop what could not be dropped.
-    async fn drop_again(&mut self) {
-        let Ok(roles) = Roles::connect(&self.settings, &self.service).await else {
-            self.again = (self.again * 2).min(AGAIN_AT_MOST);
-            return;
-        };
+    async fn reconcile(&mut self, roles: &Roles) -> Result<(), RoleError> {
+        if let Some(wanted) = &self.unreconciled {
+            roles.reconcile(wanted).await?;
+            self.unreconciled = None;
+        }
+        Ok(())
+    }
+
+    /// Tries again what could not be done.
+    async fn make_up(&mut self) {
+        self.again = (self.again * 2).min(AGAIN_AT_MOST);
+        let Ok(roles) = Roles::connect(&self.settings, &self.service).await else { return };
+        if let Err(error) = self.reconcile(&roles).await {
+            return tracing::warn!(target: LOG, "{}: {error}", self.settings.database);
+        }
         for role in std::mem::take(&mut self.undropped) {
             match roles.drop(&role).await {
                 Ok(()) => tracing::info!(target: LOG, "dropped the role {role}, at last"),
                 Err(error) => {
-                    tracing::warn!(target: LOG, %error, "can't drop the role {role}");
+                    tracing::warn!(target: LOG, "can't drop the role {role}: {error}");
                     self.undropped.push(role);
                 }
             }
         }
-        self.again = (self.again * 2).min(AGAIN_AT_MOST);
     }
 }

@@ -44,7 +44,7 @@ pub(crate) use roles::Access;
 use session::Session;
 pub(crate) use settings::PostgresSettings;
 
-const METHODS: &str = "grant id rules, ungrant id, start, grants, describe";
+const METHODS: &str = "grant id rules, ungrant id, ungrant-all, start, grants, describe";
 
 /// The longest id of a grant, in bytes: with the prefix as long as a name may be in
 /// PostgreSQL.
@@ -56,7 +56,9 @@ const LONGEST_ID: usize = 59;
 ///   it keeps is `read-only`.
 /// - `ungrant id`: done, when the role is gone. If it breaks, the grant is over all the same,
 ///   and the role is dropped as soon as that can be done.
-/// - `start`: what is to be done when a process begins.
+/// - `ungrant-all`: the same for all of them.
+/// - `start`: what is to be done when a process begins. If it breaks, it is
+///   done as soon as it can be.
 /// - `grants`: id, role and access of each that is active.
 /// - `describe`: which database it is, and how many connections there are.
 pub(crate) struct PostgresService {
@@ -168,7 +170,22 @@ impl PostgresService {
         after_turn(turn, move || {
             live.cut(&id);
             database.change(Change::Drop { role: role.clone() }, resolver);
-            runtime.spawn(async move { database.forget(&role).await });
+            runtime.spawn(async move { database.forget(Some(&role)).await });
+        });
+        Ok(dropped.into())
+    }
+
+    fn ungrant_all(&self, turn: &mut Turn<'_>) -> Result<Reply, Fault> {
+        for id in self.entries(turn)?.into_keys() {
+            turn.call(&self.ledger, vec![Value::symbol("delete"), id.into()])?;
+        }
+        let (dropped, resolver) = turn.promise();
+        let (database, live) = (self.database(), self.live());
+        let runtime = self.wrap.0.runtime.clone();
+        after_turn(turn, move || {
+            live.cut_all();
+            database.change(Change::Reconcile { wanted: BTreeMap::new() }, resolver);
+            runtime.spawn(async move { database.forget(None).await });
         });
         Ok(dropped.into())
     }
@@ -233,6 +250,10 @@ impl Behaviour for PostgresService {
                 let id = grant_id(&mut call)?;
                 call.end()?;
                 self.ungrant(turn, id)
+            }
+            "ungrant-all" => {
+                call.end()?;
+                self.ungrant_all(turn)
             }
             "connect-as" => {
                 let id = grant_id(&mut call)?;

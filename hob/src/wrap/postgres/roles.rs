@@ -123,7 +123,7 @@ impl Roles {
         tokio::spawn(connection);
         Ok(Self {
             client,
-            mark: format!("a grant of hob's service {service}"),
+            mark: format!("a grant of the hob service {service}"),
             database: settings.database.clone(),
             connections: settings.connections,
         })
