@@ -139,10 +139,9 @@ impl Behaviour for SocketService {
             }
             "grant" => {
                 let Name(id) = call.required("id")?;
-                if let Some(Value::List(rules)) = call.optional("rules")? {
-                    if !rules.is_empty() {
-                        return Err(call.fault("a socket keeps no rules"));
-                    }
+                let rules: Option<Value> = call.optional("rules")?;
+                if rules.is_some_and(|rules| rules != Value::List(Vec::new())) {
+                    return Err(call.fault("a socket keeps no rules"));
                 }
                 call.end()?;
                 let granted = vec![Value::symbol("set"), id.as_str().into(), true.into()];

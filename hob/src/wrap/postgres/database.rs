@@ -80,10 +80,10 @@ impl Database {
         but: Option<&Password>,
     ) -> Result<Password, RoleError> {
         let mut passwords = self.passwords.lock().await;
-        if let Some(there) = passwords.get(role) {
-            if but.is_none_or(|but| !Arc::ptr_eq(but, there)) {
-                return Ok(there.clone());
-            }
+        if let Some(there) = passwords.get(role)
+            && but.is_none_or(|but| !Arc::ptr_eq(but, there))
+        {
+            return Ok(there.clone());
         }
         let mut entropy = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *entropy).map_err(std::io::Error::other)?;
