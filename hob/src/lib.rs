@@ -24,6 +24,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod units;
+mod wrap;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
