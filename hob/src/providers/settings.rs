@@ -11,6 +11,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
 use toml::{Table, Value};
 
+use super::cloud::hetzner::Hetzner;
+use super::cloud::linode::Linode;
+use super::cloud_init::nocloud::NoCloud;
 use super::command::Command;
 use super::dummy::Dummy;
 use super::local::Local;
@@ -51,8 +54,11 @@ type Maker = fn(&str, Table, &Context) -> Result<Arc<dyn Provider>, SettingsErro
 
 /// The kinds of providers.
 const KINDS: &[(&str, Maker)] = &[
+    ("cloud-init", |name, table, context| made(name, table, context, NoCloud::new)),
     ("command", |name, table, context| made(name, table, context, Command::new)),
     ("dummy", |name, table, context| made(name, table, context, Dummy::new)),
+    ("hetzner", |name, table, context| made(name, table, context, Hetzner::new)),
+    ("linode", |name, table, context| made(name, table, context, Linode::new)),
     ("local", |name, table, context| made(name, table, context, Local::new)),
     ("netns", |name, table, context| made(name, table, context, Netns::new)),
     //    ("ssh", |name, table, context| made(name, table, context, Ssh::new)),

@@ -18,7 +18,7 @@ use ureq::http::{Method, Request, Response, StatusCode, header};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use crate::providers::ProviderError;
+use crate::providers::{ProviderError, Span};
 
 /// More than any token has.
 const MAX_TOKEN_BYTES: u64 = 4096;
@@ -63,16 +63,17 @@ impl Clock for SystemClock {
 }
 
 /// What a provider waits for at most, and takes at most.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
-    /// Until one request is answered, in seconds.
-    pub request_seconds: f64,
-    /// Until a machine is made, removed or looked for, with all that is asked again.
-    pub patience_seconds: f64,
+    /// How long one request may take, as `60s`.
+    pub request: Span,
+    /// How long it may take to make a machine, to remove or to list some, with all that is
+    /// asked again.
+    pub patience: Span,
     /// How long after a request the cloud may still act on it, or not list yet what it has
     /// made. Where that matters, the provider looks twice this far apart.
-    pub settle_seconds: f64,
+    pub settle: Span,
     /// The largest answer, in bytes.
     pub response_bytes: u64,
 }
@@ -80,9 +81,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            request_seconds: 60.0,
-            patience_seconds: 600.0,
-            settle_seconds: 10.0,
+            request: Span(Duration::from_secs(60)),
+            patience: Span(Duration::from_secs(600)),
+            settle: Span(Duration::from_secs(10)),
             response_bytes: 8 << 20,
         }
     }
@@ -118,7 +119,8 @@ impl Failed {
     /// As the provider's own error.
     pub(crate) fn error(&self, vendor: &str) -> ProviderError {
         let (Self::Refused { why, .. } | Self::Busy { why, .. } | Self::Unknown { why, .. }) = self;
-        ProviderError { temporary: self.passes(), why: format!("{vendor}: {why}") }
+        let why = format!("{vendor}: {why}");
+        if self.passes() { ProviderError::temporary(why) } else { ProviderError::lasting(why) }
     }
 }
 
@@ -160,16 +162,10 @@ impl Api {
         complaint: fn(&Value) -> Option<Complaint>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        let seconds = |name: &str, value: f64| {
-            let time = Duration::try_from_secs_f64(value).ok().filter(|time| !time.is_zero());
-            let why = || format!("limits: {name} = {value} is no time to wait");
-            time.ok_or_else(|| ProviderError::lasting(why()))
-        };
-        let request = seconds("request-seconds", limits.request_seconds)?;
         let local = is_local(base)?;
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(request))
+            .timeout_global(Some(limits.request.0))
             // The token is for this host alone.
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -185,8 +181,8 @@ impl Api {
             token: token.to_owned(),
             agent: config.build().new_agent(),
             clock,
-            patience: seconds("patience-seconds", limits.patience_seconds)?,
-            settle: seconds("settle-seconds", limits.settle_seconds)?,
+            patience: limits.patience.0,
+            settle: limits.settle.0,
             response_bytes: limits.response_bytes,
             complaint,
         })

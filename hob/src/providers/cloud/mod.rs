@@ -4,7 +4,7 @@
 //! marks of its order, its key and its fleet, and with a name that holds the key. Before
 //! one is made it is looked for. When nobody knows whether a request has made one, since
 //! its answer was lost, nothing is asked for until the cloud has had time to act on it and
-//! to list what it has made ([`Limits::settle_seconds`](http::Limits::settle_seconds)), and then it is looked for again.
+//! to list what it has made ([`Limits::settle`](http::Limits::settle)), and then it is looked for again.
 //! Where the cloud documents that names are unique, a second one can't be made at all;
 //! elsewhere it is looked for once more after that time, also when nothing was lost,
 //! because the boss before this one may have asked, just before it was killed. If there is
@@ -21,7 +21,6 @@ pub mod linode;
 
 use std::collections::BTreeSet;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::http::{Api, Call, Failed};
@@ -262,12 +261,6 @@ fn pages<T>(
         }
     }
     Err(ProviderError::temporary(format!("a list of more than {MAX_PAGES} pages")))
-}
-
-/// What a spec may say instead of the settings.
-fn spec<T: DeserializeOwned>(order: &Order) -> Result<T, ProviderError> {
-    serde_json::from_value(Value::Object(order.spec.clone()))
-        .map_err(|error| ProviderError::lasting(format!("the spec: {error}")))
 }
 
 fn default_port() -> u16 {
