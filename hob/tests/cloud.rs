@@ -375,6 +375,24 @@ fn what_the_api_says_is_passed_on_and_the_token_is_not() {
 }
 
 #[test]
+fn no_secret_comes_back_in_a_message() {
+    for vendor in VENDORS {
+        // The message is cut off at a length, so the secret is put at many places.
+        for length in 0..300 {
+            let mut world = World::new(vendor, 12);
+            let uri = format!("ocapn://{}.tcp-tls/s/secret-of-db", "b".repeat(length));
+            let order = Order { enrolment: Enrolment::new(uri), ..world.order("db") };
+            world.cloud.state().weather = Weather::Script(vec![None, Some(Fault::Echo)]);
+            let error = world.provider().create(&order, &quiet()).unwrap_err();
+            assert!(!error.temporary && error.why.contains("what is"), "{error}");
+            for secret in ["secret-of", "I2Nsb3Vk", FakeCloud::TOKEN, "aZ7-"] {
+                assert!(!error.why.contains(secret), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_lasting_refusal_is_not_asked_for_again() {
     for vendor in VENDORS {
         let mut world = World::new(vendor, 8);

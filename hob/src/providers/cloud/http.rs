@@ -126,7 +126,8 @@ impl Failed {
 
 /// Whether what is refused so may be possible later.
 fn passes(status: u16, code: &str) -> bool {
-    const CODES: [&str; 8] = [
+    const CODES: [&str; 9] = [
+        "busy",
         "conflict",
         "locked",
         "maintenance",
@@ -189,10 +190,16 @@ impl Api {
     }
 
     /// Begins what is to be done within the time that there is for it. The token is read
-    /// each time, so that another can be put in its place.
-    pub(crate) fn begin(&self) -> Result<Call<'_>, ProviderError> {
+    /// each time, so that another can be put in its place. It is in no message, and
+    /// neither are those other secrets.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        mut secrets: Vec<&'a str>,
+    ) -> Result<Call<'a>, ProviderError> {
+        // What holds another one goes first.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let deadline = self.clock.now() + self.patience;
-        Ok(Call { api: self, token: read_token(&self.token)?, deadline })
+        Ok(Call { api: self, token: read_token(&self.token)?, secrets, deadline })
     }
 }
 
@@ -239,6 +246,7 @@ fn read_token(path: &Path) -> Result<Zeroizing<String>, ProviderError> {
 pub(crate) struct Call<'a> {
     api: &'a Api,
     token: Zeroizing<String>,
+    secrets: Vec<&'a str>,
     deadline: Duration,
 }
 
@@ -388,13 +396,42 @@ impl Call<'_> {
         })
     }
 
-    /// A message without the token, should it repeat it, and not too long.
+    /// A message without what is secret, should it repeat that, and not too long.
     fn clean(&self, message: &str) -> String {
-        let text = message.replace(self.token.as_str(), "(token)");
+        let mut text = message.replace(self.token.as_str(), "(token)");
+        for secret in &self.secrets {
+            text = text.replace(secret, "(secret)");
+        }
         let text = text.replace(|c: char| c.is_control(), " ");
         match text.char_indices().nth(MAX_MESSAGE) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_known_by_status_or_code() {
+        for (status, code, wanted) in [
+            (400, "", false),
+            (400, "busy", true),
+            (401, "unauthorized", false),
+            (403, "resource_limit_exceeded", false),
+            (404, "not_found", false),
+            (408, "", true),
+            (409, "conflict", true),
+            (409, "uniqueness_error", false),
+            (412, "resource_unavailable", true),
+            (422, "invalid_input", false),
+            (423, "locked", true),
+            (423, "protected", false),
+        ] {
+            let failed = Failed::Refused { status, code: code.to_owned(), why: String::new() };
+            assert_eq!(failed.error("A cloud").temporary, wanted, "{status} {code}");
         }
     }
 }

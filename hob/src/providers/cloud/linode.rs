@@ -135,12 +135,16 @@ impl Linode {
 }
 
 /// "Errors": a list of objects with `reason` and perhaps `field`. The field of the first
-/// stands for a code, which there is none of.
+/// stands for a code, which there is none of; but one reason, that of a Linode that
+/// something else is done to, is known not to last.
 fn complaint(answer: &Value) -> Option<Complaint> {
     let errors = answer.get("errors")?.as_array()?;
     let text = |error: &Value, key: &str| error[key].as_str().unwrap_or_default().to_owned();
     let reasons: Vec<String> = errors.iter().map(|error| text(error, "reason")).collect();
-    Some(Complaint { code: text(errors.first()?, "field"), message: reasons.join("; ") })
+    let message = reasons.join("; ");
+    let busy = message == "Linode busy.";
+    let code = if busy { "busy".to_owned() } else { text(errors.first()?, "field") };
+    Some(Complaint { code, message })
 }
 
 fn machine(linode: &Value) -> Option<Machine> {

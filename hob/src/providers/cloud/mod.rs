@@ -143,13 +143,14 @@ fn create<C: Cloud>(
     progress: &dyn Progress,
 ) -> Result<Instance, ProviderError> {
     let request = cloud.request(order)?;
-    let call = cloud.api().begin()?;
-    let made = make(cloud, &call, order, &request, progress);
-    // Should an API's message quote what was sent to it.
-    made.map_err(|error| ProviderError {
-        why: error.why.replace(order.enrolment.reveal(), "(enrolment)"),
-        ..error
-    })
+    // Should an API's message quote what was sent to it, perhaps with other escapes.
+    let parts = order.enrolment.reveal().split(|c: char| "/?#&=:.%".contains(c));
+    let mut secrets: Vec<&str> = parts.filter(|part| part.len() >= 8).collect();
+    for place in ["/user_data", "/metadata/user_data", "/root_pass"] {
+        secrets.extend(request.pointer(place).and_then(Value::as_str));
+    }
+    let call = cloud.api().begin(secrets)?;
+    make(cloud, &call, order, &request, progress)
 }
 
 fn make<C: Cloud>(
@@ -221,7 +222,7 @@ fn in_order(machines: &mut Vec<Machine>) {
 
 /// See [`Provider::destroy`](super::Provider::destroy).
 fn destroy<C: Cloud>(cloud: &C, target: &Target) -> Result<(), ProviderError> {
-    let call = cloud.api().begin()?;
+    let call = cloud.api().begin(Vec::new())?;
     let mark = Mark::Machine(&target.fleet, &target.key);
     let mut gone = BTreeSet::new();
     loop {
@@ -240,7 +241,7 @@ fn destroy<C: Cloud>(cloud: &C, target: &Target) -> Result<(), ProviderError> {
 
 /// See [`Provider::list`](super::Provider::list).
 fn list<C: Cloud>(cloud: &C, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
-    let call = cloud.api().begin()?;
+    let call = cloud.api().begin(Vec::new())?;
     let found = look(cloud, &call, &Mark::Fleet(fleet))?;
     Ok(found.into_iter().filter_map(Machine::into_instance).collect())
 }
