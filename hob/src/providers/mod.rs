@@ -13,15 +13,16 @@
 pub mod cloud;
 pub mod cloud_init;
 pub mod command;
-//pub mod contract;
+pub mod contract;
 pub mod dummy;
 mod files;
 pub mod local;
 pub mod netns;
 mod process;
-//mod provisioner;
+mod provisioner;
+pub mod qemu;
 mod settings;
-//pub mod ssh;
+pub mod ssh;
 
 pub use settings::{Context, Providers, SettingsError, Span, provider};
 
