@@ -217,7 +217,6 @@ impl Unit<'_> {
         let start = start.join(" ");
         let (name, key) = (self.name, self.key);
         let wanted_by = if self.facts.root { "multi-user.target" } else { "default.target" };
-        let home = unit_quote(&home);
         let hardening = self.hardening();
         format!(
             "# Made by hob's boss for this machine, and removed with it.\n\
@@ -230,8 +229,6 @@ impl Unit<'_> {
              [Service]\n\
              Type=notify\n\
              ExecStart={start}\n\
-             # Once it is ready it has registered, and the enrolment opens nothing.\n\
-             ExecStartPost=-rm -f {home}/enrol.cap\n\
              Environment=HOB_MACHINE={key}\n\
              Restart=always\n\
              RestartSec=2\n\
