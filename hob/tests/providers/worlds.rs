@@ -22,10 +22,11 @@ grep -q '^ocapn://' "$5"
 mkdir -p "$3"
 exec 9>>"$3/lock"
 flock -n 9 || { echo "a hob node runs in $3 already" >&2; exit 1; }
-echo $$ >"$3/lock"
 [ -p "$3/never" ] || mkfifo "$3/never"
 exec 8<>"$3/never"
 rm "$5"
+# From here on it is one process, and no other that looks like it.
+echo $$ >"$3/lock"
 echo ready
 read -r _ <&8
 "#;
