@@ -5,7 +5,7 @@ use ocapn::Value;
 
 use crate::cli::ServeOptions;
 use crate::fleet::reconcile::Reconciler;
-use crate::fleet::{Boss, BossRef, Settings};
+use crate::fleet::{Boss, BossRef};
 use crate::providers::{FleetId, Providers};
 use crate::serve::{Serving, StopSignals};
 
@@ -15,10 +15,12 @@ pub(crate) async fn boss(options: &ServeOptions) -> anyhow::Result<()> {
     let mut made = None;
     let mut serving = Serving::start_with(options, |state| {
         let state = state.join("providers");
-        let providers = Providers::from_config(toml::Table::new(), &state, &program)?;
+        let tables = options.settings.providers();
+        let tables = tables.map(|(name, table)| (name.to_owned(), table.table.clone().into()));
+        let providers = Providers::from_config(tables.collect(), &state, &program)?;
         let names = providers.names().map(str::to_owned).collect();
         made = Some(providers);
-        Ok(Settings { providers: names, ..Settings::default() })
+        Ok(names)
     })
     .await?;
     let providers = made.context("there are no providers")?;

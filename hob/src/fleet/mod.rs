@@ -33,9 +33,12 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use boss::{Boss, BossRef};
+pub(crate) use audit::{Entry, Page};
+pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
 pub(crate) use guestbook::Guestbook;
-pub(crate) use hob_client::HobClient;
+pub(crate) use hob_client::{HobClient, ShownBinding};
+pub(crate) use machine::{Binding, State};
+pub(crate) use rules::Rules;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -50,7 +53,8 @@ use ocapn::{
 use tokio::sync::Notify;
 
 use audit::{Audit, Listeners, Segment};
-use desk::{Desk, Report};
+use desk::Desk;
+pub(crate) use desk::Report;
 use enrolment::Enrolment;
 use hob_client::Grant;
 use hob_server::HobServer;

@@ -67,6 +67,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod cloud;
 pub mod cloud_init;
 pub mod command;
 pub mod contract;
@@ -76,6 +77,7 @@ pub mod local;
 pub mod netns;
 mod process;
 mod provisioner;
+pub mod qemu;
 mod settings;
 pub mod ssh;
 
