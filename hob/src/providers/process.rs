@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `machine.json` | the [`Record`] of it, there before anything else is |
-//! | `enrol.cap` | its enrolment, 0600, until it has been used |
+//! | `enrol.cap` | its enrolment, 0600, which it removes when it has used it |
 //! | `state/` | its state directory |
 //! | `log` | what it says |
 //!
@@ -120,7 +120,6 @@ impl Processes {
         self.reap();
         let home = self.home(&order.key);
         if home.runs()? {
-            home.forget_used_enrolment();
             return Ok(());
         }
         let log = home.open_log()?;
@@ -245,7 +244,6 @@ impl Processes {
         for home in self.homes()? {
             let Some(record) = home.record()? else { continue };
             if record.fleet == fleet.as_str() {
-                home.forget_used_enrolment();
                 all.push(told(&home, &record));
             }
         }
@@ -259,8 +257,7 @@ impl Processes {
         let mut pause = Pause::until(patience);
         while pause.rest() {
             self.reap();
-            if home.is_ready() {
-                home.forget_used_enrolment();
+            if !home.enrolment().exists() {
                 return true;
             }
             if !matches!(home.runs(), Ok(true)) {
@@ -409,18 +406,6 @@ impl Home {
         };
         // For people only, who can look at the log themselves.
         read().unwrap_or_default()
-    }
-
-    /// Whether it has registered, so that its enrolment is dead.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.enrolment().exists() || self.said(0).lines().any(|line| line == "ready")
-    }
-
-    /// Removes an enrolment that has been used. It opens nothing any more.
-    pub(super) fn forget_used_enrolment(&self) {
-        if self.is_ready() {
-            let _gone_already = std::fs::remove_file(self.enrolment());
-        }
     }
 }
 
