@@ -33,9 +33,12 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use boss::{Boss, BossRef};
+pub(crate) use audit::{Entry, Page};
+pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
 pub(crate) use guestbook::Guestbook;
-pub(crate) use hob_client::HobClient;
+pub(crate) use hob_client::{HobClient, ShownBinding};
+pub(crate) use machine::{Binding, State};
+pub(crate) use rules::Rules;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -44,13 +47,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ocapn::actors::{UnixClock, after_turn};
 use ocapn::persist::{Environment, EnvironmentError};
 use ocapn::{
-    Behaviour, Clock, ErrorValue, Fault, FromValue, IntoValue, Node, Promise, Ref, Resolver,
-    RestoreError, SessionInfo, Sturdyref, Turn, Value, promise,
+    Behaviour, Clock, ErrorValue, Fault, FromValue, IntoValue, Lasting, LastingLimits, Node,
+    Promise, Ref, Resolver, RestoreError, SessionInfo, Sturdyref, Turn, Value, promise,
 };
 use tokio::sync::Notify;
 
 use audit::{Audit, Listeners, Segment};
-use desk::{Desk, Report};
+use desk::Desk;
+pub(crate) use desk::Report;
 use enrolment::Enrolment;
 use hob_client::Grant;
 use hob_server::HobServer;
@@ -154,8 +158,13 @@ impl Fleet {
     }
 
     /// An actor that stands for what the sturdyref names, and finds it again.
-    fn lasting(&self, _turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
-        self.node.enliven(&sturdyref).into_ref()
+    fn lasting(&self, turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
+        turn.spawn(Lasting::new(&self.node, sturdyref))
+    }
+
+    /// The same, for what is to be kept in touch with whether or not it is used.
+    fn kept_up(&self, turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
+        turn.spawn(Lasting::new(&self.node, sturdyref).keep_up())
     }
 
     fn seen(&self, machine: &str, at: Moment, report: Report) {
@@ -195,6 +204,7 @@ impl Fleet {
         let mut kinds = Environment::new();
         kinds.kind::<Segment>("audit-segment")?.kind::<HobServer>("hob-server")?;
         kinds.kind::<Guestbook>("guestbook")?;
+        Lasting::kind(&mut kinds, "lasting", &self.node, &LastingLimits::default())?;
         let fleet = || self.clone();
         keep(
             &mut kinds,
