@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod commands;
 mod demo;
+mod desired;
 mod exit;
 mod fleet;
 mod kinds;
