@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod desired;
 mod exit;
 mod fleet;
 mod kinds;
