@@ -13,6 +13,7 @@ mod demo;
 mod exit;
 mod fleet;
 mod kinds;
+mod netns;
 mod notation;
 mod notify;
 mod output;

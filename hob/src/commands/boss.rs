@@ -1,18 +1,34 @@
 //! `hob boss`.
 
-use std::collections::BTreeMap;
-
+use anyhow::Context as _;
 use ocapn::Value;
 
 use crate::cli::ServeOptions;
-use crate::fleet::reconcile::{Providers, Reconciler};
-use crate::fleet::{Boss, BossRef};
-use crate::providers::FleetId;
+use crate::fleet::reconcile::Reconciler;
+use crate::fleet::{Boss, BossRef, MANUAL, Settings};
+use crate::providers::{FleetId, Providers};
 use crate::serve::{Serving, StopSignals};
 
 pub(crate) async fn boss(options: &ServeOptions) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?.or_stdin(options.stop_with_stdin);
-    let mut serving = Serving::start(options).await?;
+    let program = std::env::current_exe().context("where this program is")?;
+    let mut made = None;
+    let mut serving = Serving::start_with(options, |state| {
+        let state = state.join("providers");
+        let set = &options.settings;
+        let providers = Providers::from_config(set.provider_tables(), &state, &program)
+            .map_err(|error| set.of_provider(&error))?;
+        let names = providers.names().map(str::to_owned).collect();
+        made = Some(providers);
+        Ok(Settings {
+            default_provider: set.default_provider().unwrap_or(MANUAL).to_owned(),
+            providers: names,
+            enrol_ttl: set.enrol_ttl(),
+            reconcile: set.reconcile(),
+        })
+    })
+    .await?;
+    let providers = made.context("there are no providers")?;
     let id = fleet_id(&serving)?;
     let audit = serving.kept.root_or_spawn("audit", || serving.fleet.audit())?;
     let boss =
@@ -20,9 +36,7 @@ pub(crate) async fn boss(options: &ServeOptions) -> anyhow::Result<()> {
     serving.node.durable().await?;
     serving.publish(&boss, "boss.cap")?;
     serving.announce()?;
-    let providers: Providers = BTreeMap::new();
-    let boss = BossRef::from_ref(boss);
-    let reconciler = Reconciler::new(serving.fleet.clone(), boss, id, providers);
+    let reconciler = Reconciler::new(serving.fleet.clone(), BossRef::from_ref(boss), id, providers);
     serving.until_stopped(&mut signals, reconciler.run()).await
 }
 

@@ -44,7 +44,7 @@ async fn membership(options: &Join, serving: &Serving) -> anyhow::Result<Members
         )
     })?;
     let enrolment = capfile::read(path)?;
-    let registered = Membership::register(fleet, &serving.kept, &enrolment);
+    let registered = Membership::join(fleet, &serving.kept, &enrolment);
     let membership = within(options.timeout, registered).await?;
     discard(path);
     Ok(membership)

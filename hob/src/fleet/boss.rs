@@ -225,10 +225,19 @@ impl Boss {
         Ok(Some(accepted))
     }
 
-    /// Takes what other machines were given by this one, and it by them, back.
-    fn isolate(&self, turn: &mut Turn<'_>, name: &str) -> Result<Vec<String>, Fault> {
+    /// Takes back what a machine has granted others, and, if it says so, what it was
+    /// granted: all of it is to be granted anew, when that may be.
+    fn regrant(
+        &self,
+        turn: &mut Turn<'_>,
+        name: &str,
+        and_its_own: bool,
+    ) -> Result<Vec<String>, Fault> {
         let mut revoked = Vec::new();
         for (to, entry) in &self.books.machines {
+            if to == name && !and_its_own {
+                continue;
+            }
             let from = (to != name).then(|| name.to_owned());
             for binding in entry.record.call(turn).regrant(from)? {
                 revoked.push(format!("{to}'s {}:{}", binding.from, binding.other));
@@ -339,7 +348,7 @@ impl Boss {
     fn destroy_machine(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<Revoked, Fault> {
         let Name(name) = name;
         let entry = self.entry(&name)?.clone();
-        let revoked = self.isolate(turn, &name)?;
+        let revoked = self.regrant(turn, &name, true)?;
         entry.record.call(turn).set_state(State::Leaving, None)?;
         Ok(Revoked { revoked, stays: vec!["what others have copied from it".to_owned()] })
     }
@@ -413,7 +422,7 @@ impl Boss {
     ) -> Result<Revoked, Fault> {
         let Name(name) = name;
         let entry = self.entry(&name)?.clone();
-        let revoked = self.isolate(turn, &name)?;
+        let revoked = self.regrant(turn, &name, true)?;
         let why = why.unwrap_or_else(|| "quarantined".to_owned());
         entry.record.call(turn).set_state(State::Quarantined, Some(why))?;
         let stays = vec![
@@ -553,6 +562,11 @@ impl Boss {
     fn reconnect(&self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
         let Name(name) = name;
         let entry = self.entry(&name)?.clone();
+        if entry.record.call(turn).record()?.moved {
+            self.regrant(turn, &name, false)?;
+            entry.record.call(turn).settled_down()?;
+            self.fleet.wake_after(turn);
+        }
         self.settle(turn, &name)?;
         let bindings = entry.record.call(turn).record()?.bindings;
         for (binding, state) in bindings {

@@ -91,6 +91,10 @@ pub(crate) struct Record {
     /// Names that it is to give up, with the ids of their grants.
     #[passable(default)]
     pub(crate) unbinds: BTreeMap<String, String>,
+    /// It is reached elsewhere than it was, which those do not know whom it granted
+    /// something.
+    #[passable(default)]
+    pub(crate) moved: bool,
     /// What it is to be like, as JSON, and which generation of that this is.
     pub(crate) desired: Option<String>,
     #[passable(default)]
@@ -153,6 +157,7 @@ impl Record {
             bindings: BTreeMap::new(),
             ungrants: BTreeSet::new(),
             unbinds: BTreeMap::new(),
+            moved: false,
             desired: None,
             generation: 0,
         }
@@ -308,7 +313,9 @@ impl Machine {
     ) -> Result<(), Fault> {
         let record = &mut self.kept.record;
         (record.allocated, record.attempts) = (true, 0);
-        (record.why, record.step) = (None, Some("waiting for register".to_owned()));
+        if record.state == State::Pending {
+            (record.why, record.step) = (None, Some("waiting for register".to_owned()));
+        }
         let at = address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
         let text = format!("{} made {instance}{at}", record.provider);
         (record.instance, record.address) = (Some(instance), address);
@@ -386,6 +393,7 @@ impl Machine {
             return Err("this is another machine's".into());
         }
         self.kept.record.client = Some(self.fleet.lasting(turn, client));
+        self.kept.record.moved = true;
         self.changed(turn);
         self.audit(turn, "moved", "it is reached elsewhere now".to_owned())
     }
@@ -506,6 +514,12 @@ impl Machine {
             }
         }
         Ok(former)
+    }
+
+    /// Those know now whom it granted something.
+    #[method]
+    fn settled_down(&mut self) {
+        self.kept.record.moved = false;
     }
 
     /// What it is to be like from now on.

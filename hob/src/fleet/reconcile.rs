@@ -2,7 +2,7 @@
 //! worked yet. Looks at what is durable, and at nothing else, so that it can begin anew
 //! at any moment.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use ocapn::Answer;
@@ -12,13 +12,12 @@ use super::boss::BossRef;
 use super::machine::{MachineRef, Record, State};
 use super::{Fleet, LOG, Moment};
 use crate::kinds::Name;
-use crate::providers::{Enrolment, FleetId, Key, Order, Provider, ProviderError, Target};
+use crate::providers::{
+    Enrolment, FleetId, Key, Order, Provider, ProviderError, Providers, Target,
+};
 
 /// How many machines providers make or remove at the same time.
 const AT_ONCE: usize = 16;
-
-/// The providers by name.
-pub(crate) type Providers = BTreeMap<String, Arc<dyn Provider>>;
 
 /// Runs until it is dropped.
 pub(crate) struct Reconciler {
@@ -102,7 +101,8 @@ impl Reconciler {
                             next.map_or(record.not_before, |next| next.min(record.not_before)),
                         );
                     }
-                    let unsettled = !record.ungrants.is_empty()
+                    let unsettled = record.moved
+                        || !record.ungrants.is_empty()
                         || !record.unbinds.is_empty()
                         || record.bindings.values().any(|binding| !binding.live);
                     if record.state == State::Active && unsettled {
@@ -193,7 +193,7 @@ impl Job {
         let (made, ()) = tokio::join!(made, told);
         match made {
             Ok(instance) => machine.allocated(instance.id, instance.address).await,
-            Err(ProviderError { why, temporary }) => machine.failed(why, temporary).await,
+            Err(ProviderError { why, temporary, .. }) => machine.failed(why, temporary).await,
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -134,6 +134,9 @@ impl Drop for Killed {
 pub(crate) struct Server {
     child: Child,
     _out: BufReader<ChildStdout>,
+    err: BufReader<ChildStderr>,
+    /// What it has logged and was read.
+    logged: String,
     pub(crate) locators: Vec<String>,
 }
 
@@ -148,12 +151,13 @@ impl Server {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut err = BufReader::new(child.stderr.take().unwrap());
         let mut locators = Vec::new();
         loop {
             let mut line = String::new();
             if out.read_line(&mut line).unwrap() == 0 {
                 let mut why = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+                err.read_to_string(&mut why).unwrap();
                 panic!("hob {words} has ended: {:?} {why}", child.wait());
             }
             match line.trim_end().strip_prefix("listening ") {
@@ -162,7 +166,7 @@ impl Server {
                 None => panic!("unexpected: {line}"),
             }
         }
-        Self { child, _out: out, locators }
+        Self { child, _out: out, err, logged: String::new(), locators }
     }
 
     /// The value of a hint in the first locator.
@@ -178,12 +182,26 @@ impl Server {
         host.split('.').next().unwrap().to_owned()
     }
 
+    /// Waits until it logs a line that contains the text.
+    #[track_caller]
+    pub(crate) fn logs(&mut self, text: &str) {
+        loop {
+            let mut line = String::new();
+            let read = self.err.read_line(&mut line).unwrap();
+            assert_ne!(read, 0, "never logged {text:?}: {}", self.logged);
+            self.logged.push_str(&line);
+            if line.contains(text) {
+                return;
+            }
+        }
+    }
+
     /// Sends a signal, waits for the end, and gives what was logged.
     pub(crate) fn end(mut self, signal: &str) -> Done {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        let mut err = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        let mut err = std::mem::take(&mut self.logged);
+        self.err.read_to_string(&mut err).unwrap();
         Done { code: self.child.wait().unwrap().code(), out: String::new(), err }
     }
 }
