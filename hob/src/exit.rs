@@ -124,6 +124,16 @@ pub(crate) struct NotExported(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct Mismatch(pub(crate) String);
 
+/// The capability is not for that, has expired or was revoked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+/// What was named is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotThere(pub(crate) String);
+
 /// Ctrl-C or a signal to end.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
@@ -177,6 +187,8 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         _ if usage => Some(Exit::Usage),
         _ if unreachable => Some(Exit::Unreachable),
         _ if error.is::<NotExported>() => Some(Exit::NoSuchObject),
+        _ if error.is::<NotThere>() => Some(Exit::NoSuchObject),
+        _ if error.is::<Refused>() => Some(Exit::Refused),
         _ if error.is::<Mismatch>() => Some(Exit::IdentityMismatch),
         _ if error.is::<Interrupted>() => Some(Exit::Interrupted),
         _ => None,
@@ -359,6 +371,8 @@ mod tests {
             (StateError::NoDefault.into(), Exit::Usage),
             (BindError::Empty("x").into(), Exit::Usage),
             (BindError::InUse("/x".into()).into(), Exit::Failed),
+            (Refused("no".into()).into(), Exit::Refused),
+            (NotThere("no".into()).into(), Exit::NoSuchObject),
             (Interrupted.into(), Exit::Interrupted),
             (Failure::new(Exit::Refused, "x").into(), Exit::Refused),
             (Failure::new(Exit::Pending, "x").into(), Exit::Pending),

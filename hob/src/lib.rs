@@ -19,6 +19,7 @@ mod notify;
 mod output;
 pub mod providers;
 mod serve;
+mod services;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,9 @@ use output::screen::Screen;
 
 /// Runs the program: the command line of this process, to its end.
 pub fn main() -> ExitCode {
+    if let Some(done) = services::intercept() {
+        return done;
+    }
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     log(&cli);
@@ -96,6 +100,8 @@ async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
         Command::Export(options) => interruptible(commands::export::export(&options)).await,
         Command::Revoke(options) => interruptible(commands::export::revoke(&options)).await,
         Command::State(command) => interruptible(commands::state::state(&command)).await,
+        Command::Shepherd(options) => services::shepherd(&options).await,
+        Command::Svc(options) => interruptible(services::svc(&options)).await,
         Command::Call(options) => interruptible(commands::call::call(&options)).await,
         Command::Demo(options) => demo::demo(&options).await,
         Command::Where(options) => {

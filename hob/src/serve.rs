@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
-use crate::fleet::{Fleet, Settings};
+use crate::fleet::{Fleet, MANUAL, Settings};
 use crate::notify::Notifier;
 use crate::state::{LockedState, StateDir};
 use crate::{capfile, kinds, output};
@@ -37,13 +37,14 @@ impl Serving {
     /// Takes the state directory and listens everywhere, on the state directory's own
     /// socket last.
     pub(crate) async fn start(options: &ServeOptions) -> anyhow::Result<Self> {
-        Self::start_with(options, |_state| Ok(Settings::default())).await
+        Self::start_with(options, |_state| Ok(Vec::new())).await
     }
 
-    /// The same, for a boss, whose settings may depend on the state directory.
+    /// The same, for a boss: `providers` sets up those that there are in the state
+    /// directory, and gives their names.
     pub(crate) async fn start_with(
         options: &ServeOptions,
-        settings: impl FnOnce(&Path) -> anyhow::Result<Settings>,
+        providers: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<Self> {
         let public = options.public_address.as_ref();
         let tcp = options.listen.iter().filter(|listen| listen.address.is_tcp());
@@ -59,7 +60,7 @@ impl Serving {
             _ => {}
         }
         let state = StateDir::named(options.state.clone())?.lock()?;
-        let fleet = settings(state.path())?;
+        let providers = providers(state.path())?;
         let settings = &options.settings;
         let mut builder =
             Node::builder().limits(settings.limits()).sessions_per_netlayer(settings.sessions());
@@ -78,6 +79,12 @@ impl Serving {
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
         let store = open_store(&state)?;
         let node = builder.start_durable(&store)?;
+        let fleet = Settings {
+            default_provider: settings.default_provider().unwrap_or(MANUAL).to_owned(),
+            enrol_ttl: settings.enrol_ttl(),
+            reconcile: settings.reconcile(),
+            providers,
+        };
         let fleet = Fleet::new(node.clone(), fleet);
         let kept = node.open_vat("node", &kinds::environment(&fleet)?)?;
         Ok(Self { node, kept, fleet, state, caps: Vec::new(), systemd: Notifier::of_process() })

@@ -93,7 +93,9 @@ impl LastingLimits {
 ///   as soon as a session with the peer comes up for any other reason, such as that it
 ///   dials us.
 /// - Each message is delivered at most once. Those that were on their way when the session
-///   ended break with how it ended, and nobody knows whether they have arrived.
+///   ended break with how it ended, and nobody knows whether they have arrived, or will
+///   yet: a peer may come to read them after what is sent by the next session. All others
+///   arrive in order.
 /// - A message that has waited for [`LastingLimits::patience`] breaks. Where the peer
 ///   refuses, or is not who the sturdyref names, all that wait break at once. Such faults
 ///   are told from those of the object by [`Unreachable::of`]. The next message tries anew.

@@ -5,7 +5,7 @@ use ocapn::Value;
 
 use crate::cli::ServeOptions;
 use crate::fleet::reconcile::Reconciler;
-use crate::fleet::{Boss, BossRef, MANUAL, Settings};
+use crate::fleet::{Boss, BossRef};
 use crate::providers::{FleetId, Providers};
 use crate::serve::{Serving, StopSignals};
 
@@ -20,12 +20,7 @@ pub(crate) async fn boss(options: &ServeOptions) -> anyhow::Result<()> {
             .map_err(|error| set.of_provider(&error))?;
         let names = providers.names().map(str::to_owned).collect();
         made = Some(providers);
-        Ok(Settings {
-            default_provider: set.default_provider().unwrap_or(MANUAL).to_owned(),
-            providers: names,
-            enrol_ttl: set.enrol_ttl(),
-            reconcile: set.reconcile(),
-        })
+        Ok(names)
     })
     .await?;
     let providers = made.context("there are no providers")?;

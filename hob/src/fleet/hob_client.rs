@@ -143,9 +143,11 @@ impl HobClient {
         };
         let clock = &self.fleet.clock;
         if bound.grants {
-            let message = vec![Value::symbol("grant"), id.into(), rules.to_string().into()];
+            let read_only = super::fields([("rule", Value::symbol("read-only"))]);
+            let own = if rules.is_read_only() { vec![read_only] } else { Vec::new() };
+            let message = vec![Value::symbol("grant"), id.into(), Value::List(own)];
             let made = turn.send(target, message).into_ref();
-            // The service has seen to read-only itself, and to nothing else.
+            // The service sees to read-only itself, and to nothing else.
             return Ok(rules.without_read_only().over(made, &[], clock).spawn(turn));
         }
         let reads: Vec<&str> = match &bound.reads {

@@ -10,17 +10,19 @@
 //! a [`Key`], made once for each machine; a provider marks what it makes with the key,
 //! and looks for the mark before it makes anything.
 
+pub mod cloud;
 pub mod cloud_init;
 pub mod command;
-//pub mod contract;
+pub mod contract;
 pub mod dummy;
 mod files;
 pub mod local;
 pub mod netns;
 mod process;
-//mod provisioner;
+mod provisioner;
+pub mod qemu;
 mod settings;
-//pub mod ssh;
+pub mod ssh;
 
 pub use settings::{Context, Providers, SettingsError, Span, provider};
 

@@ -283,7 +283,7 @@ STEP         WHAT    BECOMES            WHY
         let path = directory.path().join("graph.toml");
         std::fs::write(&path, "[app]\ndb = \"db.db | read-only\"\nn = [1, true]\n").unwrap();
         let shown = crate::notation::print(&read(&path).unwrap(), false);
-        assert_eq!(shown, r#"{"app" {"db" "db.db | read-only" "n" [1 true]}}"#);
+        assert_eq!(shown, r#"{"app": {"db": "db.db | read-only", "n": [1 true]}}"#);
         std::fs::write(&path, "[app]\ndb = \n").unwrap();
         let error = read(&path).unwrap_err();
         assert!(error.to_string().contains("graph.toml:2: "), "{error}");
