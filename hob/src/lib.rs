@@ -53,7 +53,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Man { dir } => return commands::help::man(dir.as_deref()),
         _ => {}
     }
-    let serves = matches!(command, Command::Node(_) | Command::Boss(_) | Command::Join(_) | Command::Shepherd(_));
+    let serves = matches!(
+        command,
+        Command::Node(_) | Command::Boss(_) | Command::Join(_) | Command::Shepherd(_)
+    );
     let mut builder = if serves {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -104,7 +107,10 @@ fn report(error: &anyhow::Error) {
 
 /// Logs to standard error, as `HOB_LOG` says.
 fn log(cli: &Cli) {
-    let serves = matches!(cli.command, Command::Node(_) | Command::Boss(_) | Command::Join(_) | Command::Shepherd(_));
+    let serves = matches!(
+        cli.command,
+        Command::Node(_) | Command::Boss(_) | Command::Join(_) | Command::Shepherd(_)
+    );
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => "error",
         (_, 0) if serves => "info",

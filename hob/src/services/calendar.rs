@@ -226,9 +226,19 @@ mod tests {
     #[test]
     fn what_says_no_times() {
         for bad in [
-            "", "daily 3:00", "daily 24:00", "daily 03:60", "monday 03:00", "mon-fri 03:00",
-            "monthly 0 03:00", "monthly 32", "monthly", "hourly 03:00", "daily 03:00 04:00",
-            "daily 03:00:00:00", "mon..xyz",
+            "",
+            "daily 3:00",
+            "daily 24:00",
+            "daily 03:60",
+            "monday 03:00",
+            "mon-fri 03:00",
+            "monthly 0 03:00",
+            "monthly 32",
+            "monthly",
+            "hourly 03:00",
+            "daily 03:00 04:00",
+            "daily 03:00:00:00",
+            "mon..xyz",
         ] {
             assert!(bad.parse::<Calendar>().is_err(), "{bad:?}");
         }

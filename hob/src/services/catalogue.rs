@@ -58,20 +58,16 @@ impl Origin {
 impl Catalogue {
     /// Reads a file, or all files of a directory whose names end in `.toml`.
     pub(crate) fn read(path: &Path) -> Result<Self, CatalogueError> {
-        let failed = |file: &Path, what: String| CatalogueError {
-            file: file.to_owned(),
-            at: None,
-            what,
-        };
+        let failed =
+            |file: &Path, what: String| CatalogueError { file: file.to_owned(), at: None, what };
         let metadata = path.metadata().map_err(|error| failed(path, error.to_string()))?;
         let mut files = Vec::new();
         if metadata.is_dir() {
             let entries = path.read_dir().map_err(|error| failed(path, error.to_string()))?;
             for entry in entries {
                 let file = entry.map_err(|error| failed(path, error.to_string()))?.path();
-                let hidden = file.file_name().is_some_and(|name| {
-                    name.as_encoded_bytes().starts_with(b".")
-                });
+                let hidden =
+                    file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
                 if file.extension().is_some_and(|end| end == "toml") && !hidden {
                     files.push(file);
                 }
@@ -86,8 +82,8 @@ impl Catalogue {
             if length > MAX_BYTES {
                 return Err(failed(&file, format!("larger than {MAX_BYTES} bytes")));
             }
-            let text = std::fs::read_to_string(&file)
-                .map_err(|error| failed(&file, error.to_string()))?;
+            let text =
+                std::fs::read_to_string(&file).map_err(|error| failed(&file, error.to_string()))?;
             gather(&file, &text, &mut all)?;
         }
         checked(all)
@@ -145,9 +141,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// What concerns more than one service: names, requirements, cycles.
-fn checked(
-    all: BTreeMap<String, (Definition, Origin)>,
-) -> Result<Catalogue, CatalogueError> {
+fn checked(all: BTreeMap<String, (Definition, Origin)>) -> Result<Catalogue, CatalogueError> {
     let mut providers: BTreeMap<&str, &str> = all.keys().map(|name| (&**name, &**name)).collect();
     for (name, (definition, origin)) in &all {
         for provided in &definition.provides {
@@ -287,7 +281,10 @@ mod tests {
             ("[service.a]\nstop-signal = \"X\"", "x.toml:2:15: there is no signal"),
             ("[service.a]\nrequires = [\"..\"]", "x.toml:2:12: \"..\" is no name"),
             ("[service.a]\nrespawn = 1", "x.toml:2:11: true, false"),
-            ("[service.a]\ntimer = { calendar = \"x\" }\ncommand = [\"x\"]", "x.toml:2:22: \"x\" says"),
+            (
+                "[service.a]\ntimer = { calendar = \"x\" }\ncommand = [\"x\"]",
+                "x.toml:2:22: \"x\" says",
+            ),
             ("[service.a]\ntimer = {}\ncommand = [\"x\"]", "a timer has either"),
             ("[service.a]\none-shot = true", "x.toml:1:1: service a: command is missing"),
             ("\n[service.a]\nrequires = [\"b\"]", "x.toml:2:1: service a requires b, which"),

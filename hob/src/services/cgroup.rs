@@ -18,7 +18,8 @@ impl Cgroup {
     /// That of a process, whether or not it has one.
     pub(crate) fn of(process: &Process) -> io::Result<Self> {
         let controllers = fs::read_to_string(Path::new(UNIFIED).join("cgroup.controllers"));
-        let unified = controllers.is_ok_and(|list| list.split_whitespace().any(|one| one == "pids"));
+        let unified =
+            controllers.is_ok_and(|list| list.split_whitespace().any(|one| one == "pids"));
         let root = if unified {
             UNIFIED
         } else if Path::new(LEGACY).join("cgroup.procs").exists() {

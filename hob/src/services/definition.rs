@@ -314,9 +314,8 @@ impl Definition {
             if sockets.listen.is_empty() || sockets.listen.len() > 16 {
                 return Err("a service listens on 1 to 16 sockets".to_owned());
             }
-            let unknown = |listen: &&String| {
-                !listen.starts_with("tcp:") && !listen.starts_with("unix:/")
-            };
+            let unknown =
+                |listen: &&String| !listen.starts_with("tcp:") && !listen.starts_with("unix:/");
             if let Some(bad) = sockets.listen.iter().find(unknown) {
                 return Err(format!("{bad:?} is neither tcp:HOST:PORT nor unix:/PATH"));
             }
@@ -354,6 +353,5 @@ impl Definition {
 }
 
 /// What is done with every service, so that no action can be called that.
-pub(crate) const RESERVED: [&str; 10] = [
-    "status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action",
-];
+pub(crate) const RESERVED: [&str; 10] =
+    ["status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action"];

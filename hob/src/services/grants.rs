@@ -117,7 +117,7 @@ impl Grants {
             return Err(format!("more than {MAX_GRANTS} grants").into());
         }
         let shepherd = self.shepherd.clone().ok_or("nobody grants anything here")?;
-        let status = shepherd.call(turn).status(service, 0)?;
+        let status = shepherd.call(turn).brief(service)?;
         let known = |action: &&String| {
             ACTIONS.contains(&action.as_str()) || status.actions.contains(action)
         };
@@ -140,15 +140,7 @@ impl Grants {
         let front = Audited { world: self.context.world.clone(), proxy, name };
         let front = turn.spawn(front);
         let sturdyref = self.node.mint_for(&front, "unix").map_err(|error| error.to_string())?;
-        let grant = Grant {
-            id,
-            service: status.name,
-            actions,
-            to,
-            made,
-            expires,
-            revoked: false,
-        };
+        let grant = Grant { id, service: status.name, actions, to, made, expires, revoked: false };
         self.context.world.audit(format!(
             "granted id={id} service={} actions={} to={:?} expires={expires:?}",
             grant.service,
@@ -219,7 +211,7 @@ impl Behaviour for Handle {
                 None => turn.call(self.shepherd.untyped(), args).map(Reply::value),
                 // Of what one may see there is one service only.
                 Some(name) if method == "statuses" => {
-                    let status = self.shepherd.call(turn).status(name.clone(), 0)?;
+                    let status = self.shepherd.call(turn).brief(name.clone())?;
                     Ok(Reply::value(vec![status].into_value()))
                 }
                 Some(_) => Err(refused("this is for one service only")),
@@ -230,7 +222,7 @@ impl Behaviour for Handle {
         };
         if let Some(only) = &self.only {
             // By whatever name, if it has that name; what others there are is not told.
-            let status = self.shepherd.call(turn).status(only.clone(), 0)?;
+            let status = self.shepherd.call(turn).brief(only.clone())?;
             if !status.provides.iter().any(|provided| *provided == *name) {
                 return Err(refused("this is for another service"));
             }
@@ -239,7 +231,7 @@ impl Behaviour for Handle {
             }
         }
         if method == "doc" {
-            let status = self.shepherd.call(turn).status(name.as_str(), 0)?;
+            let status = self.shepherd.call(turn).brief(name.as_str())?;
             return Ok(Reply::value(status.doc.into_value()));
         }
         if ACTIONS.contains(&method) {
@@ -292,7 +284,8 @@ impl Behaviour for Audited {
             };
             text.escape_debug().take(64).collect::<String>()
         };
-        let what = format!("id={} method={} service={}", self.name, text(args.first()), text(args.get(1)));
+        let what =
+            format!("id={} method={} service={}", self.name, text(args.first()), text(args.get(1)));
         let outcome = turn.call(&self.proxy, args);
         match &outcome {
             Ok(_) => self.world.audit(format!("used {what}")),

@@ -151,12 +151,8 @@ fn receive(control: &mut UnixStream) -> Result<(Spec, Vec<OwnedFd>), String> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
-    let received = recvmsg(
-        &mut *control,
-        &mut [IoSliceMut::new(&mut length)],
-        &mut ancillary,
-        flags,
-    );
+    let received =
+        recvmsg(&mut *control, &mut [IoSliceMut::new(&mut length)], &mut ancillary, flags);
     let received = received.map_err(|error| error.to_string())?;
     if received.bytes != length.len() {
         return Err("the shepherd is gone".to_owned());

@@ -5,9 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use ocapn::netlayers::ConnectError;
-use ocapn::{
-    DialError, EnlivenError, FromValue, IntoValue as _, Ref, Turn, Value, Vat, object,
-};
+use ocapn::{DialError, EnlivenError, FromValue, IntoValue as _, Ref, Turn, Value, Vat, object};
 use serde_json::json;
 
 use super::calendar::stamp;
@@ -127,9 +125,7 @@ impl Session {
             None => {
                 let state = state?;
                 let read = capfile::read(&state.path().join("herd.cap"));
-                let missing = |why: &Why| {
-                    matches!(why, Why::Io(error) if error.kind() == std::io::ErrorKind::NotFound)
-                };
+                let missing = |why: &Why| matches!(why, Why::Io(error) if error.kind() == std::io::ErrorKind::NotFound);
                 match read {
                     Err(error) if missing(&error.why) => {
                         let path = state.path().to_owned();
@@ -148,7 +144,11 @@ impl Session {
                     Some(EnlivenError::Dial(DialError::Connect(why)))
                         if matches!(**why, ConnectError::Unreachable { .. })
                 );
-                return Err(if gone { anyhow!(NoNode(path)).context("no shepherd") } else { error });
+                return Err(if gone {
+                    anyhow!(NoNode(path)).context("no shepherd")
+                } else {
+                    error
+                });
             }
             Ok(shepherd) => shepherd,
         };

@@ -8,13 +8,11 @@
 
 mod calendar;
 mod catalogue;
-mod definition;
-mod text;
-mod zone;
 mod cgroup;
 mod cli;
 mod controller;
 mod daemon;
+mod definition;
 mod grants;
 mod helper;
 mod herd;
@@ -34,8 +32,10 @@ mod shepherd;
 mod show;
 mod sockets;
 mod status;
+mod text;
 mod users;
 mod writer;
+mod zone;
 
 pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc};
 pub(crate) use daemon::{ShepherdOptions, shepherd};

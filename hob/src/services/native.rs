@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
@@ -99,11 +99,7 @@ impl<T> Drop for Elsewhere<T> {
 impl Native {
     /// The world as a shepherd sees it whose state is in that directory. Becomes the
     /// parent of what its descendants leave behind.
-    pub(crate) fn new(
-        node: Node,
-        directory: &Path,
-        definitions: PathBuf,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn new(node: Node, directory: &Path, definitions: PathBuf) -> anyhow::Result<Self> {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         for name in ["log", "run"] {
             DirBuilder::new().mode(0o700).recursive(true).create(directory.join(name))?;
@@ -188,7 +184,8 @@ impl Inner {
             environment.insert("NOTIFY_SOCKET".into(), notify.path());
             lock(&self.held).entry(launch.service.clone()).or_default().notify = Some(notify);
         }
-        let listeners = lock(&self.held).get(&launch.service).and_then(|held| held.listeners.clone());
+        let listeners =
+            lock(&self.held).get(&launch.service).and_then(|held| held.listeners.clone());
         let sockets: Vec<_> = listeners.iter().flat_map(|listeners| listeners.fds()).collect();
         let spec = Spec {
             command: definition.command.clone(),
@@ -235,7 +232,8 @@ impl Inner {
                     invocation,
                 };
                 if let Some(tasks) = definition.limits.tasks {
-                    let made = Cgroup::of(&process).and_then(|cgroup| cgroup.admit(&process, tasks));
+                    let made =
+                        Cgroup::of(&process).and_then(|cgroup| cgroup.admit(&process, tasks));
                     made.map_err(|error| failed("a control group for the limit of tasks", &error))?;
                 }
                 Ok((process, control))
@@ -339,8 +337,8 @@ async fn reap(inner: Arc<Inner>) {
             let Ok(entries) = std::fs::read_dir("/proc") else { return };
             let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
             for pid in pids {
-                let over = procfs::Stat::of(pid)
-                    .is_some_and(|stat| stat.parent == me && stat.is_over());
+                let over =
+                    procfs::Stat::of(pid).is_some_and(|stat| stat.parent == me && stat.is_over());
                 let own = lock(&inner.own);
                 let stranger = over && !own.contains(&pid);
                 if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
@@ -417,10 +415,21 @@ impl World for Native {
         let Some(wanted) = launch.definition.ready.clone() else {
             return Box::pin(std::future::ready(Ok(())));
         };
-        let notify = lock(&self.0.held).get_mut(&launch.service).and_then(|held| held.notify.take());
+        let notify =
+            lock(&self.0.held).get_mut(&launch.service).and_then(|held| held.notify.take());
         let this = Self(self.0.clone());
         self.fallible(async move {
-            let run = move || this.run(launch.clone(), launch.definition.ready.as_ref().map(|ready| ready.command.clone()).unwrap_or_default());
+            let run = move || {
+                this.run(
+                    launch.clone(),
+                    launch
+                        .definition
+                        .ready
+                        .as_ref()
+                        .map(|ready| ready.command.clone())
+                        .unwrap_or_default(),
+                )
+            };
             ready::until(&wanted, &process, notify, run).await
         })
     }
@@ -429,7 +438,8 @@ impl World for Native {
         let inner = self.0.clone();
         self.fallible(async move {
             let Some(wanted) = &launch.definition.socket else { return Ok(()) };
-            let there = lock(&inner.held).get(&launch.service).is_some_and(|held| held.listeners.is_some());
+            let there =
+                lock(&inner.held).get(&launch.service).is_some_and(|held| held.listeners.is_some());
             if !there {
                 let listeners = Listeners::bind(&wanted.listen).await?;
                 let mut held = lock(&inner.held);

@@ -123,8 +123,7 @@ async fn launch_now(here: &Here, setup: &Setup) -> Result<Process, Fault> {
     begin_log(here, setup).await?;
     let (monitor, name) = (setup.monitor.clone(), setup.launch.service.clone());
     let definition = setup.launch.definition.to_text();
-    let process =
-        here.ask(move |turn| monitor.send(turn).launch(name, definition)).await?;
+    let process = here.ask(move |turn| monitor.send(turn).launch(name, definition)).await?;
     let (me, generation, launched) = (setup.me.clone(), setup.generation, process.clone());
     let wanted = here.ask(move |turn| me.send(turn).launched(generation, launched)).await?;
     if wanted {

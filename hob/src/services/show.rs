@@ -78,7 +78,9 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
         Phase::Running if status.timer.is_some() => {
             format!("It is a timer running since {since} ({passed}).")
         }
-        Phase::Stopped if status.one_shot => format!("It is stopped (one-shot) since {since} ({passed})."),
+        Phase::Stopped if status.one_shot => {
+            format!("It is stopped (one-shot) since {since} ({passed}).")
+        }
         Phase::Failed => format!("It is failing since {since} ({passed})."),
         state => format!("It is {} since {since} ({passed}).", state.name()),
     });

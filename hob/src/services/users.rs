@@ -32,9 +32,7 @@ pub(crate) fn ids(definition: &Definition) -> Result<Option<Ids>, String> {
 
 fn entry<'f>(file: &'f str, name: &str) -> Option<Vec<&'f str>> {
     let entries = file.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    entries.into_iter().find(|fields| {
-        fields.first() == Some(&name) || fields.get(2) == Some(&name)
-    })
+    entries.into_iter().find(|fields| fields.first() == Some(&name) || fields.get(2) == Some(&name))
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -23,9 +24,14 @@ fn definitions(dice: &mut Dice) -> String {
     let mut text = String::new();
     for n in 0..SERVICES {
         text.push_str(&format!("[service.s{n}]\ncommand = [\"s{n}\"]\n"));
-        let requires: Vec<_> = (0..dice.roll(3)).filter(|_| n > 0).map(|_| format!("\"s{}\"", dice.roll(n.max(1)))).collect();
+        let requires: Vec<_> = (0..dice.roll(3))
+            .filter(|_| n > 0)
+            .map(|_| format!("\"s{}\"", dice.roll(n.max(1))))
+            .collect();
         text.push_str(&format!("requires = [{}]\n", requires.join(", ")));
-        text.push_str("respawn = { limit = 3, window = \"1s\", delay = \"10ms\" }\ngrace = \"1s\"\n");
+        text.push_str(
+            "respawn = { limit = 3, window = \"1s\", delay = \"10ms\" }\ngrace = \"1s\"\n",
+        );
     }
     text
 }
@@ -86,7 +92,10 @@ fn storm(seed: u64) {
     let statuses = pasture.get(pasture.shepherd.statuses()).unwrap();
     let mut running = Vec::new();
     for status in &statuses {
-        assert!(!matches!(status.state, Phase::Starting | Phase::Stopping), "seed {seed}: {status:?}");
+        assert!(
+            !matches!(status.state, Phase::Starting | Phase::Stopping),
+            "seed {seed}: {status:?}"
+        );
         if status.state == Phase::Running {
             running.push(status.name.clone());
         }

@@ -18,6 +18,7 @@ use crate::services::monitor::{Monitor, MonitorRef};
 use crate::services::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
 use crate::services::shepherd::{Shepherd, ShepherdRef};
 use crate::services::status::{Phase, Status};
+use crate::services::text::SignalName;
 use crate::services::writer::Event;
 use crate::services::zone::Zone;
 
@@ -74,7 +75,8 @@ impl MadeUp {
 
     /// The services with a process, one name for each process.
     pub(super) fn running(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.lock().running.values().map(|(name, _)| name.clone()).collect();
+        let mut names: Vec<_> =
+            self.lock().running.values().map(|(name, _)| name.clone()).collect();
         names.sort();
         names
     }
@@ -154,8 +156,10 @@ impl World for MadeUp {
             else {
                 return Err("the process is gone".into());
             };
-            state.done.push(format!("{signal:?} {service}"));
-            if signal != Signal::KILL && (state.stubborn.contains(&service) || signal != Signal::TERM) {
+            state.done.push(format!("{} {service}", SignalName(signal)));
+            if signal != Signal::KILL
+                && (state.stubborn.contains(&service) || signal != Signal::TERM)
+            {
                 return Ok(());
             }
             service
@@ -190,7 +194,11 @@ impl World for MadeUp {
         Box::pin(ready(Ok(Vec::new())))
     }
 
-    fn run(&self, _launch: Launch, command: Vec<String>) -> Pending<Result<(Exit, String), String>> {
+    fn run(
+        &self,
+        _launch: Launch,
+        command: Vec<String>,
+    ) -> Pending<Result<(Exit, String), String>> {
         Box::pin(ready(Ok((Exit::Code(0), format!("ran {}", command.join(" "))))))
     }
 
@@ -230,7 +238,7 @@ impl Pasture {
         let clock = SimClock::new();
         let world = Arc::new(MadeUp::default());
         world.define(definitions);
-        let context = context(&world, &clock);
+        let context = context(&world, &clock, &vat);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let node = {
             let _on = runtime.enter();
@@ -268,6 +276,12 @@ impl Pasture {
         self.get(self.shepherd.stop(service, None))
     }
 
+    /// Has a process end, and what comes of that happen.
+    pub(super) fn end(&self, service: &str, exit: Exit) {
+        self.world.end(service, exit);
+        self.hand.run_until_idle();
+    }
+
     pub(super) fn status(&self, service: &str) -> Status {
         self.get(self.shepherd.status(service, 10)).unwrap()
     }
@@ -299,7 +313,7 @@ impl Pasture {
     }
 }
 
-pub(super) fn context(world: &Arc<MadeUp>, clock: &Arc<SimClock>) -> Context {
+pub(super) fn context(world: &Arc<MadeUp>, clock: &Arc<SimClock>, live: &Vat) -> Context {
     let clock = UnixClock::set_to(clock.clone(), std::time::Duration::from_secs(FRIDAY));
-    Context { world: world.clone(), clock, zone: Zone::utc() }
+    Context { world: world.clone(), clock, zone: Zone::utc(), live: live.clone() }
 }
