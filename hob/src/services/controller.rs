@@ -195,7 +195,7 @@ impl Controller {
     /// What is to be done about an end that nobody asked for.
     fn ended_by_itself(&mut self, turn: &mut Turn<'_>, exit: Exit) {
         let respawn = self.definition.respawn.clone();
-        if !respawn.enabled || !self.wanted {
+        if !respawn.enabled || !self.wanted || !self.enabled {
             let failed = !exit.is_success();
             let phase = if failed { Phase::Failed } else { Phase::Stopped };
             self.wanted = false;
@@ -337,15 +337,20 @@ impl Controller {
         }
     }
 
+    /// Whether what belongs to that start is still wanted.
+    #[method]
+    fn is_going_on(&self, generation: u64) -> bool {
+        generation == self.generation && matches!(self.phase, Phase::Starting | Phase::Running)
+    }
+
     /// Its process is there. Tells whether it is still wanted.
     #[method]
     fn launched(&mut self, turn: &mut Turn<'_>, generation: u64, process: Process) -> bool {
-        if generation != self.generation || !matches!(self.phase, Phase::Starting | Phase::Running)
-        {
-            return false;
+        let wanted = self.is_going_on(generation);
+        if wanted {
+            self.watch(turn, process);
         }
-        self.watch(turn, process);
-        true
+        wanted
     }
 
     /// It runs.

@@ -130,7 +130,10 @@ impl Grants {
         let expires = seconds.map(|seconds| made.saturating_add_unsigned(seconds));
         let handle = Handle { shepherd, only: Some(status.name.clone()) };
         let handle = turn.spawn(handle);
-        let mut attenuation = attenuate(handle).methods(actions.clone());
+        // Of one service, that of all is the same.
+        let summary = actions.iter().any(|action| action == "status");
+        let methods = actions.iter().cloned().chain(summary.then(|| "statuses".to_owned()));
+        let mut attenuation = attenuate(handle).methods(methods);
         if let Some(seconds) = seconds {
             let at = self.context.clock.now().saturating_add(Duration::from_secs(seconds));
             attenuation = attenuation.expires(at, self.context.clock.clone());
