@@ -90,6 +90,11 @@ impl Serving {
         Ok(Self { node, kept, fleet, state, caps: Vec::new(), systemd: Notifier::of_process() })
     }
 
+    /// The state directory.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.path()
+    }
+
     /// Writes a sturdyref for the object into the state directory, for the owner's use
     /// over the directory's own socket.
     pub(crate) fn publish(&mut self, object: &Ref, file: &str) -> anyhow::Result<()> {

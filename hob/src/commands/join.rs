@@ -25,7 +25,8 @@ pub(crate) async fn join(options: &Join) -> anyhow::Result<()> {
         }
     };
     serving.announce()?;
-    serving.until_stopped(&mut signals, membership.run()).await
+    let state = serving.state().to_owned();
+    serving.until_stopped(&mut signals, membership.run(&state)).await
 }
 
 /// What the machine is already, or what it becomes by its enrolment.

@@ -7,11 +7,13 @@ use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
 
 use super::audit::{AuditRef, Page};
 use super::desk::Report;
+use super::graph::{read, service_of, stored};
 use super::hob_client::{GrantRef, HobClientRef};
 use super::hob_server::{HobServer, HobServerRef};
-use super::machine::{Binding, Machine, MachineRef, Record, State};
+use super::machine::{Binding, Machine, MachineRef, Offered, Record, State};
 use super::rules::Rules;
 use super::{Fleet, MANUAL, random_id};
+use crate::desired::plan::Action;
 use crate::kinds::Name;
 use crate::providers::{FleetId, Key};
 
@@ -117,7 +119,7 @@ impl Boss {
         Self { fleet, books }
     }
 
-    fn entry(&self, name: &str) -> Result<&Entry, Fault> {
+    pub(super) fn entry(&self, name: &str) -> Result<&Entry, Fault> {
         let entry = self.books.machines.get(name);
         entry.ok_or_else(|| super::not_found(format!("there is no machine {name:?}")))
     }
@@ -160,7 +162,7 @@ impl Boss {
     }
 
     /// Has a machine told all that it is to take back and to give up.
-    fn settle(&self, turn: &mut Turn<'_>, name: &str) -> Result<(), Fault> {
+    pub(super) fn settle(&self, turn: &mut Turn<'_>, name: &str) -> Result<(), Fault> {
         let entry = self.entry(name)?;
         let record = entry.record.call(turn).record()?;
         let Some(client) = reachable(&record) else { return Ok(()) };
@@ -182,6 +184,24 @@ impl Boss {
                 if outcome.is_ok() {
                     let _gone = machine.call(turn).unbound(binding, id);
                 }
+            });
+        }
+        for name in record.withdrawals {
+            let done = client.send(turn).withdraw(Name(name.clone()));
+            let machine = entry.record.clone();
+            done.on(turn, move |turn, outcome| {
+                if outcome.is_ok() {
+                    let _gone = machine.call(turn).withdrawn(name);
+                }
+            });
+        }
+        for (name, Offered { offer, .. }) in record.offers.into_iter().filter(|(_, it)| !it.made) {
+            let Some(service) = service_of(&offer) else { continue };
+            let done = client.send(turn).offer_service(Name(name.clone()), service);
+            let machine = entry.record.clone();
+            done.on(turn, move |turn, outcome| {
+                let why = outcome.err().map(|fault| fault.to_string());
+                let _gone = machine.call(turn).offered(name, offer, why);
             });
         }
         Ok(())
@@ -225,12 +245,13 @@ impl Boss {
         Ok(Some(accepted))
     }
 
-    /// Takes back what a machine has granted others, and, if it says so, what it was
-    /// granted: all of it is to be granted anew, when that may be.
-    fn regrant(
+    /// Takes back what a machine has granted others, under one name or all, and, if it
+    /// says so, what it was granted: all of it is to be granted anew, when that may be.
+    pub(super) fn regrant(
         &self,
         turn: &mut Turn<'_>,
         name: &str,
+        other: Option<&str>,
         and_its_own: bool,
     ) -> Result<Vec<String>, Fault> {
         let mut revoked = Vec::new();
@@ -239,7 +260,7 @@ impl Boss {
                 continue;
             }
             let from = (to != name).then(|| name.to_owned());
-            for binding in entry.record.call(turn).regrant(from)? {
+            for binding in entry.record.call(turn).regrant(from, other.map(str::to_owned))? {
                 revoked.push(format!("{to}'s {}:{}", binding.from, binding.other));
                 self.ungrant(turn, &binding.from, &binding.id)?;
             }
@@ -249,7 +270,7 @@ impl Boss {
 }
 
 /// The hob-client presence of a machine that may be spoken to.
-fn reachable(record: &Record) -> Option<HobClientRef> {
+pub(super) fn reachable(record: &Record) -> Option<HobClientRef> {
     let client = record.client.as_ref().filter(|_| record.state == State::Active)?;
     Some(HobClientRef::from_ref(client.clone()))
 }
@@ -274,7 +295,7 @@ impl Boss {
     /// Has a provider make a machine, and gives its management reference, its hob-server
     /// presence, at once: pending until it registers. Idempotent by name.
     #[method]
-    fn create_machine(
+    pub(super) fn create_machine(
         &mut self,
         turn: &mut Turn<'_>,
         name: Name,
@@ -345,10 +366,14 @@ impl Boss {
     /// Has a machine removed by its provider, and what it granted and was granted taken
     /// back. The entry goes when the machine has gone.
     #[method]
-    fn destroy_machine(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<Revoked, Fault> {
+    pub(super) fn destroy_machine(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: Name,
+    ) -> Result<Revoked, Fault> {
         let Name(name) = name;
         let entry = self.entry(&name)?.clone();
-        let revoked = self.regrant(turn, &name, true)?;
+        let revoked = self.regrant(turn, &name, None, true)?;
         entry.record.call(turn).set_state(State::Leaving, None)?;
         Ok(Revoked { revoked, stays: vec!["what others have copied from it".to_owned()] })
     }
@@ -422,7 +447,7 @@ impl Boss {
     ) -> Result<Revoked, Fault> {
         let Name(name) = name;
         let entry = self.entry(&name)?.clone();
-        let revoked = self.regrant(turn, &name, true)?;
+        let revoked = self.regrant(turn, &name, None, true)?;
         let why = why.unwrap_or_else(|| "quarantined".to_owned());
         entry.record.call(turn).set_state(State::Quarantined, Some(why))?;
         let stays = vec![
@@ -467,7 +492,7 @@ impl Boss {
 
     /// Like `bind`, also for the graph: what that has bound goes when it wants it no more.
     #[method]
-    fn bind_to(
+    pub(super) fn bind_to(
         &self,
         turn: &mut Turn<'_>,
         machine: Name,
@@ -491,7 +516,12 @@ impl Boss {
 
     /// Takes back what is bound on a machine under a name.
     #[method]
-    fn unbind(&self, turn: &mut Turn<'_>, machine: Name, name: Name) -> Result<Revoked, Fault> {
+    pub(super) fn unbind(
+        &self,
+        turn: &mut Turn<'_>,
+        machine: Name,
+        name: Name,
+    ) -> Result<Revoked, Fault> {
         let (Name(to), Name(name)) = (machine, name);
         let target = self.entry(&to)?.record.clone();
         let Some(binding) = target.call(turn).unbind(name.clone())? else {
@@ -525,23 +555,56 @@ impl Boss {
         self.books.audit.send(turn).wait(after)
     }
 
-    /// The graph that was applied last.
+    /// What there is to be done so that the fleet becomes what a graph says: a plan, as
+    /// JSON. `prune` destroys machines that the graph made and has no longer.
+    #[method]
+    fn plan(
+        &self,
+        turn: &mut Turn<'_>,
+        graph: Value,
+        prune: Option<bool>,
+    ) -> Result<String, Fault> {
+        self.planned(turn, &read(&graph)?, prune.unwrap_or(false))
+            .map(|plan| plan.to_json().to_string())
+    }
+
+    /// Does what `plan` says, and keeps the graph: what can't be done yet is done when it
+    /// can. Gives the plan.
+    #[method]
+    fn apply(
+        &mut self,
+        turn: &mut Turn<'_>,
+        graph: Value,
+        prune: Option<bool>,
+    ) -> Result<String, Fault> {
+        let graph = read(&graph)?;
+        let prune = prune.unwrap_or(false);
+        let plan = self.planned(turn, &graph, prune)?;
+        let text = format!("a graph is applied: {plan}");
+        self.books.audit.call(turn).record("apply", None, text)?;
+        self.carry_out(turn, &graph, &plan)?;
+        self.books.graph = Some(graph.to_json().to_string());
+        Ok(plan.to_json().to_string())
+    }
+
+    /// Does what the graph that was applied last has not come to: for the boss's own
+    /// process.
+    #[method]
+    fn follow_graph(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let Some(graph) = &self.books.graph else { return Ok(()) };
+        let graph = stored(graph)?;
+        let plan = self.planned(turn, &graph, false)?;
+        // What failed is for people to see, and to have done again.
+        if plan.steps.iter().any(|step| !matches!(step.action, Action::CreateMachine { .. })) {
+            self.carry_out(turn, &graph, &plan)?;
+        }
+        Ok(())
+    }
+
+    /// The graph that was applied last, as JSON.
     #[method]
     fn graph(&self) -> Option<String> {
         self.books.graph.clone()
-    }
-
-    /// Keeps the graph that is to be from now on.
-    #[method]
-    fn set_graph(&mut self, turn: &mut Turn<'_>, graph: Option<String>) -> Result<(), Fault> {
-        self.books.graph = graph;
-        self.books.audit.call(turn).record(
-            "graph",
-            None,
-            "a new graph is to be applied".to_owned(),
-        )?;
-        self.fleet.wake_after(turn);
-        Ok(())
     }
 
     /// What is kept of all machines, secrets among it: for the boss's own process.
@@ -563,7 +626,7 @@ impl Boss {
         let Name(name) = name;
         let entry = self.entry(&name)?.clone();
         if entry.record.call(turn).record()?.moved {
-            self.regrant(turn, &name, false)?;
+            self.regrant(turn, &name, None, false)?;
             entry.record.call(turn).settled_down()?;
             self.fleet.wake_after(turn);
         }

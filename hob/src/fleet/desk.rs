@@ -16,9 +16,16 @@ pub(crate) struct Desk {
 #[derive(Clone, Debug, Default, PartialEq, Passable)]
 #[passable(default)]
 pub(crate) struct Report {
-    /// The generation of its desired state that it has come to.
+    /// The generation of its desired state that it holds, and the digest of that.
     #[passable(default)]
     pub(crate) generation: u64,
+    pub(crate) digest: Option<String>,
+    /// The generation that it tries, its digest, and which trial it is.
+    pub(crate) trying: Option<(u64, String, u64)>,
+    /// The generation that it went back from, and why.
+    pub(crate) refused: Option<String>,
+    /// Why it could not look, or not go back.
+    pub(crate) trouble: Option<String>,
     /// In what it differs from that, a line each.
     #[passable(default)]
     pub(crate) drift: Vec<String>,
@@ -31,6 +38,15 @@ pub(crate) struct Report {
     /// What it found to be so: JSON.
     #[passable(default)]
     pub(crate) facts: String,
+}
+
+/// What a machine hears when it has reported.
+#[derive(Clone, Copy, Debug, PartialEq, Passable)]
+pub(crate) struct Heard {
+    /// The generation that it is to have.
+    pub(crate) generation: u64,
+    /// Whether what it tries is that: it is reached with it, and may keep it.
+    pub(crate) confirms: bool,
 }
 
 /// What a machine is to be like.
@@ -51,15 +67,18 @@ impl Desk {
 #[object(reference = pub(crate) DeskRef)]
 impl Desk {
     /// The machine is there and says how it is. Gives the generation of what it is to be
-    /// like.
+    /// like, and whether that is what it tries.
     #[method]
-    fn report(&self, turn: &mut Turn<'_>, report: Report) -> Result<u64, Fault> {
+    fn report(&self, turn: &mut Turn<'_>, report: Report) -> Result<Heard, Fault> {
         let record = self.machine.call(turn).record()?;
         if record.state == State::Quarantined {
             return Err(format!("{} is quarantined", record.name).into());
         }
+        let confirms = report.trying.as_ref().is_some_and(|(generation, digest, _)| {
+            *generation == record.generation && Some(digest) == record.digest.as_ref()
+        });
         self.fleet.seen(&record.name, Moment::now(), report);
-        Ok(record.generation)
+        Ok(Heard { generation: record.generation, confirms })
     }
 
     /// What the machine is to be like.

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ocapn::{Answer, Args, Behaviour, Fault, Passable, Ref, Reply, Sturdyref, Turn, Value, object};
+use ocapn::{
+    Answer, Args, Behaviour, Fault, Passable, Promise, Ref, Reply, Sturdyref, Turn, Value, object,
+};
 
 use super::rules::Rules;
 use super::{Fleet, LOG};
@@ -33,6 +35,9 @@ pub(crate) struct Names {
     bindings: BTreeMap<String, Bound>,
     #[passable(default)]
     grants: BTreeMap<String, Granted>,
+    /// Where names are reached by programs that speak no CapTP.
+    #[passable(default)]
+    forwards: BTreeMap<String, String>,
 }
 
 /// What a name stands for.
@@ -297,29 +302,58 @@ impl HobClient {
         Ok(removed.into())
     }
 
-    /// Has what is bound to a name reached by programs that speak no CapTP: at
-    /// `unix:PATH` or `tcp:127.0.0.1:PORT`. Gives where.
+    /// Has what is bound to a name, now or later, reached by programs that speak no CapTP:
+    /// at `unix:PATH` or `tcp:127.0.0.1:PORT`. Gives where, when it is.
     #[method]
-    fn forward(&self, turn: &mut Turn<'_>, name: Name, listen: String) -> Result<Value, Fault> {
+    fn forward(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: Name,
+        listen: String,
+    ) -> Result<Answer<Value>, Fault> {
         let Name(name) = name;
-        self.bound(&name)?;
-        let current =
-            turn.spawn(Current { client: HobClientRef::from_ref(turn.me()), name: name.clone() });
+        if let Some(there) = self.names.forwards.get(&name) {
+            return match *there == listen {
+                true => Ok(Answer::ready(listen.into())),
+                false => Err(format!("{name} is at {there} already").into()),
+            };
+        }
+        let me = HobClientRef::from_ref(turn.me());
+        let current = turn.spawn(Current { client: me.clone(), name: name.clone() });
         let forward = vec![
             Value::symbol("forward"),
-            format!("forward {name}").into(),
-            listen.into(),
+            name.as_str().into(),
+            listen.as_str().into(),
             current.into(),
         ];
-        turn.call(self.fleet.wrappers()?, forward)
+        let listens = turn.call(self.fleet.wrappers()?, forward)?;
+        self.names.forwards.insert(name.clone(), listen);
+        let listens = turn.on_promise(listens, move |turn, listens| match listens {
+            Ok(at) => Ok(at),
+            Err(fault) => {
+                me.send(turn).unforward(Name(name)).ignore();
+                // The turn holds: only its answer is the fault.
+                Ok(Promise::settled(Err(fault)).into())
+            }
+        });
+        Ok(listens.into())
     }
 
-    /// Ends a forward. Whether there was one.
+    /// Ends a forward. Whether there was one, when it has ended.
     #[method]
-    fn unforward(&self, turn: &mut Turn<'_>, name: Name) -> Result<Value, Fault> {
+    fn unforward(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<Answer<bool>, Fault> {
         let Name(name) = name;
-        let remove = vec![Value::symbol("remove"), format!("forward {name}").into()];
-        turn.call(self.fleet.wrappers()?, remove)
+        if self.names.forwards.remove(&name).is_none() {
+            return Ok(Answer::ready(false));
+        }
+        let wrappers = self.fleet.wrappers()?.clone();
+        Ok(turn.send(&wrappers, vec![Value::symbol("remove"), name.into()]).into())
+    }
+
+    /// The names that are forwarded, each with where it is reached.
+    #[method]
+    fn forwards(&self) -> BTreeMap<String, String> {
+        self.names.forwards.clone()
     }
 
     /// The names that are bound.

@@ -95,10 +95,31 @@ pub(crate) struct Record {
     /// something.
     #[passable(default)]
     pub(crate) moved: bool,
-    /// What it is to be like, as JSON, and which generation of that this is.
+    /// Whether it was made for the graph; else by hand.
+    #[passable(default)]
+    pub(crate) by_graph: bool,
+    /// What it is to offer for the graph, by name.
+    #[passable(default)]
+    pub(crate) offers: BTreeMap<String, Offered>,
+    /// What it is to offer no longer.
+    #[passable(default)]
+    pub(crate) withdrawals: BTreeSet<String>,
+    /// What it is to be like, as JSON, the digest of that, and which generation it is.
     pub(crate) desired: Option<String>,
+    pub(crate) digest: Option<String>,
     #[passable(default)]
     pub(crate) generation: u64,
+}
+
+/// Something that a machine is to offer.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) struct Offered {
+    /// What, as JSON.
+    pub(crate) offer: String,
+    /// Whether it does.
+    pub(crate) made: bool,
+    /// Why it does not.
+    pub(crate) why: Option<String>,
 }
 
 /// An enrolment that was given out.
@@ -158,7 +179,11 @@ impl Record {
             ungrants: BTreeSet::new(),
             unbinds: BTreeMap::new(),
             moved: false,
+            by_graph: false,
+            offers: BTreeMap::new(),
+            withdrawals: BTreeSet::new(),
             desired: None,
+            digest: None,
             generation: 0,
         }
     }
@@ -365,9 +390,12 @@ impl Machine {
         (record.state, record.why, record.step) = (State::Active, None, None);
         record.allocated = true;
         record.enrolment = None;
-        // What it had bound, it may have forgotten.
+        // What it had, it may have forgotten.
         for binding in record.bindings.values_mut() {
             binding.live = false;
+        }
+        for offer in record.offers.values_mut() {
+            offer.made = false;
         }
         let text = format!("registered with enrolment {token} as {}: active", short(&identity));
         self.audit(turn, "registered", text)?;
@@ -504,10 +532,16 @@ impl Machine {
 
     /// Wants all that it was given to be given anew, under new ids. Gives what was.
     #[method]
-    fn regrant(&mut self, from: Option<String>) -> Result<Vec<Binding>, Fault> {
+    fn regrant(
+        &mut self,
+        from: Option<String>,
+        other: Option<String>,
+    ) -> Result<Vec<Binding>, Fault> {
         let mut former = Vec::new();
         for binding in self.kept.record.bindings.values_mut() {
-            if from.as_ref().is_none_or(|from| *from == binding.from) {
+            if from.as_ref().is_none_or(|from| *from == binding.from)
+                && other.as_ref().is_none_or(|other| *other == binding.other)
+            {
                 former.push(binding.clone());
                 binding.id = random_id()?;
                 (binding.live, binding.why) = (false, None);
@@ -522,17 +556,70 @@ impl Machine {
         self.kept.record.moved = false;
     }
 
+    /// It was made for the graph.
+    #[method]
+    fn own(&mut self) {
+        self.kept.record.by_graph = true;
+    }
+
     /// What it is to be like from now on.
     #[method]
-    fn desire(&mut self, turn: &mut Turn<'_>, state: String) -> Result<u64, Fault> {
+    fn desire(&mut self, turn: &mut Turn<'_>, state: String, digest: String) -> Result<u64, Fault> {
         let record = &mut self.kept.record;
-        if record.desired.as_ref() != Some(&state) {
-            record.desired = Some(state);
+        if record.digest.as_ref() != Some(&digest) {
+            (record.desired, record.digest) = (Some(state), Some(digest));
             record.generation += 1;
             let generation = record.generation;
             self.audit(turn, "desired", format!("generation {generation}"))?;
         }
         Ok(self.kept.record.generation)
+    }
+
+    /// Wants something offered.
+    #[method]
+    fn offer(&mut self, turn: &mut Turn<'_>, name: String, offer: String) -> Result<(), Fault> {
+        self.audit(turn, "offer", format!("{name} is to be {offer}"))?;
+        self.kept.record.withdrawals.remove(&name);
+        self.kept.record.offers.insert(name, Offered { offer, made: false, why: None });
+        Ok(())
+    }
+
+    /// Whether what is to be offered is, or why not.
+    #[method]
+    fn offered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        offer: String,
+        why: Option<String>,
+    ) -> Result<(), Fault> {
+        let there = self.kept.record.offers.get_mut(&name);
+        let Some(there) = there.filter(|there| there.offer == offer) else { return Ok(()) };
+        if there.made == why.is_none() && there.why == why {
+            return Ok(());
+        }
+        (there.made, there.why) = (why.is_none(), why.clone());
+        self.fleet.wake_after(turn);
+        match why {
+            None => self.audit(turn, "offered", format!("{name} is there")),
+            Some(why) => self.audit(turn, "offer-failed", format!("{name}: {why}")),
+        }
+    }
+
+    /// Wants something offered no longer.
+    #[method]
+    fn withdraw(&mut self, turn: &mut Turn<'_>, name: String) -> Result<(), Fault> {
+        if self.kept.record.offers.remove(&name).is_some() {
+            self.audit(turn, "withdraw", format!("{name} is to go"))?;
+            self.kept.record.withdrawals.insert(name);
+        }
+        Ok(())
+    }
+
+    /// The machine has withdrawn it.
+    #[method]
+    fn withdrawn(&mut self, name: String) {
+        self.kept.record.withdrawals.remove(&name);
     }
 }
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use ocapn::{DialError, EnlivenError, Node, PeerLocator, Ref, Sturdyref, Value, Vat};
 
-use super::desk::{DeskRef, Report};
+use super::agent::Agent;
+use super::desk::DeskRef;
 use super::enrolment::EnrolmentRef;
 use super::hob_client::HobClientRef;
 use super::{Fleet, LOG, short};
 use crate::exit::{BadUsage, Broke, Exit, Severed};
 use crate::{capfile, exit};
 
-/// How often a machine reports if nothing happens.
+/// How long a machine waits at most before it tries again.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// How soon a machine tries again to register, at first.
@@ -126,39 +127,31 @@ impl Membership {
         Ok(())
     }
 
-    /// Keeps in touch with the boss, for ever.
-    pub(crate) async fn run(self) {
+    /// Keeps in touch with the boss and does what it wants, for ever. `state` is the
+    /// machine's state directory.
+    pub(crate) async fn run(self, state: &Path) {
+        let agent = Agent::open(&self.fleet, &self.client, &self.desk, state);
+        let agent = match agent {
+            Ok(agent) => agent,
+            Err(error) => {
+                tracing::error!("this machine can't be made as its boss wants it: {error:#}");
+                return std::future::pending().await;
+            }
+        };
         if let Ok(wrappers) = self.fleet.wrappers() {
             wrappers.send_only(vec![Value::symbol("start")]);
         }
-        let mut said = None;
-        loop {
-            let told = async {
-                self.moved().await.map_err(|error| format!("{error:#}"))?;
-                self.report().await
-            };
-            if let Err(why) = told.await {
-                if said.as_ref() != Some(&why) {
-                    tracing::warn!(target: LOG, "the boss can't be told how this machine is: {why}");
-                }
-                said = Some(why);
-            } else if said.take().is_some() {
-                tracing::info!(target: LOG, "the boss is there again");
-            }
-            tokio::select! {
-                () = self.fleet.woken() => {}
-                () = tokio::time::sleep(EVERY) => {}
-            }
-        }
+        tokio::join!(self.keep_moving(), agent.run());
     }
 
-    async fn report(&self) -> Result<(), String> {
-        let bindings = self.client.list_bindings().await.map_err(|fault| fault.to_string())?;
-        let report =
-            Report { bindings, version: env!("CARGO_PKG_VERSION").to_owned(), ..Report::default() };
-        let answer = tokio::time::timeout(EVERY * 3, self.desk.report(report).into_future()).await;
-        let generation = answer.map_err(|_| "it does not answer".to_owned())?;
-        generation.map(drop).map_err(|fault| fault.to_string())
+    /// Tells the boss where this machine is, until it knows.
+    async fn keep_moving(&self) {
+        let mut pause = AGAIN;
+        while let Err(error) = self.moved().await {
+            tracing::warn!(target: LOG, "the boss may not know where this machine is: {error:#}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(EVERY);
+        }
     }
 }
 

@@ -19,10 +19,12 @@
 //! provider make a machine, is done by tasks that look at what is durable and do what is
 //! missing ([`reconcile`]), so that a process may be killed at any moment.
 
+mod agent;
 mod audit;
 mod boss;
 mod desk;
 mod enrolment;
+mod graph;
 mod guestbook;
 mod hob_client;
 mod hob_server;

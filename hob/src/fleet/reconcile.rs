@@ -90,6 +90,7 @@ impl Reconciler {
     async fn look(&self) -> Result<Option<std::time::Duration>, ocapn::Fault> {
         let now = Moment::now().millis();
         let mut next: Option<u64> = None;
+        self.boss.follow_graph().await?;
         for record in self.boss.records().await? {
             match todo(&record, now) {
                 Some(todo) => self.start(record, todo),
@@ -104,6 +105,8 @@ impl Reconciler {
                     let unsettled = record.moved
                         || !record.ungrants.is_empty()
                         || !record.unbinds.is_empty()
+                        || !record.withdrawals.is_empty()
+                        || record.offers.values().any(|offer| !offer.made)
                         || record.bindings.values().any(|binding| !binding.live);
                     if record.state == State::Active && unsettled {
                         self.boss.reconnect(Name(record.name)).ignore();

@@ -53,8 +53,6 @@
 //! Both may be repeated. `rules` is a list of structs, each with the symbol `rule`; a rule
 //! that the service cannot keep breaks the answer.
 
-#![allow(dead_code, unused_imports, reason = "called once the fleet is wired up")]
-
 mod directory;
 mod forward;
 mod granted;
@@ -80,7 +78,7 @@ use forward::Listening;
 use granted::Granted;
 use live::Live;
 use postgres::Database;
-pub(crate) use postgres::{Access, PostgresService, PostgresSettings};
+pub(crate) use postgres::{PostgresService, PostgresSettings};
 pub(crate) use service::SocketService;
 pub(crate) use socket::Address;
 pub(crate) use stream::StreamLimits;

@@ -15,6 +15,8 @@ use serde_json::json;
 use super::{Boss, LOOK};
 use crate::cli::fleet::{Apply, Plan as Options};
 use crate::cli::groups::Waiting;
+use crate::desired::graph::{Directory, Graph};
+use crate::desired::limits::Limits;
 use crate::exit::{BadUsage, Exit, Failure};
 use crate::output::progress::Progress;
 use crate::output::screen::{Mark, Paint, Screen};
@@ -224,28 +226,10 @@ fn read(path: &Path) -> anyhow::Result<Value> {
             .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)),
     };
     read.with_context(|| path.display().to_string())?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-        BadUsage(format!("{}:{line}: {}", path.display(), error.message()))
-    })?;
-    Ok(value(toml::Value::Table(table)))
-}
-
-/// A TOML value as one that can be passed.
-fn value(from: toml::Value) -> Value {
-    match from {
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(truth) => truth.into(),
-        toml::Value::Datetime(moment) => moment.to_string().into(),
-        toml::Value::Array(values) => Value::List(values.into_iter().map(value).collect()),
-        toml::Value::Table(table) => {
-            let field = |(key, field): (String, _)| (key.into(), value(field));
-            Value::Struct(table.into_iter().map(field).collect())
-        }
-    }
+    let around = path.parent().map(Path::to_owned).unwrap_or_default();
+    let graph = Graph::parse(&text, &Directory(around), &Limits::default());
+    let graph = graph.map_err(|error| BadUsage(format!("{}: {error}", path.display())))?;
+    Ok(graph.to_value())
 }
 
 #[cfg(test)]

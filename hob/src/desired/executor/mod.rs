@@ -152,7 +152,7 @@ pub(crate) struct ExecutorError {
 }
 
 impl ExecutorError {
-    fn new(part: &'static str, item: impl Into<String>, why: impl fmt::Display) -> Self {
+    pub(crate) fn new(part: &'static str, item: impl Into<String>, why: impl fmt::Display) -> Self {
         Self { part, item: item.into(), why: why.to_string() }
     }
 }

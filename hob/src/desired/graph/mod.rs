@@ -48,7 +48,7 @@ pub(crate) struct Machine {
 }
 
 /// What a machine offers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Offer {
     /// Roles of a PostgreSQL database, one made for each binding.
@@ -56,7 +56,7 @@ pub(crate) enum Offer {
         /// Which database.
         database: String,
         /// Where the server is, `HOST:PORT`. `None`: at its socket on the machine.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         server: Option<String>,
     },
     /// A TCP service, `HOST:PORT` as seen from the machine.
