@@ -9,12 +9,11 @@ use std::thread;
 use anyhow::Context as _;
 use ocapn::persist::{RestoreError, Store};
 use ocapn::{
-    Args, Behaviour, Fault, Node, Proof, Ref, Reply, SessionInfo, Sturdyref, SwissDigest, Turn,
-    Value,
+    Args, Behaviour, Fault, Proof, Ref, Reply, SessionInfo, Sturdyref, SwissDigest, Turn, Value,
 };
 
 use crate::commands::state::{Form, write};
-use crate::fleet::fields;
+use crate::fleet::{Fleet, fields};
 use crate::kinds::{Call, Kind, Name, unknown};
 
 const METHODS: &str = "export name kind [transport], object name, revoke name, exports, \
@@ -33,9 +32,7 @@ const METHODS: &str = "export name kind [transport], object name, revoke name, e
 /// - `where`: the node's locators.
 /// - `sessions`: who the node is connected to, and how much went each way.
 pub(crate) struct Admin {
-    node: Node,
-    /// The machine's hob-client presence, near, if this node is a machine's.
-    bindings: Option<Ref>,
+    fleet: Fleet,
     exports: Arc<BTreeMap<String, Export>>,
 }
 
@@ -74,8 +71,8 @@ impl Export {
 }
 
 impl Admin {
-    pub(crate) fn new(node: Node, bindings: Option<Ref>) -> Self {
-        Self { node, bindings, exports: Arc::default() }
+    pub(crate) fn new(fleet: Fleet) -> Self {
+        Self { fleet, exports: Arc::default() }
     }
 
     /// The exports by name. What an admin object does things with is not part of it.
@@ -84,22 +81,18 @@ impl Admin {
         Value::Struct(exports.map(|(name, export)| (name.into(), export.portray())).collect())
     }
 
-    pub(crate) fn restore(node: Node, portrait: Value) -> Result<Self, RestoreError> {
+    pub(crate) fn restore(fleet: Fleet, portrait: Value) -> Result<Self, RestoreError> {
         let no_export = || RestoreError::new("an admin object has exports, by name");
         let Value::Struct(exports) = portrait else { return Err(no_export()) };
         let exports = exports
             .into_iter()
             .map(|(name, export)| Some((name.as_str().to_owned(), Export::restore(export)?)));
         let exports = exports.collect::<Option<_>>().ok_or_else(no_export)?;
-        Ok(Self { node, bindings: None, exports: Arc::new(exports) })
+        Ok(Self { fleet, exports: Arc::new(exports) })
     }
 
     fn next(&self) -> Self {
-        Self {
-            node: self.node.clone(),
-            bindings: self.bindings.clone(),
-            exports: self.exports.clone(),
-        }
+        Self { fleet: self.fleet.clone(), exports: self.exports.clone() }
     }
 
     fn export(&self, turn: &mut Turn<'_>, mut call: Call) -> Result<Reply, Fault> {
@@ -122,7 +115,7 @@ impl Admin {
             }
             None => Export {
                 kind,
-                object: kind.spawn(turn, self.bindings.as_ref())?,
+                object: kind.spawn(turn, self.fleet.client())?,
                 digests: Vec::new(),
                 minted: BTreeMap::new(),
             },
@@ -132,9 +125,9 @@ impl Admin {
             return Ok(Value::from(sturdyref.clone()).into());
         }
         let minted = if transport.is_empty() {
-            self.node.mint(&export.object)
+            self.fleet.node.mint(&export.object)
         } else {
-            self.node.mint_for(&export.object, &transport)
+            self.fleet.node.mint_for(&export.object, &transport)
         };
         let sturdyref = minted.map_err(|error| error.to_string())?;
         tracing::info!("exported {name} ({}): {}", kind.name(), sturdyref.redacted());
@@ -151,7 +144,7 @@ impl Admin {
         F: FnOnce(&Store) -> anyhow::Result<Value> + Send + 'static,
     {
         let (promise, resolver) = turn.promise();
-        let store = self.node.store().cloned();
+        let store = self.fleet.node.store().cloned();
         thread::spawn(move || {
             let done = store.context("the node has no store").and_then(|store| work(&store));
             resolver.resolve(done.map_err(|error| format!("{error:#}").into()));
@@ -165,7 +158,7 @@ impl Admin {
             return false.into();
         };
         for digest in &export.digests {
-            self.node.revoke_digest(digest);
+            self.fleet.node.revoke_digest(digest);
         }
         tracing::info!("revoked {name}");
         Reply::become_with(next, true)
@@ -216,13 +209,13 @@ impl Behaviour for Admin {
             }
             "where" => {
                 call.end()?;
-                let locations = self.node.locations().into_iter();
+                let locations = self.fleet.node.locations().into_iter();
                 let uris = locations.map(|location| location.to_string().into());
                 Ok(Value::List(uris.collect()).into())
             }
             "sessions" => {
                 call.end()?;
-                let sessions = self.node.sessions();
+                let sessions = self.fleet.node.sessions();
                 Ok(Value::List(sessions.iter().map(describe).collect()).into())
             }
             _ => Err(unknown("admin", &method, METHODS)),

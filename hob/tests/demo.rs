@@ -18,21 +18,23 @@ fn play(place: &Place, words: &str) -> Done {
 /// What is said, in this order; what two processes say at once is said once here.
 const STORY: &[&str] = &[
     "boss         runs as ",
-    "boss         spawned a hob-server presence for db-machine: pending",
-    "boss         minted its enrolment sturdyref, for one registration: ocapn://",
+    "boss         created db-machine: expected, to be made by manual: pending",
+    "boss         enrolment db-machine: minted enrolment ",
     "demo         wrote it to db-machine.enrol.cap, mode 0600",
-    "boss         spawned a hob-server presence for app-machine: pending",
+    "boss         created app-machine: expected, to be made by manual: pending",
     "demo         wrote it to app-machine.enrol.cap, mode 0600",
     "db-machine   enlivened the enrolment over tcp-tls: the boss is ",
     "db-machine   registered with the boss",
-    "demo         tried db-machine.enrol.cap again: no such object",
+    "boss         refused db-machine: ",
+    "demo         tried db-machine.enrol.cap again: refused",
     "app-machine  enlivened the enrolment over tcp-tls: the boss is ",
     "app-machine  registered with the boss",
-    "demo         tried app-machine.enrol.cap again: no such object",
+    "boss         refused app-machine: ",
+    "demo         tried app-machine.enrol.cap again: refused",
     "db-machine   bound db to an object here",
-    "boss         asked db-machine for its db, and registered the promise of it on app-machine",
-    "app-machine  bound db to a promise",
-    "app-machine  the promise bound as db has become an object elsewhere",
+    "boss         asked db-machine to grant its db, and passed the promise of it on to app-machine",
+    "app-machine  db-machine:db is granted for good by ",
+    "app-machine  bound db to an object elsewhere",
     "app-machine  looked db up by its local name",
     "app-machine  wrote to db: last-entry = \"hello from app-machine\"",
     "app-machine  read from db: last-entry = \"hello from app-machine\"",
@@ -50,7 +52,7 @@ fn assert_story(done: &Done) {
         assert!(found, "{wanted:?} is missing, or not in its place:\n{}", done.out);
     }
     for name in ["db-machine", "app-machine"] {
-        let became = format!("{name} has registered (identity ");
+        let became = format!("registered {name}: registered with enrolment ");
         assert!(done.out.contains(&became), "{}", done.out);
         let row = done.out.lines().find(|line| line.starts_with(name));
         let row: Vec<_> = row.expect("a row").split_whitespace().collect();

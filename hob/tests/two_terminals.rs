@@ -135,15 +135,15 @@ fn a_machine_joins_and_is_bound_by_hand() {
     let boss = |words: &str| place.hob(&format!("call --file boss/boss.cap {words}"));
     for name in ["db", "app"] {
         assert_eq!(boss(&format!("create-machine {name}")).with(0).out, "<'object>\n");
-        let shown = boss(&format!("--cap-out {name}.cap enrolment {name}")).with(0);
+        let shown = boss(&format!("--cap-out {name}.cap token {name}")).with(0);
         assert!(shown.out.contains('…'), "{}", shown.out);
     }
+    std::fs::copy(place.path("db.cap"), place.path("again.cap")).unwrap();
     let join =
         |name: &str| format!("join --state {name} --enrol {name}.cap --listen tcp-tls:127.0.0.1:0");
     let _db = place.serve(&join("db"));
     let listed = boss("list-machines").with(0).out;
-    assert!(listed.contains("\", \"name\": \"db\", \"state\": 'active}"), "{listed}");
-    assert!(listed.contains("{\"name\": \"app\", \"state\": 'pending}"), "{listed}");
+    assert!(listed.contains("'active") && listed.contains("'pending"), "{listed}");
     let _app = place.serve(&join("app"));
     place.hob("export store --kind kv -o store.cap --state db --transport unix").with(0);
     place.hob("call --file db/hob.cap register-binding db @store.cap").with(0);
@@ -153,8 +153,11 @@ fn a_machine_joins_and_is_bound_by_hand() {
     assert_eq!(signed.out, "\"hello\"\n");
     assert_eq!(place.hob("call @store.cap get last-entry").with(0).out, "\"hello\"\n");
     // The enrolment has been used, the other machine's is not for this one's address.
-    place.hob("join --state x --enrol db.cap --listen tcp-tls:127.0.0.1:0").with(3);
-    place.hob("join --state x --enrol db.cap").with(2);
+    assert!(!place.path("db.cap").exists());
+    let again = place.hob("join --state x --enrol again.cap --listen tcp-tls:127.0.0.1:0").with(4);
+    assert!(again.err.contains("has used already"), "{}", again.err);
+    place.hob("join --state x --enrol again.cap").with(2);
+    place.hob("join --state x").with(2);
     // Only a machine has bindings.
     place.hob("export guests --kind guestbook -o g.cap --state boss").with(2);
 }

@@ -31,6 +31,7 @@ use netlayers::ConnectError;
 use vat_runtime::persist::StoreError;
 use vat_runtime::{Barrier, Promise, Ref, Resolver, Vat};
 
+use crate::lasting::Lines;
 pub use crate::link::{Link, Phase};
 use crate::origins::Origins;
 use crate::outlet::{Held, Moved};
@@ -125,6 +126,7 @@ pub struct Hub {
     state: Mutex<State>,
     registry: Registry,
     origins: Origins,
+    lines: Lines,
     /// Sessions whose output waits.
     held: Held,
     stopping: AtomicBool,
@@ -159,6 +161,7 @@ impl Hub {
             settings,
             registry: Registry::default(),
             origins: Origins::default(),
+            lines: Lines::default(),
             held: Held::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
@@ -175,6 +178,10 @@ impl Hub {
 
     pub(crate) const fn origins(&self) -> &Origins {
         &self.origins
+    }
+
+    pub(crate) const fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     pub(crate) const fn outside(&self) -> &dyn Outside {
@@ -361,6 +368,7 @@ impl Hub {
         tracing::debug!(link = link.key(), peer = %peer.location.id(), proof = ?peer.proof, "session");
         let now = self.outside.now();
         self.update(|state| state.peer.established(link.conn(), peer, now));
+        self.lines.session_started(&peer.location.id());
     }
 
     pub(crate) fn session_ended(&self, link: &Link, end: &SessionEnd) {
@@ -373,7 +381,10 @@ impl Hub {
         for resolver in in_vain {
             resolver.break_with("the session with the gifter has ended");
         }
-        drop((dropped, link));
+        drop(dropped);
+        if let Some(link) = link {
+            self.lines.session_ended(link.key(), &end.to_string());
+        }
     }
 
     /// The sessions there are, oldest first.
@@ -505,6 +516,7 @@ impl Hub {
         for waiter in waiting.into_values().flatten() {
             waiter(Err(DialError::Stopped));
         }
+        self.lines.stop();
     }
 
     // For tests and simulations.

@@ -409,6 +409,11 @@ impl Link {
         matches!(*self.phase.borrow(), Phase::Ended(_))
     }
 
+    /// Whether nothing that is said now would be sent: so before it is known to be so.
+    pub(crate) fn is_over(&self) -> bool {
+        self.core().session.is_ended()
+    }
+
     /// How the session ended, if it has.
     pub fn end(&self) -> Option<SessionEnd> {
         match &*self.phase.borrow() {

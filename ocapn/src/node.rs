@@ -413,7 +413,7 @@ impl Node {
         told.await.unwrap_or(Err(DialError::Stopped))
     }
 
-    fn hub(&self) -> &Hub {
+    pub(crate) fn hub(&self) -> &Hub {
         &self.driver.hub
     }
 

@@ -1,64 +1,51 @@
 //! `hob join`: a machine enrols, and serves its bindings.
 
-use anyhow::Context as _;
-use ocapn::{DialError, EnlivenError, Ref, Sturdyref, Value};
-
 use crate::capfile;
 use crate::cli::Join;
 use crate::client::within;
-use crate::exit::{BadUsage, Broke, Interrupted};
-use crate::fleet::{HobClient, LOG, short};
+use crate::exit::{BadUsage, Interrupted};
+use crate::fleet::membership::{Membership, discard};
 use crate::serve::{Serving, StopSignals};
 
 pub(crate) async fn join(options: &Join) -> anyhow::Result<()> {
-    let enrolment = capfile::read(&options.enrol)?;
     let mut signals = StopSignals::listen()?.or_stdin(options.serve.stop_with_stdin);
     let mut serving = Serving::start(&options.serve).await?;
-    let client = serving.vat.spawn(HobClient::default());
     // Before the enrolment is used up: what can fail here must not cost it.
+    let client = Membership::client(&serving.fleet, &serving.kept)?;
     serving.publish(&client, "hob.cap")?;
-    let registered = tokio::select! {
-        outcome = within(options.timeout, register(&serving, &enrolment, &client)) => outcome,
+    let outcome = tokio::select! {
+        outcome = membership(options, &serving) => outcome,
         _ = signals.wait() => Err(Interrupted.into()),
     };
-    let facet = match registered {
-        Ok(facet) => facet,
+    let membership = match outcome {
+        Ok(membership) => membership,
         Err(error) => {
             serving.end().await;
             return Err(error);
         }
     };
-    serving.announce(Some(client))?;
-    let node = serving.node.clone();
-    let watching = async move {
-        if let Some(end) = node.on_sever(&facet).await {
-            tracing::warn!("the session with the boss has ended: {end}");
-        }
-    };
-    serving.until_stopped(&mut signals, watching).await
+    serving.announce()?;
+    serving.until_stopped(&mut signals, membership.run()).await
 }
 
-/// Registers the hob-client presence; gives the enrolment, which it has used up.
-async fn register(serving: &Serving, enrolment: &Sturdyref, client: &Ref) -> anyhow::Result<Ref> {
-    let facet = match serving.node.resolve(enrolment).await {
-        Err(EnlivenError::Dial(DialError::NoNetlayer(transport))) => {
-            let why = format!(
-                "the enrolment is by {transport}, so this machine needs a --listen of that kind"
-            );
-            return Err(BadUsage(why).into());
+/// What the machine is already, or what it becomes by its enrolment.
+async fn membership(options: &Join, serving: &Serving) -> anyhow::Result<Membership> {
+    let fleet = &serving.fleet;
+    if let Some(known) = Membership::known(fleet, &serving.kept)? {
+        tracing::info!("this machine has joined already");
+        if let Some(path) = &options.enrol {
+            discard(path);
         }
-        outcome => outcome.context("the enrolment")?,
-    };
-    let peer = &enrolment.peer;
-    tracing::info!(
-        target: LOG,
-        "enlivened the enrolment over {}: the boss is {}, proven",
-        peer.transport,
-        short(&peer.designator)
-    );
-    tracing::info!(target: LOG, "spawned the hob-client presence of this machine");
-    let registered = facet.send(vec![Value::symbol("register"), client.into()]);
-    registered.await.map_err(Broke).context("the boss refuses the registration")?;
-    tracing::info!(target: LOG, "registered with the boss");
-    Ok(facet)
+        return Ok(known);
+    }
+    let path = options.enrol.as_ref().ok_or_else(|| {
+        BadUsage(
+            "this machine has not joined a fleet yet: name its enrolment with --enrol".to_owned(),
+        )
+    })?;
+    let enrolment = capfile::read(path)?;
+    let registered = Membership::join(fleet, &serving.kept, &enrolment);
+    let membership = within(options.timeout, registered).await?;
+    discard(path);
+    Ok(membership)
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
-use ocapn::{EnlivenError, PeerLocator, Ref, Sturdyref, Value};
+use ocapn::{PeerLocator, Ref, Sturdyref, Value};
 
 use super::cast::Cast;
 use super::table::{Row, Sums, show};
 use crate::capfile;
+use crate::exit::Broke;
 use crate::fleet::short;
 use crate::notation::print;
 
@@ -43,10 +44,9 @@ pub(super) async fn play(cast: &mut Cast<'_>) -> anyhow::Result<()> {
     story.heading("5. The boss gives app-machine the database of db-machine.");
     let words = ["bind", "app-machine", "db", "db-machine"];
     cast.call(&boss, message(words)).await?;
-    cast.says("boss", "asked db-machine for its db").await?;
-    cast.says("app-machine", "bound db to ").await?;
-    let became = cast.says("app-machine", "the promise bound as db ").await?;
-    ensure!(became.starts_with("has become"), "app-machine's db {became}");
+    cast.says("boss", "asked db-machine to grant its db").await?;
+    cast.says("app-machine", "db-machine:db is granted for good by ").await?;
+    cast.says("app-machine", "bound db to an object elsewhere").await?;
 
     story.heading("6. An application on app-machine uses what is bound as db there.");
     use_database(cast).await?;
@@ -97,10 +97,11 @@ struct Written {
 /// Has the boss expect a machine, and writes its enrolment to a file.
 async fn expect(cast: &mut Cast<'_>, boss: &Ref, name: &'static str) -> anyhow::Result<Written> {
     cast.call(boss, message(["create-machine", name])).await?;
-    cast.says("boss", "minted its enrolment sturdyref").await?;
-    let Value::Sturdyref(sturdyref) = cast.call(boss, message(["enrolment", name])).await? else {
+    cast.says("boss", &format!("created {name}: ")).await?;
+    let Value::Sturdyref(sturdyref) = cast.call(boss, message(["token", name])).await? else {
         bail!("the boss gave no enrolment for {name}");
     };
+    cast.says("boss", &format!("enrolment {name}: minted ")).await?;
     let file = format!("{name}.enrol.cap");
     let path = cast.file(&file);
     capfile::write(&path, &sturdyref)?;
@@ -111,22 +112,17 @@ async fn expect(cast: &mut Cast<'_>, boss: &Ref, name: &'static str) -> anyhow::
 /// Starts a machine with its enrolment, and checks that that is then worth nothing.
 async fn enrol(cast: &mut Cast<'_>, name: &'static str, enrolment: &Written) -> anyhow::Result<()> {
     let locator = cast.start(name, "join", Some(&enrolment.path)).await?;
-    let registered = format!("{name} has registered");
-    cast.says("boss", &registered).await?;
-    cast.says("boss", &format!("revoked {name}'s enrolment")).await?;
+    cast.says("boss", &format!("registered {name}: ")).await?;
     introduce(cast, name, &locator)?;
     // The boss by a way that the operator has, the secret the machine's.
     let by_socket = capfile::read(&cast.file("boss").join("boss.cap"))?;
     let again = Sturdyref::new(by_socket.peer, enrolment.sturdyref.swiss.clone());
-    match cast.resolve(&again).await {
-        Err(error)
-            if matches!(
-                error.downcast_ref::<EnlivenError>(),
-                Some(EnlivenError::NoSuchObject(_))
-            ) =>
-        {
-            let file = format!("{name}.enrol.cap");
-            cast.story.tell("demo", &format!("tried {file} again: no such object"));
+    let used = cast.resolve(&again).await?;
+    let register = vec![Value::symbol("register"), (&used).into(), again.into()];
+    match cast.call(&used, register).await {
+        Err(error) if error.downcast_ref::<Broke>().is_some() => {
+            cast.says("boss", &format!("refused {name}: ")).await?;
+            cast.story.tell("demo", &format!("tried {name}.enrol.cap again: refused"));
             Ok(())
         }
         Err(error) => Err(error),

@@ -49,6 +49,11 @@ impl Process {
             .arg(&state)
             .env("HOB_LOG", "warn,fleet=info")
             .env_remove("HOB_STATE")
+            // The demo is the same whatever the user's own settings are.
+            .env("HOB_CONFIG", "/dev/null")
+            .env_remove("HOB_LISTEN")
+            .env_remove("HOB_PUBLIC_ADDRESS")
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

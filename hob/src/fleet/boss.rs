@@ -1,153 +1,590 @@
-//! The boss: knows the machines by name.
+//! The boss: knows the machines by name, and who may use what of whom.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Duration;
 
-use ocapn::actors::Cell;
-use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Sturdyref, SwissNum, Turn, Value};
+use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
 
-use super::enrolment::Enrolment;
-use super::hob_server::hob_server;
-use super::{LOG, fields};
-use crate::kinds::{Call, Name, unknown};
+use super::audit::{AuditRef, Page};
+use super::desk::Report;
+use super::hob_client::{GrantRef, HobClientRef};
+use super::hob_server::{HobServer, HobServerRef};
+use super::machine::{Binding, Machine, MachineRef, Record, State};
+use super::rules::Rules;
+use super::{Fleet, MANUAL, random_id};
+use crate::kinds::Name;
+use crate::providers::{FleetId, Key};
 
-const METHODS: &str = "create-machine name, enrolment name, get-machine name, list-machines, \
-                       bind machine name other-machine [other-name]";
+/// How many machines a boss has at most.
+const MACHINES: usize = 10_000;
 
 /// The boss of a fleet.
-///
-/// - `create-machine name`: a machine's management reference, its hob-server presence,
-///   pending until the machine registers. Idempotent by name.
-/// - `enrolment name`: the sturdyref by which the machine may register. Secret, single
-///   use, good for nothing else.
-/// - `get-machine name`: the management reference again.
-/// - `list-machines`: name, state and identity of each.
-/// - `bind machine name other-machine [other-name]`: registers on the machine, under
-///   the name, what the other machine has bound.
+#[derive(Clone)]
 pub(crate) struct Boss {
-    node: Node,
-    machines: Arc<BTreeMap<String, Machine>>,
+    pub(crate) fleet: Fleet,
+    pub(crate) books: Books,
 }
 
-/// What the boss knows of a machine.
-#[derive(Clone)]
-struct Machine {
-    /// The hob-server presence.
-    server: Ref,
-    /// A cell with the machine's state and identity, near.
-    record: Ref,
-    enrolment: Sturdyref,
+/// What is stored of a boss.
+#[derive(Clone, Passable)]
+pub(crate) struct Books {
+    /// The mark of all its machines.
+    pub(crate) fleet: String,
+    pub(crate) machines: BTreeMap<String, Entry>,
+    pub(crate) audit: AuditRef,
+    /// The graph that was applied last, as it was written.
+    pub(crate) graph: Option<String>,
+}
+
+/// The two ends of a machine that are with the boss.
+#[derive(Clone, Passable)]
+pub(crate) struct Entry {
+    pub(crate) record: MachineRef,
+    pub(crate) server: HobServerRef,
+}
+
+/// A machine, for people.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) struct Shown {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    pub(crate) state: State,
+    pub(crate) why: Option<String>,
+    pub(crate) step: Option<String>,
+    pub(crate) identity: Option<String>,
+    pub(crate) instance: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) spec: String,
+    pub(crate) created: u64,
+    /// When it reported last, in milliseconds since 1970.
+    pub(crate) seen: Option<u64>,
+    /// When its enrolment expires that was not used, likewise.
+    pub(crate) enrol_expires: Option<u64>,
+    pub(crate) bindings: BTreeMap<String, Binding>,
+    pub(crate) generation: u64,
+    pub(crate) report: Option<Report>,
+}
+
+/// An enrolment, for people.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) struct ShownToken {
+    pub(crate) id: String,
+    pub(crate) machine: String,
+    pub(crate) made: u64,
+    pub(crate) expires: u64,
+    pub(crate) used_by: Option<String>,
+}
+
+/// What a name on a machine is to stand for.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) struct Source {
+    pub(crate) from: String,
+    pub(crate) other: String,
+    #[passable(default)]
+    pub(crate) rules: Rules,
+    #[passable(default)]
+    pub(crate) by_graph: bool,
+}
+
+impl Source {
+    fn is_of(&self, there: &Binding) -> bool {
+        let Self { from, other, rules, by_graph } = self;
+        (from, other, rules, by_graph) == (&there.from, &there.other, &there.rules, &there.by_graph)
+    }
+
+    fn binding(self) -> Result<Binding, Fault> {
+        let Self { from, other, rules, by_graph } = self;
+        Ok(Binding { id: random_id()?, from, other, rules, by_graph, live: false, why: None })
+    }
+}
+
+/// What was taken back, and what stays valid all the same.
+#[derive(Clone, Debug, Default, PartialEq, Passable)]
+pub(crate) struct Revoked {
+    pub(crate) revoked: Vec<String>,
+    pub(crate) stays: Vec<String>,
 }
 
 impl Boss {
-    /// A boss without machines, whose enrolments name the node by its first netlayer.
-    pub(crate) fn new(node: Node) -> Self {
-        Self { node, machines: Arc::default() }
-    }
-
-    fn machine(&self, call: &Call, name: &str) -> Result<&Machine, Fault> {
-        let machine = self.machines.get(name);
-        machine.ok_or_else(|| call.fault(format_args!("there is no machine {name:?}")))
-    }
-
-    fn create(&self, turn: &mut Turn<'_>, name: String) -> Result<Reply, Fault> {
-        if let Some(machine) = self.machines.get(&name) {
-            return Ok(machine.server.clone().into());
-        }
-        let server = turn.spawn_shared(hob_server(&name, None));
-        let record = turn.spawn(Cell::new(fields([("state", Value::symbol("pending"))])));
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|_| "no randomness to be had")?;
-        let swiss = SwissNum::from_entropy(entropy);
-        let enrolment = turn.spawn(Enrolment {
-            node: self.node.clone(),
-            machine: name.clone(),
-            server: server.clone(),
-            record: record.clone(),
-            swiss: swiss.clone(),
-        });
-        let minted = self.node.mint_with(&enrolment, swiss);
-        let enrolment = minted.map_err(|error| error.to_string())?;
-        tracing::info!(target: LOG, "spawned a hob-server presence for {name}: pending");
-        tracing::info!(
-            target: LOG,
-            "minted its enrolment sturdyref, for one registration: {}",
-            enrolment.redacted()
-        );
-        let machine = Machine { server: server.clone(), record, enrolment };
-        let mut next = Self { node: self.node.clone(), machines: self.machines.clone() };
-        Arc::make_mut(&mut next.machines).insert(name, machine);
-        Ok(Reply::become_with(next, server))
-    }
-
-    fn list(&self, turn: &mut Turn<'_>) -> Result<Value, Fault> {
-        let machine = |(name, machine): (&String, &Machine)| {
-            let record = turn.call(&machine.record, vec![Value::symbol("get")])?;
-            let Value::Struct(mut record) = record else {
-                return Err(Fault::from("the boss has lost a machine's record"));
-            };
-            record.insert(0, ("name".into(), name.as_str().into()));
-            Ok(Value::Struct(record))
+    /// A boss without machines.
+    pub(crate) fn new(fleet: Fleet, id: &FleetId, audit: Ref) -> Self {
+        let books = Books {
+            fleet: id.to_string(),
+            machines: BTreeMap::new(),
+            audit: AuditRef::from_ref(audit),
+            graph: None,
         };
-        let machines: Result<Vec<_>, _> = self.machines.iter().map(machine).collect();
-        Ok(Value::List(machines?))
+        Self { fleet, books }
     }
 
-    /// Passes the promise of one machine's binding on to another machine, without
-    /// waiting for it.
-    fn bind(&self, turn: &mut Turn<'_>, mut call: Call) -> Result<Value, Fault> {
-        let Name(to) = call.required("machine")?;
-        let Name(name) = call.required("name")?;
-        let Name(from) = call.required("other-machine")?;
-        let other = call.optional("other-name")?;
-        let other = other.map_or_else(|| name.clone(), |Name(other)| other);
-        let (source, target) = (self.machine(&call, &from)?, self.machine(&call, &to)?);
-        call.end()?;
-        let found =
-            turn.send(&source.server, vec![Value::symbol("get-binding"), other.as_str().into()]);
-        let registered = turn.send(
-            &target.server,
-            vec![Value::symbol("register-binding"), name.as_str().into(), found.into()],
+    fn entry(&self, name: &str) -> Result<&Entry, Fault> {
+        let entry = self.books.machines.get(name);
+        entry.ok_or_else(|| super::not_found(format!("there is no machine {name:?}")))
+    }
+
+    fn shown(&self, turn: &mut Turn<'_>, entry: &Entry) -> Result<Shown, Fault> {
+        let record = entry.record.call(turn).record()?;
+        let health = self.fleet.health(&record.name);
+        let expires = record.tokens.values().filter(|token| token.used_by.is_none());
+        let enrol_expires = match record.state {
+            State::Pending => expires.map(|token| token.expires).max(),
+            _ => None,
+        };
+        let (seen, report) =
+            health.map_or((None, None), |(seen, report)| (Some(seen), Some(report)));
+        Ok(Shown {
+            name: record.name,
+            provider: record.provider,
+            state: record.state,
+            why: record.why,
+            step: record.step,
+            identity: record.identity,
+            instance: record.instance,
+            address: record.address,
+            spec: record.spec,
+            created: record.created,
+            seen,
+            enrol_expires,
+            bindings: record.bindings,
+            generation: record.generation,
+            report,
+        })
+    }
+
+    /// Has a machine take back a grant, now if it can, else when it is there.
+    fn ungrant(&self, turn: &mut Turn<'_>, from: &str, id: &str) -> Result<(), Fault> {
+        // A machine that is gone has taken all it granted with it.
+        let Some(entry) = self.books.machines.get(from) else { return Ok(()) };
+        entry.record.call(turn).ungrant(id)?;
+        self.settle(turn, from)
+    }
+
+    /// Has a machine told all that it is to take back and to give up.
+    fn settle(&self, turn: &mut Turn<'_>, name: &str) -> Result<(), Fault> {
+        let entry = self.entry(name)?;
+        let record = entry.record.call(turn).record()?;
+        let Some(client) = reachable(&record) else { return Ok(()) };
+        for id in record.ungrants {
+            let done = client.send(turn).ungrant(id.clone());
+            let machine = entry.record.clone();
+            done.on(turn, move |turn, outcome| {
+                // What did not work is done again by and by.
+                if outcome.is_ok() {
+                    // A machine that is gone needs no telling.
+                    let _gone = machine.call(turn).ungranted(id);
+                }
+            });
+        }
+        for (binding, id) in record.unbinds {
+            let done = client.send(turn).unbind(Name(binding.clone()), Some(id.clone()));
+            let machine = entry.record.clone();
+            done.on(turn, move |turn, outcome| {
+                if outcome.is_ok() {
+                    let _gone = machine.call(turn).unbound(binding, id);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Asks the machine that has something to grant it, and passes the promise of the
+    /// grant on to the machine that is to have it, before it is known.
+    fn connect(
+        &self,
+        turn: &mut Turn<'_>,
+        to: &str,
+        name: &str,
+    ) -> Result<Option<Answer<()>>, Fault> {
+        let target = self.entry(to)?.record.clone();
+        let record = target.call(turn).record()?;
+        let Some(binding) = record.bindings.get(name).cloned() else { return Ok(None) };
+        let source = self.entry(&binding.from)?.record.call(turn).record()?;
+        let (Some(giver), Some(taker)) = (reachable(&source), reachable(&record)) else {
+            return Ok(None);
+        };
+        let Binding { id, from, other, rules, .. } = binding;
+        let grant: Answer<GrantRef> =
+            giver.send(turn).grant(id.clone(), Name(other.clone()), rules.clone(), to.to_owned());
+        let accepted = taker.send(turn).accept(
+            id.clone(),
+            Name(name.to_owned()),
+            grant.cap(),
+            format!("{from}:{other}"),
+            rules,
         );
+        let bound = name.to_owned();
+        accepted.on(turn, move |turn, outcome| {
+            let why = outcome.err().map(|fault| fault.to_string());
+            let _gone = target.call(turn).bound(bound, id, why);
+        });
         tracing::info!(
-            target: LOG,
-            "asked {from} for its {other}, and registered the promise of it on {to} \
+            target: super::LOG,
+            "asked {from} to grant its {other}, and passed the promise of it on to {to} \
              as {name} in the same turn, before any answer"
         );
-        Ok(registered.into())
+        Ok(Some(accepted))
+    }
+
+    /// Takes back what a machine has granted others, and, if it says so, what it was
+    /// granted: all of it is to be granted anew, when that may be.
+    fn regrant(
+        &self,
+        turn: &mut Turn<'_>,
+        name: &str,
+        and_its_own: bool,
+    ) -> Result<Vec<String>, Fault> {
+        let mut revoked = Vec::new();
+        for (to, entry) in &self.books.machines {
+            if to == name && !and_its_own {
+                continue;
+            }
+            let from = (to != name).then(|| name.to_owned());
+            for binding in entry.record.call(turn).regrant(from)? {
+                revoked.push(format!("{to}'s {}:{}", binding.from, binding.other));
+                self.ungrant(turn, &binding.from, &binding.id)?;
+            }
+        }
+        Ok(revoked)
     }
 }
 
-impl Behaviour for Boss {
-    fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        let (method, mut call) = Call::method("boss", args)?;
-        match method.as_str() {
-            "create-machine" => {
-                let Name(name) = call.required("name")?;
-                if name.is_empty() {
-                    return Err(call.fault("the name is empty"));
-                }
-                call.end()?;
-                self.create(turn, name)
+/// The hob-client presence of a machine that may be spoken to.
+fn reachable(record: &Record) -> Option<HobClientRef> {
+    let client = record.client.as_ref().filter(|_| record.state == State::Active)?;
+    Some(HobClientRef::from_ref(client.clone()))
+}
+
+/// Whether it can be a machine's name: it becomes a host name.
+fn check_name(name: &str) -> Result<(), Fault> {
+    let good = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if name.is_empty()
+        || name.len() > 63
+        || !name.bytes().all(good)
+        || name.starts_with('-')
+        || name.ends_with('-')
+    {
+        let why = format!("{name:?} is no machine's name: 1 to 63 of a-z, 0-9 and - make one");
+        return Err(why.into());
+    }
+    Ok(())
+}
+
+#[object(reference = pub(crate) BossRef)]
+impl Boss {
+    /// Has a provider make a machine, and gives its management reference, its hob-server
+    /// presence, at once: pending until it registers. Idempotent by name.
+    #[method]
+    fn create_machine(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: Name,
+        provider: Option<Name>,
+        spec: Option<Value>,
+    ) -> Result<HobServerRef, Fault> {
+        let Name(name) = name;
+        check_name(&name)?;
+        let provider = match provider {
+            Some(Name(provider)) => provider,
+            None => self.fleet.settings.default_provider.clone(),
+        };
+        let spec = super::spec_json(spec)?;
+        if let Some(entry) = self.books.machines.get(&name).cloned() {
+            let record = entry.record.call(turn).record()?;
+            if record.provider != provider || record.spec != spec {
+                let why = format!(
+                    "{name} is there already, by {} with {}: destroy it first",
+                    record.provider, record.spec
+                );
+                return Err(why.into());
             }
-            "enrolment" => {
-                let Name(name) = call.required("name")?;
-                let enrolment = self.machine(&call, &name)?.enrolment.clone();
-                call.end()?;
-                Ok(Value::from(enrolment).into())
+            if record.state == State::Failed {
+                entry.record.call(turn).set_state(State::Pending, None)?;
             }
-            "get-machine" => {
-                let Name(name) = call.required("name")?;
-                let server = self.machine(&call, &name)?.server.clone();
-                call.end()?;
-                Ok(server.into())
-            }
-            "list-machines" => {
-                call.end()?;
-                Ok(self.list(turn)?.into())
-            }
-            "bind" => Ok(self.bind(turn, call)?.into()),
-            _ => Err(unknown("boss", &method, METHODS)),
+            return Ok(entry.server);
         }
+        if provider != MANUAL && !self.fleet.settings.providers.contains(&provider) {
+            let there = self.fleet.settings.providers.join(", ");
+            let why = format!("there is no provider {provider:?}; there are {MANUAL}, {there}");
+            return Err(super::not_found(why));
+        }
+        if self.books.machines.len() >= MACHINES {
+            return Err(format!("a boss has at most {MACHINES} machines").into());
+        }
+        let key = Key::random().map_err(|error| error.to_string())?;
+        let record = Record::new(&name, &key, &provider, spec);
+        let machine = Machine::new(self.fleet.clone(), self.books.audit.clone(), record);
+        let record = MachineRef::spawn(turn, machine);
+        let server = HobServerRef::spawn(turn, HobServer::new(name.clone(), record.clone()));
+        record.call(turn).set_server(server.clone())?;
+        let text = format!("expected, to be made by {provider}: pending");
+        self.books.audit.call(turn).record("created", Some(name.clone()), text)?;
+        self.books.machines.insert(name, Entry { record, server: server.clone() });
+        self.fleet.wake_after(turn);
+        Ok(server)
+    }
+
+    /// A machine's management reference.
+    #[method]
+    fn get_machine(&self, name: Name) -> Result<HobServerRef, Fault> {
+        Ok(self.entry(&name.0)?.server.clone())
+    }
+
+    /// All machines, as structs.
+    #[method]
+    fn list_machines(&self, turn: &mut Turn<'_>) -> Result<Vec<Shown>, Fault> {
+        self.books.machines.values().map(|entry| self.shown(turn, entry)).collect()
+    }
+
+    /// One machine, as a struct.
+    #[method]
+    fn show(&self, turn: &mut Turn<'_>, name: Name) -> Result<Shown, Fault> {
+        let entry = self.entry(&name.0)?.clone();
+        self.shown(turn, &entry)
+    }
+
+    /// Has a machine removed by its provider, and what it granted and was granted taken
+    /// back. The entry goes when the machine has gone.
+    #[method]
+    fn destroy_machine(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<Revoked, Fault> {
+        let Name(name) = name;
+        let entry = self.entry(&name)?.clone();
+        let revoked = self.regrant(turn, &name, true)?;
+        entry.record.call(turn).set_state(State::Leaving, None)?;
+        Ok(Revoked { revoked, stays: vec!["what others have copied from it".to_owned()] })
+    }
+
+    /// The names of the providers.
+    #[method]
+    fn providers(&self) -> Vec<String> {
+        self.fleet.settings.providers.clone()
+    }
+
+    /// A new enrolment of a machine, for one that is made by hand or enrols anew. It is
+    /// good for a time, in milliseconds.
+    #[method]
+    fn token(&self, turn: &mut Turn<'_>, name: Name, ttl: Option<u64>) -> Result<Sturdyref, Fault> {
+        let ttl = ttl.map_or(self.fleet.settings.enrol_ttl, Duration::from_millis);
+        let record = self.entry(&name.0)?.record.clone();
+        let (_, sturdyref) = record.call(turn).token(ttl.into())?;
+        Ok(sturdyref)
+    }
+
+    /// All enrolments that were given out and have not been forgotten.
+    #[method]
+    fn tokens(&self, turn: &mut Turn<'_>) -> Result<Vec<ShownToken>, Fault> {
+        let mut shown = Vec::new();
+        for (machine, entry) in &self.books.machines {
+            for (id, token) in entry.record.call(turn).record()?.tokens {
+                shown.push(ShownToken {
+                    id,
+                    machine: machine.clone(),
+                    made: token.made,
+                    expires: token.expires,
+                    used_by: token.used_by,
+                });
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Takes an enrolment back.
+    #[method]
+    fn revoke_token(&self, turn: &mut Turn<'_>, id: String) -> Result<Revoked, Fault> {
+        for (name, entry) in &self.books.machines {
+            let used = entry
+                .record
+                .call(turn)
+                .record()?
+                .tokens
+                .get(&id)
+                .map(|token| token.used_by.clone());
+            let Some(used) = used else { continue };
+            entry.record.call(turn).revoke_token(id.clone())?;
+            let stays = used.map(|_| {
+                format!("{name} has used it and stays registered: see quarantine and destroy")
+            });
+            return Ok(Revoked {
+                revoked: vec![format!("enrolment {id} of {name}")],
+                stays: stays.into_iter().collect(),
+            });
+        }
+        Err(super::not_found(format!("there is no enrolment {id:?}")))
+    }
+
+    /// Deals no more with a machine until it is released: what it granted and what it
+    /// was granted is taken back.
+    #[method]
+    fn quarantine(
+        &self,
+        turn: &mut Turn<'_>,
+        name: Name,
+        why: Option<String>,
+    ) -> Result<Revoked, Fault> {
+        let Name(name) = name;
+        let entry = self.entry(&name)?.clone();
+        let revoked = self.regrant(turn, &name, true)?;
+        let why = why.unwrap_or_else(|| "quarantined".to_owned());
+        entry.record.call(turn).set_state(State::Quarantined, Some(why))?;
+        let stays = vec![
+            format!("{name} itself runs on, and its programs may use what it has of its own"),
+            format!(
+                "what {name} granted is cut off by itself alone: others were told to give it up"
+            ),
+        ];
+        Ok(Revoked { revoked, stays })
+    }
+
+    /// Deals with a machine again.
+    #[method]
+    fn release(&self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
+        let entry = self.entry(&name.0)?.clone();
+        let record = entry.record.call(turn).record()?;
+        if record.state != State::Quarantined {
+            return Err(
+                format!("{} is not quarantined, but {}", name.0, record.state.word()).into()
+            );
+        }
+        let state = if record.client.is_some() { State::Active } else { State::Pending };
+        entry.record.call(turn).set_state(state, None)
+    }
+
+    /// Binds on a machine, under a name, what another machine has bound, by rules. The
+    /// answer comes when it is live; if a machine is not there yet, at once.
+    #[method]
+    fn bind(
+        &self,
+        turn: &mut Turn<'_>,
+        machine: Name,
+        name: Name,
+        other_machine: Name,
+        other_name: Option<Name>,
+        rules: Option<Rules>,
+    ) -> Result<Answer<()>, Fault> {
+        let other = other_name.unwrap_or_else(|| name.clone()).0;
+        let (from, rules) = (other_machine.0, rules.unwrap_or_default());
+        self.bind_to(turn, machine, name, Source { from, other, rules, by_graph: false })
+    }
+
+    /// Like `bind`, also for the graph: what that has bound goes when it wants it no more.
+    #[method]
+    fn bind_to(
+        &self,
+        turn: &mut Turn<'_>,
+        machine: Name,
+        name: Name,
+        source: Source,
+    ) -> Result<Answer<()>, Fault> {
+        let (Name(to), Name(name)) = (machine, name);
+        let target = self.entry(&to)?.record.clone();
+        self.entry(&source.from)?;
+        match target.call(turn).record()?.bindings.get(&name) {
+            Some(there) if source.is_of(there) && there.live => return Ok(Answer::ready(())),
+            Some(there) if source.is_of(there) => {}
+            _ => {
+                if let Some(former) = target.call(turn).bind(name.clone(), source.binding()?)? {
+                    self.ungrant(turn, &former.from, &former.id)?;
+                }
+            }
+        }
+        Ok(self.connect(turn, &to, &name)?.unwrap_or_else(|| Answer::ready(())))
+    }
+
+    /// Takes back what is bound on a machine under a name.
+    #[method]
+    fn unbind(&self, turn: &mut Turn<'_>, machine: Name, name: Name) -> Result<Revoked, Fault> {
+        let (Name(to), Name(name)) = (machine, name);
+        let target = self.entry(&to)?.record.clone();
+        let Some(binding) = target.call(turn).unbind(name.clone())? else {
+            return Err(super::not_found(format!("nothing is bound as {name:?} on {to}")));
+        };
+        self.ungrant(turn, &binding.from, &binding.id)?;
+        self.settle(turn, &to)?;
+        let revoked = vec![format!("{to}'s {name}, which was {}:{}", binding.from, binding.other)];
+        let stays = vec![format!(
+            "what {to} has read of it, and other bindings of {}:{}",
+            binding.from, binding.other
+        )];
+        Ok(Revoked { revoked, stays })
+    }
+
+    /// The audit log after that number.
+    #[method]
+    fn events(
+        &self,
+        turn: &mut Turn<'_>,
+        after: Option<u64>,
+        limit: Option<u64>,
+    ) -> Result<Page, Fault> {
+        self.books.audit.call(turn).after(after.unwrap_or(0), limit)
+    }
+
+    /// A promise that is fulfilled when there is something in the audit log after that
+    /// number.
+    #[method]
+    fn wait(&self, turn: &mut Turn<'_>, after: u64) -> Answer<()> {
+        self.books.audit.send(turn).wait(after)
+    }
+
+    /// The graph that was applied last.
+    #[method]
+    fn graph(&self) -> Option<String> {
+        self.books.graph.clone()
+    }
+
+    /// Keeps the graph that is to be from now on.
+    #[method]
+    fn set_graph(&mut self, turn: &mut Turn<'_>, graph: Option<String>) -> Result<(), Fault> {
+        self.books.graph = graph;
+        self.books.audit.call(turn).record(
+            "graph",
+            None,
+            "a new graph is to be applied".to_owned(),
+        )?;
+        self.fleet.wake_after(turn);
+        Ok(())
+    }
+
+    /// What is kept of all machines, secrets among it: for the boss's own process.
+    #[method]
+    fn records(&self, turn: &mut Turn<'_>) -> Result<Vec<Record>, Fault> {
+        self.books.machines.values().map(|entry| entry.record.call(turn).record()).collect()
+    }
+
+    /// A machine's record: for the boss's own process.
+    #[method]
+    fn machine(&self, name: Name) -> Result<MachineRef, Fault> {
+        Ok(self.entry(&name.0)?.record.clone())
+    }
+
+    /// Does again what has not worked yet of what was decided about a machine's bindings
+    /// and grants: for the boss's own process.
+    #[method]
+    fn reconnect(&self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
+        let Name(name) = name;
+        let entry = self.entry(&name)?.clone();
+        if entry.record.call(turn).record()?.moved {
+            self.regrant(turn, &name, false)?;
+            entry.record.call(turn).settled_down()?;
+            self.fleet.wake_after(turn);
+        }
+        self.settle(turn, &name)?;
+        let bindings = entry.record.call(turn).record()?.bindings;
+        for (binding, state) in bindings {
+            if !state.live {
+                self.connect(turn, &name, &binding)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A machine has gone: for the boss's own process.
+    #[method]
+    fn forget(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
+        let Name(name) = name;
+        if let Some(entry) = self.books.machines.remove(&name) {
+            entry.record.call(turn).gone()?;
+            self.fleet.forget(&name);
+        }
+        Ok(())
     }
 }

@@ -1,58 +1,91 @@
 //! The enrolment: what a machine's enrolment sturdyref names. It lets whoever holds it
 //! register one hob-client presence, once.
 
-use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, SwissNum, Turn, Value};
+use ocapn::actors::Refusal;
+use ocapn::{Answer, Fault, Passable, Promise, Ref, Sturdyref, Turn, object};
 
-use super::{LOG, fields, identity_of, short};
-use crate::kinds::{Call, unknown};
+use super::machine::{Kept, MachineRef};
+use super::{Fleet, identity_of, short};
 
-/// A machine's enrolment, unused. Its sturdyref travels by ways that others may read
-/// later (user data, a file), so it is worth nothing once it has been used.
-pub(super) struct Enrolment {
-    pub(super) node: Node,
-    pub(super) machine: String,
-    /// The machine's hob-server presence, near.
-    pub(super) server: Ref,
-    /// The boss's record of the machine, near.
-    pub(super) record: Ref,
-    /// The sturdyref's secret, to be revoked.
-    pub(super) swiss: SwissNum,
+/// A machine's enrolment. Its sturdyref travels by ways that others may read later (user
+/// data, a file), so it is worth nothing once it has been used: it names this object
+/// until it expires, so that whoever tries it a second time is heard of.
+#[derive(Clone)]
+pub(crate) struct Enrolment {
+    pub(crate) fleet: Fleet,
+    pub(crate) kept: Unused,
 }
 
-impl Behaviour for Enrolment {
-    fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        let (method, mut call) = Call::method("enrolment", args)?;
-        if method != "register" {
-            return Err(unknown("enrolment", &method, "register client"));
-        }
-        let client: Ref = call.required("client")?;
-        call.end()?;
-        let identity = identity_of(self.node.session_of(&client).as_ref());
-        turn.call(&self.server, vec![Value::symbol("register"), (&client).into()])?;
-        let shown = identity.as_deref().map_or("unproven".to_owned(), short);
-        let record = fields([
-            ("state", Value::symbol("active")),
-            ("identity", identity.map_or(Value::Undefined, Value::from)),
-        ]);
-        turn.call(&self.record, vec![Value::symbol("set"), record])?;
-        // Last, because it can't be undone if the turn fails.
-        self.node.revoke(&self.swiss);
-        let machine = &self.machine;
-        tracing::info!(
-            target: LOG,
-            "{machine} has registered (identity {shown}): its hob-server presence became active"
-        );
-        tracing::info!(target: LOG, "revoked {machine}'s enrolment sturdyref: it has been used");
-        Ok(Reply::becomes(Used(machine.clone())))
+/// What is stored of an enrolment.
+#[derive(Clone, Passable)]
+pub(crate) struct Unused {
+    machine: MachineRef,
+    name: String,
+    id: String,
+    /// Who has used it, and what they were given: for one who did not hear the answer.
+    used: Option<(String, Sturdyref)>,
+}
+
+impl Enrolment {
+    pub(crate) fn new(fleet: Fleet, machine: &Ref, id: &str, kept: &Kept) -> Self {
+        let machine = MachineRef::from_ref(machine.clone());
+        let (name, id) = (kept.record.name.clone(), id.to_owned());
+        Self { fleet, kept: Unused { machine, name, id, used: None } }
+    }
+
+    /// Says no. The turn does not fail, so that the audit log keeps what it was told.
+    fn refuse(&self, turn: &mut Turn<'_>, why: String) -> Result<Answer<Sturdyref>, Fault> {
+        self.kept.machine.call(turn).intruder(why.clone())?;
+        Ok(Promise::settled(Err(Refusal::UsedUp.fault(&why))).into())
     }
 }
 
-/// An enrolment that has been used, for those who still hold it live.
-struct Used(String);
-
-impl Behaviour for Used {
-    fn receive(&self, _turn: &mut Turn<'_>, _args: Args) -> Result<Reply, Fault> {
-        tracing::warn!(target: LOG, "somebody tried {}'s enrolment a second time", self.0);
-        Err(format!("this enrolment of {} has been used", self.0).into())
+#[object(reference = pub(crate) EnrolmentRef)]
+impl Enrolment {
+    /// Registers a machine: its hob-client presence, and the sturdyref by which that is
+    /// reached. Gives the sturdyref of the machine's desk at the boss.
+    ///
+    /// The caller is who the presence lives with, by what its netlayer has proven, and
+    /// that must be whom the sturdyref names: from then on the machine is nobody else.
+    #[method]
+    fn register(
+        &mut self,
+        turn: &mut Turn<'_>,
+        client: Ref,
+        sturdyref: Sturdyref,
+    ) -> Result<Answer<Sturdyref>, Fault> {
+        let Unused { name, id, .. } = &self.kept;
+        let Some(identity) = identity_of(self.fleet.node.session_of(&client).as_ref()) else {
+            let why =
+                format!("somebody who has not proven who they are tried enrolment {id} of {name}");
+            return self.refuse(turn, why);
+        };
+        if identity != sturdyref.peer.designator {
+            let why = format!(
+                "{} tried enrolment {id} of {name} with a presence of {}",
+                short(&identity),
+                short(&sturdyref.peer.designator)
+            );
+            return self.refuse(turn, why);
+        }
+        match &self.kept.used {
+            // It has not heard the answer: a crash, a cut. Nothing new is given.
+            Some((by, desk)) if *by == identity => Ok(Answer::ready(desk.clone())),
+            Some((by, _)) => {
+                let why = format!(
+                    "{} tried enrolment {id} of {name}, which {} has used already",
+                    short(&identity),
+                    short(by)
+                );
+                self.refuse(turn, why)
+            }
+            None => {
+                let machine = self.kept.machine.clone();
+                let desk =
+                    machine.call(turn).registered(id.clone(), identity.clone(), sturdyref)?;
+                self.kept.used = Some((identity, desk.clone()));
+                Ok(Answer::ready(desk))
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ const ENTRY: &str = "last-entry";
 
 /// `sign text`: writes the text to what is bound as `db` and answers with what it then
 /// reads from there.
+#[derive(Clone, ocapn::Durable)]
 pub(crate) struct Guestbook {
     /// The machine's hob-client presence, near.
     bindings: Ref,

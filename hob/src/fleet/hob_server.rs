@@ -1,60 +1,76 @@
 //! The hob-server presence: stands for a machine at its boss.
 
-use std::sync::Arc;
+use ocapn::{Answer, Fault, Promise, Ref, Turn, Value, object};
 
-use ocapn::{Args, Behaviour, Fault, Ref, Reply, Turn, Value};
-
-use crate::kinds::{Call, unknown};
-
-const METHODS: &str = "register-binding name value, list-bindings, get-binding name";
+use super::machine::{MachineRef, State};
+use crate::kinds::Name;
 
 /// A hob-server presence: active if its client is known, else pending. The choice is
-/// made by the argument alone, so that one that is made anew from its arguments is as
-/// it was.
-pub(super) fn hob_server(machine: &str, client: Option<Ref>) -> Arc<dyn Behaviour> {
-    let machine = machine.into();
-    match client {
-        Some(client) => Arc::new(Active { machine, client }),
-        None => Arc::new(Pending { machine }),
+/// made by what it is made from alone, so that one that is made anew is as it was.
+#[derive(Clone, ocapn::Durable)]
+pub(crate) struct HobServer {
+    machine: MachineRef,
+    name: String,
+    /// The machine's hob-client presence.
+    client: Option<Ref>,
+}
+
+impl HobServer {
+    pub(crate) const fn new(name: String, machine: MachineRef) -> Self {
+        Self { machine, name, client: None }
+    }
+
+    /// Passes a message on to the client.
+    fn pass(
+        &self,
+        turn: &mut Turn<'_>,
+        method: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Promise, Fault> {
+        let Some(client) = &self.client else {
+            let why = match self.machine.call(turn).record()? {
+                record if record.state == State::Pending => "it has not registered yet".to_owned(),
+                record => record.why.unwrap_or_default(),
+            };
+            return Err(format!("{} is pending: {why}", self.name).into());
+        };
+        let mut message = vec![Value::symbol(method)];
+        message.extend(args);
+        Ok(turn.send(client, message))
     }
 }
 
-/// The machine is not there yet: only it may speak, and only to say that it is.
-struct Pending {
-    machine: Arc<str>,
-}
-
-impl Behaviour for Pending {
-    fn receive(&self, _turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        let (method, mut call) = Call::method("hob-server", args)?;
-        if method != "register" {
-            let machine = &self.machine;
-            return Err(call.fault(format_args!("{machine} is pending: it has not registered yet")));
-        }
-        let client: Ref = call.required("client")?;
-        call.end()?;
-        let active = hob_server(&self.machine, Some(client));
-        Ok(Reply::become_shared(active, Value::Undefined))
+#[object(reference = pub(crate) HobServerRef)]
+impl HobServer {
+    /// Becomes what the machine's record says: active once the machine has registered.
+    /// Harmless for whoever calls it.
+    #[method]
+    fn refresh(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let record = self.machine.call(turn).record()?;
+        self.client = record.client.filter(|_| record.state == State::Active);
+        Ok(())
     }
-}
 
-/// The machine is there: what is asked of it is passed through.
-struct Active {
-    machine: Arc<str>,
-    client: Ref,
-}
+    /// Binds something to a name on the machine.
+    #[method]
+    fn register_binding(
+        &self,
+        turn: &mut Turn<'_>,
+        name: Name,
+        value: Value,
+    ) -> Result<Answer<()>, Fault> {
+        Ok(self.pass(turn, "register-binding", vec![name.0.into(), value])?.into())
+    }
 
-impl Behaviour for Active {
-    fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        match args.first().and_then(Value::as_symbol) {
-            Some("register-binding" | "list-bindings" | "get-binding") => {
-                Ok(turn.send(&self.client, args).into())
-            }
-            Some("register") => Err(format!("{} has registered already", self.machine).into()),
-            _ => {
-                let (method, _) = Call::method("hob-server", args)?;
-                Err(unknown("hob-server", &method, METHODS))
-            }
-        }
+    /// The names that are bound on the machine.
+    #[method]
+    fn list_bindings(&self, turn: &mut Turn<'_>) -> Result<Answer<Vec<String>>, Fault> {
+        Ok(self.pass(turn, "list-bindings", vec![])?.into())
+    }
+
+    /// What is bound to a name on the machine.
+    #[method]
+    fn get_binding(&self, turn: &mut Turn<'_>, name: Name) -> Result<Answer<Value>, Fault> {
+        Ok(self.pass(turn, "get-binding", vec![name.0.into()])?.into())
     }
 }

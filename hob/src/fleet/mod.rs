@@ -6,28 +6,322 @@
 //! names under which programs there find services.
 //!
 //! ```text
-//!   boss's process                                 machine's process
-//!   boss ── machines ── hob-server presence ─────> hob-client presence ── bindings
-//!                          ^ register, once
-//!                       enrolment <── sturdyref ── (enlivened by the machine)
+//!   boss's process                                  machine's process
+//!   boss ── machines ── hob-server presence ──┐
+//!             │                               ├─────> hob-client presence ── bindings
+//!          machine's record ──────────────────┘          │          └─ grants
+//!             ^        ^ register, once                   │
+//!             │     enrolment <── sturdyref ── (enlivened by the machine)
+//!             └─ desk <── reports, desired state ─────────┘
 //! ```
+//!
+//! All of them are durable. What has to be done outside of the vats, such as having a
+//! provider make a machine, is done by tasks that look at what is durable and do what is
+//! missing ([`reconcile`]), so that a process may be killed at any moment.
 
+mod audit;
 mod boss;
+mod desk;
 mod enrolment;
 mod guestbook;
 mod hob_client;
 mod hob_server;
+mod machine;
+pub(crate) mod membership;
+pub(crate) mod reconcile;
+mod rules;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use boss::Boss;
+pub(crate) use audit::{Entry, Page};
+pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
 pub(crate) use guestbook::Guestbook;
-pub(crate) use hob_client::HobClient;
+pub(crate) use hob_client::{HobClient, ShownBinding};
+pub(crate) use machine::{Binding, State};
+pub(crate) use rules::Rules;
 
-use ocapn::{SessionInfo, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ocapn::actors::{UnixClock, after_turn};
+use ocapn::persist::{Environment, EnvironmentError};
+use ocapn::{
+    Behaviour, Clock, ErrorValue, Fault, FromValue, IntoValue, Lasting, LastingLimits, Node,
+    Promise, Ref, Resolver, RestoreError, SessionInfo, Sturdyref, Turn, Value, promise,
+};
+use tokio::sync::Notify;
+
+use audit::{Audit, Listeners, Segment};
+use desk::Desk;
+pub(crate) use desk::Report;
+use enrolment::Enrolment;
+use hob_client::Grant;
+use hob_server::HobServer;
+use machine::Machine;
 
 /// The target of the log lines that tell what happens in the fleet.
 pub(crate) const LOG: &str = "fleet";
+
+/// The provider of machines that are there already and enrol by hand.
+pub(crate) const MANUAL: &str = "manual";
+
+/// How many may wait for a name to change.
+const WATCHERS: usize = 1024;
+
+/// What the boss is told when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Who makes machines if nobody is named.
+    pub(crate) default_provider: String,
+    /// The names of all providers.
+    pub(crate) providers: Vec<String>,
+    /// How long enrolments are good for.
+    pub(crate) enrol_ttl: Duration,
+    /// How often everything is looked at, if nothing happens.
+    pub(crate) reconcile: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_provider: MANUAL.to_owned(),
+            providers: Vec::new(),
+            enrol_ttl: Duration::from_secs(15 * 60),
+            reconcile: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What the actors of a fleet do things with. Belongs to the process, and is in no
+/// portrait.
+#[derive(Clone)]
+pub(crate) struct Fleet {
+    pub(crate) node: Node,
+    /// The time since 1970.
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<Settings>,
+    /// The hob-client presence of this machine, if it is one.
+    client: Arc<OnceLock<Ref>>,
+    wake: Arc<Notify>,
+    listeners: Listeners,
+    watchers: Arc<Mutex<HashMap<String, Vec<Resolver>>>>,
+    health: Arc<Mutex<BTreeMap<String, (u64, Report)>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fleet {
+    pub(crate) fn new(node: Node, settings: Settings) -> Self {
+        Self {
+            clock: UnixClock::new(node.clock()),
+            node,
+            settings: Arc::new(settings),
+            client: Arc::default(),
+            wake: Arc::default(),
+            listeners: Listeners::default(),
+            watchers: Arc::default(),
+            health: Arc::default(),
+        }
+    }
+
+    /// The hob-client presence of this machine, if it is one.
+    pub(crate) fn client(&self) -> Option<&Ref> {
+        self.client.get()
+    }
+
+    /// Has the process's tasks look at what is to be done, once the turn holds.
+    fn wake_after(&self, turn: &mut Turn<'_>) {
+        let wake = self.wake.clone();
+        after_turn(turn, move || wake.notify_one());
+    }
+
+    /// Waits until there may be something to be done.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The audit log of a new boss.
+    pub(crate) fn audit(&self) -> impl Behaviour + use<> {
+        Audit { log: audit::Log::default(), listeners: self.listeners.clone() }
+    }
+
+    fn mint(&self, object: Ref) -> Result<Sturdyref, Fault> {
+        self.node.mint(&object).map_err(|error| error.to_string().into())
+    }
+
+    fn mint_until(&self, object: Ref, expires: Moment) -> Result<Sturdyref, Fault> {
+        let expires = UNIX_EPOCH + Duration::from_millis(expires.0);
+        self.node.mint_until(&object, expires).map_err(|error| error.to_string().into())
+    }
+
+    /// An actor that stands for what the sturdyref names, and finds it again.
+    fn lasting(&self, turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
+        turn.spawn(Lasting::new(&self.node, sturdyref))
+    }
+
+    /// The same, for what is to be kept in touch with whether or not it is used.
+    fn kept_up(&self, turn: &mut Turn<'_>, sturdyref: Sturdyref) -> Ref {
+        turn.spawn(Lasting::new(&self.node, sturdyref).keep_up())
+    }
+
+    fn seen(&self, machine: &str, at: Moment, report: Report) {
+        lock(&self.health).insert(machine.to_owned(), (at.0, report));
+    }
+
+    fn health(&self, machine: &str) -> Option<(u64, Report)> {
+        lock(&self.health).get(machine).cloned()
+    }
+
+    fn forget(&self, machine: &str) {
+        lock(&self.health).remove(machine);
+    }
+
+    fn changed_after(&self, turn: &mut Turn<'_>, name: &str) {
+        let (watchers, name) = (self.watchers.clone(), name.to_owned());
+        after_turn(turn, move || {
+            let waiting = lock(&watchers).remove(&name);
+            for resolver in waiting.into_iter().flatten() {
+                resolver.fulfill(Value::Undefined);
+            }
+        });
+    }
+
+    fn when_changed(&self, name: &str) -> Result<Promise, Fault> {
+        let mut watchers = lock(&self.watchers);
+        if watchers.values().map(Vec::len).sum::<usize>() >= WATCHERS {
+            return Err("too many watch already".into());
+        }
+        let (promise, resolver) = promise();
+        watchers.entry(name.to_owned()).or_default().push(resolver);
+        Ok(promise)
+    }
+
+    /// What of a fleet can be stored.
+    pub(crate) fn environment(&self) -> Result<Environment, EnvironmentError> {
+        let mut kinds = Environment::new();
+        kinds.kind::<Segment>("audit-segment")?.kind::<HobServer>("hob-server")?;
+        kinds.kind::<Guestbook>("guestbook")?;
+        Lasting::kind(&mut kinds, "lasting", &self.node, &LastingLimits::default())?;
+        let fleet = || self.clone();
+        keep(
+            &mut kinds,
+            "boss",
+            |boss: &Boss| &boss.books,
+            fleet(),
+            |fleet, books| Boss { fleet, books },
+        )?;
+        keep(
+            &mut kinds,
+            "machine",
+            |machine: &Machine| &machine.kept,
+            fleet(),
+            |fleet, kept| Machine { fleet, kept },
+        )?;
+        keep(
+            &mut kinds,
+            "enrolment",
+            |enrolment: &Enrolment| &enrolment.kept,
+            fleet(),
+            |fleet, kept| Enrolment { fleet, kept },
+        )?;
+        keep(
+            &mut kinds,
+            "desk",
+            |desk: &Desk| &desk.machine,
+            fleet(),
+            |fleet, machine| Desk { fleet, machine },
+        )?;
+        keep(
+            &mut kinds,
+            "audit",
+            |audit: &Audit| &audit.log,
+            fleet(),
+            |fleet, log| Audit { log, listeners: fleet.listeners },
+        )?;
+        keep(
+            &mut kinds,
+            "hob-client",
+            |client: &HobClient| &client.names,
+            fleet(),
+            |fleet, names| HobClient { fleet, names },
+        )?;
+        keep(
+            &mut kinds,
+            "grant",
+            |grant: &Grant| &grant.object,
+            fleet(),
+            |fleet, object| Grant { fleet, object },
+        )?;
+        Ok(kinds)
+    }
+}
+
+/// A kind that is stored as a part of it, and needs the fleet besides.
+fn keep<B: Behaviour, K: IntoValue + FromValue + Clone + 'static>(
+    kinds: &mut Environment,
+    name: &str,
+    kept: fn(&B) -> &K,
+    fleet: Fleet,
+    make: fn(Fleet, K) -> B,
+) -> Result<(), EnvironmentError> {
+    let portray = move |behaviour: &B| kept(behaviour).clone().into_value();
+    let restore = move |portrait| {
+        let kept = K::from_value(portrait).map_err(|wrong| RestoreError::new(wrong.to_string()))?;
+        Ok(make(fleet.clone(), kept))
+    };
+    kinds.kind_with(name, 1, portray, restore)?;
+    Ok(())
+}
+
+/// A time of day, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(since.as_millis() as u64)
+    }
+
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time.as_millis() as u64))
+    }
+
+    pub(crate) const fn millis(self) -> u64 {
+        self.0
+    }
+}
+
+/// A fault that says that what was named is not there, in a form that programs can tell.
+fn not_found(text: String) -> Fault {
+    let fields = vec![Value::symbol("not-found")];
+    Value::Error(Box::new(ErrorValue { message: text.into(), fields, label: None })).into()
+}
+
+/// An id that nobody guesses or has had before.
+fn random_id() -> Result<String, Fault> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| "no randomness to be had")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A machine's spec as JSON: a struct, or text that is JSON already.
+fn spec_json(spec: Option<Value>) -> Result<String, Fault> {
+    let json = match spec {
+        None | Some(Value::Undefined) => serde_json::Value::Object(serde_json::Map::new()),
+        Some(Value::String(text)) => {
+            serde_json::from_str(&text).map_err(|error| format!("the spec is no JSON: {error}"))?
+        }
+        Some(value) => crate::notation::json::to_json(&value, true),
+    };
+    if !json.is_object() {
+        return Err("a spec is a struct".into());
+    }
+    Ok(json.to_string())
+}
 
 /// Enough of a designator to tell two peers apart.
 pub(crate) fn short(designator: &str) -> String {

@@ -1,32 +1,74 @@
-//! A boss and its machines on nodes of their own, in one process.
+//! A boss and its machines on nodes of their own, with stores, in one process.
 
 use ocapn::netlayers::LoopbackNetwork;
+use ocapn::persist::{Memory, Store};
 use ocapn::{Node, Ref, Sturdyref, Value, Vat};
 
-use super::{Boss, Guestbook, HobClient};
-use crate::kinds::Kind;
+use super::membership::Membership;
+use super::{Boss, Fleet, Settings};
+use crate::kinds::{self, Kind};
+use crate::providers::FleetId;
 use crate::testing::{shown, values};
+
+/// A node with a store, as a process would have it.
+struct Place {
+    node: Node,
+    vat: Vat,
+    fleet: Fleet,
+    store: Store,
+}
+
+impl Place {
+    fn start(network: &LoopbackNetwork, name: &str, disk: &Memory) -> Self {
+        let store = Store::open(disk.clone()).unwrap();
+        let netlayer = network.netlayer(name).unwrap();
+        let node = Node::builder().netlayer(netlayer).start_durable(&store).unwrap();
+        let fleet = Fleet::new(node.clone(), Settings::default());
+        let vat = node.open_vat("node", &kinds::environment(&fleet).unwrap()).unwrap();
+        Self { node, vat, fleet, store }
+    }
+
+    async fn stop(self) {
+        self.node.shutdown().await;
+        self.vat.stop();
+        self.store.close().unwrap();
+    }
+
+    fn boss(&self) -> Ref {
+        let audit = self.vat.root_or_spawn("audit", || self.fleet.audit()).unwrap();
+        let id = FleetId::random().unwrap();
+        self.vat.root_or_spawn("boss", || Boss::new(self.fleet.clone(), &id, audit)).unwrap()
+    }
+}
 
 struct World {
     network: LoopbackNetwork,
+    disk: Memory,
+    place: Place,
     boss: Ref,
-    _node: Node,
-    _vat: Vat,
 }
 
 /// A machine that has registered.
 struct Machine {
     hob: Ref,
-    vat: Vat,
-    _node: Node,
+    place: Place,
+    disk: Memory,
 }
 
 impl World {
     fn new() -> Self {
-        let network = LoopbackNetwork::new();
-        let node = node(&network, "boss");
-        let vat = node.vat("boss");
-        Self { network, boss: vat.spawn(Boss::new(node.clone())), _node: node, _vat: vat }
+        let (network, disk) = (LoopbackNetwork::new(), Memory::default());
+        let place = Place::start(&network, "boss", &disk);
+        let boss = place.boss();
+        Self { network, disk, place, boss }
+    }
+
+    async fn restart(self) -> Self {
+        let Self { network, disk, place, .. } = self;
+        place.stop().await;
+        let place = Place::start(&network, "boss", &disk);
+        let boss = place.boss();
+        Self { network, disk, place, boss }
     }
 
     async fn boss(&self, args: &str) -> String {
@@ -35,7 +77,7 @@ impl World {
 
     async fn enrolment(&self, name: &str) -> Sturdyref {
         self.boss.send(values(&format!("create-machine \"{name}\""))).await.unwrap();
-        let enrolment = self.boss.send(values(&format!("enrolment \"{name}\""))).await;
+        let enrolment = self.boss.send(values(&format!("token \"{name}\""))).await;
         match enrolment {
             Ok(Value::Sturdyref(sturdyref)) => *sturdyref,
             other => panic!("{other:?}"),
@@ -44,19 +86,53 @@ impl World {
 
     async fn machine(&self, name: &str) -> Machine {
         let enrolment = self.enrolment(name).await;
-        let node = node(&self.network, name);
-        let vat = node.vat("hob");
-        let hob = vat.spawn(HobClient::default());
-        let facet = node.resolve(&enrolment).await.unwrap();
-        let registered = facet.send(vec![Value::symbol("register"), (&hob).into()]);
-        assert_eq!(registered.await, Ok(Value::Undefined));
-        Machine { hob, vat, _node: node }
+        let disk = Memory::default();
+        let place = Place::start(&self.network, name, &disk);
+        let joined = Membership::register(&place.fleet, &place.vat, &enrolment).await.unwrap();
+        drop(joined);
+        let hob = Membership::client(&place.fleet, &place.vat).unwrap();
+        // So that what the boss decides from now on goes to it.
+        self.boss(&format!("reconnect \"{name}\"")).await;
+        Machine { hob, place, disk }
+    }
+
+    async fn state(&self, name: &str) -> String {
+        let shown = self.boss.send(values(&format!("show \"{name}\""))).await.unwrap();
+        let Value::Struct(fields) = shown else { panic!("{shown:?}") };
+        let state = fields.iter().find(|(name, _)| name == "state").unwrap();
+        state.1.as_symbol().unwrap().to_owned()
+    }
+
+    async fn audit(&self) -> String {
+        self.boss("events").await
     }
 }
 
-fn node(network: &LoopbackNetwork, name: &str) -> Node {
-    let netlayer = network.netlayer(name).unwrap();
-    Node::builder().netlayer(netlayer).start()
+impl Machine {
+    async fn hob(&self, args: &str) -> String {
+        shown(self.hob.send(values(args)).await)
+    }
+
+    async fn offers(&self, name: &str, kind: Kind) -> Ref {
+        let made = self.place.vat.run(move |turn| kind.spawn(turn, None)).await.unwrap();
+        let args = vec![Value::symbol("register-binding"), name.into(), (&made).into()];
+        self.hob.send(args).await.unwrap();
+        made
+    }
+
+    async fn bound(&self, name: &str, args: &str) -> String {
+        let found = self.hob.send(values(&format!("get-binding \"{name}\"")));
+        shown(found.send(values(args)).await)
+    }
+
+    async fn restart(self, network: &LoopbackNetwork, name: &str) -> Self {
+        let Self { place, disk, .. } = self;
+        place.stop().await;
+        let place = Place::start(network, name, &disk);
+        assert!(Membership::known(&place.fleet, &place.vat).unwrap().is_some());
+        let hob = Membership::client(&place.fleet, &place.vat).unwrap();
+        Self { hob, place, disk }
+    }
 }
 
 #[tokio::test]
@@ -64,81 +140,160 @@ async fn a_machine_is_pending_then_active() {
     let world = World::new();
     assert_eq!(world.boss("list-machines").await, "[]");
     assert_eq!(world.boss("create-machine \"db\"").await, "<'object>");
-    assert_eq!(world.boss("list-machines").await, "[{\"name\": \"db\", \"state\": 'pending}]");
+    assert_eq!(world.state("db").await, "pending");
     let server = world.boss.send(values("get-machine \"db\""));
     let list = server.send(values("list-bindings")).await;
-    assert_eq!(
-        shown(list),
-        "broken: hob-server list-bindings: db is pending: it has not registered yet"
-    );
+    assert_eq!(shown(list), "broken: db is pending: it has not registered yet");
     let machine = world.machine("db").await;
-    assert_eq!(
-        world.boss("list-machines").await,
-        "[{\"name\": \"db\", \"state\": 'active, \"identity\": \"db\"}]"
-    );
+    assert_eq!(world.state("db").await, "active");
     assert_eq!(shown(server.send(values("list-bindings")).await), "[]");
     assert_eq!(shown(server.send(values("register-binding \"x\" 5")).await), "<'void>");
-    assert_eq!(shown(machine.hob.send(values("get-binding \"x\"")).await), "5");
+    assert_eq!(machine.hob("get-binding \"x\"").await, "5");
     assert_eq!(shown(server.send(values("get-binding x")).await), "5");
     assert_eq!(shown(server.send(values("list-bindings")).await), "[\"x\"]");
     assert_eq!(
         shown(server.send(values("get-binding \"y\"")).await),
-        "broken: hob-client get-binding: nothing is bound as \"y\""
+        "broken: nothing is bound as \"y\""
     );
 }
 
 #[tokio::test]
-async fn an_enrolment_is_good_for_one_registration_and_nothing_else() {
+async fn an_enrolment_is_good_for_one_identity_and_nothing_else() {
     let world = World::new();
     let enrolment = world.enrolment("db").await;
-    let machine = node(&world.network, "machine");
-    let facet = machine.resolve(&enrolment).await.unwrap();
+    let machine = Place::start(&world.network, "db", &Memory::default());
+    let facet = machine.node.resolve(&enrolment).await.unwrap();
     for wrong in ["list-bindings", "get-binding \"x\"", "register 5", "register"] {
         let answer = shown(facet.send(values(wrong)).await);
         assert!(answer.starts_with("broken: "), "{wrong}: {answer}");
     }
-    let vat = machine.vat("hob");
-    let client = vat.spawn(HobClient::default());
-    let register = || facet.send(vec![Value::symbol("register"), (&client).into()]);
-    assert_eq!(shown(register().await), "<'void>");
-    assert_eq!(shown(register().await), "broken: this enrolment of db has been used");
-    let server = world.boss.send(values("get-machine \"db\""));
-    let again = server.send(vec![Value::symbol("register"), (&client).into()]);
-    assert_eq!(shown(again.await), "broken: db has registered already");
-    let error = machine.resolve(&enrolment).await.unwrap_err();
-    assert!(matches!(error, ocapn::EnlivenError::NoSuchObject(_)), "{error}");
+    // Somebody else's presence is not its to register.
+    let thief = Place::start(&world.network, "thief", &Memory::default());
+    let stolen = thief.node.resolve(&enrolment).await.unwrap();
+    let own = Membership::client(&machine.fleet, &machine.vat).unwrap();
+    let theirs = Membership::client(&thief.fleet, &thief.vat).unwrap();
+    let register = |facet: &Ref, client: &Ref, sturdyref: &Sturdyref| {
+        facet.send(vec![Value::symbol("register"), client.into(), sturdyref.clone().into()])
+    };
+    let own_sturdyref = machine.node.mint(&own).unwrap();
+    let answer = shown(register(&stolen, &theirs, &own_sturdyref).await);
+    assert!(answer.contains("thief tried enrolment"), "{answer}");
+    // The machine itself, twice: it may not have heard the answer.
+    let first = register(&facet, &own, &own_sturdyref).await;
+    assert!(matches!(first, Ok(Value::Sturdyref(_))), "{first:?}");
+    assert_eq!(register(&facet, &own, &own_sturdyref).await, first);
+    // The thief, too late.
+    let answer = register(&stolen, &theirs, &thief.node.mint(&theirs).unwrap()).await;
+    let answer = shown(answer);
+    assert!(answer.contains("which db has used already"), "{answer}");
+    let audit = world.audit().await;
+    assert_eq!(audit.matches("refused").count(), 2, "{audit}");
+    assert_eq!(audit.matches("registered with enrolment").count(), 1, "{audit}");
 }
 
 #[tokio::test]
 async fn creating_a_machine_twice_gives_the_same_one() {
     let world = World::new();
-    let one = world.enrolment("db").await;
-    assert_eq!(world.enrolment("db").await, one);
-    assert_eq!(
-        world.boss("get-machine \"app\"").await,
-        "broken: boss get-machine: there is no machine \"app\""
-    );
-    assert!(world.boss("create-machine \"\"").await.contains("empty"));
-    assert!(world.boss("destroy-machine \"db\"").await.contains("no method destroy-machine"));
+    world.enrolment("db").await;
+    world.enrolment("db").await;
+    assert_eq!(world.boss("get-machine \"app\"").await, "broken: there is no machine \"app\"");
+    for bad in ["\"\"", "\"Db\"", "\"a_b\"", "\"-a\""] {
+        let answer = world.boss(&format!("create-machine {bad}")).await;
+        assert!(answer.contains("no machine's name"), "{bad}: {answer}");
+    }
+    let other = world.boss("create-machine \"db\" \"manual\" {\"size\": 5}").await;
+    assert!(other.contains("is there already"), "{other}");
+    let none = world.boss("create-machine \"x\" \"moon\"").await;
+    assert!(none.contains("no provider \"moon\""), "{none}");
 }
 
 #[tokio::test]
-async fn a_binding_goes_from_one_machine_to_another_before_it_is_known() {
+async fn a_binding_goes_to_another_machine_and_the_boss_may_then_be_off() {
     let world = World::new();
     let (db, app) = (world.machine("db").await, world.machine("app").await);
-    let kv = db.vat.run(|turn| Kind::Kv.spawn(turn, None)).await.unwrap();
-    let bind = |kv: &Ref| vec![Value::symbol("register-binding"), "db".into(), kv.into()];
-    db.hob.send(bind(&kv)).await.unwrap();
+    let kv = db.offers("db", Kind::Kv).await;
     assert_eq!(world.boss("bind \"app\" \"db\" \"db\"").await, "<'void>");
-    let guestbook = app.vat.spawn(Guestbook::new(app.hob.clone()));
-    let answer = guestbook.send(values("sign \"hello\"")).await;
-    assert_eq!(shown(answer), "\"hello\"");
-    let found = app.hob.send(values("get-binding \"db\""));
-    assert_eq!(shown(found.send(values("keys")).await), "[\"last-entry\"]");
-    assert_eq!(shown(kv.send(values("get \"last-entry\"")).await), "\"hello\"");
-    assert!(world.boss("bind \"app\" \"db\" \"web\"").await.contains("no machine"));
-    // What is not bound is found out by whoever uses it.
-    assert_eq!(world.boss("bind \"app\" \"db\" \"db\" \"cache\"").await, "<'void>");
-    let answer = shown(guestbook.send(values("sign \"hello\"")).await);
-    assert_eq!(answer, "broken: hob-client get-binding: nothing is bound as \"cache\"");
+    assert_eq!(app.bound("db", "set a 1").await, "<'void>");
+    assert_eq!(shown(kv.send(values("get a")).await), "1");
+    world.place.stop().await;
+    assert_eq!(app.bound("db", "get a").await, "1");
+    // Both ends may be off and come back.
+    let app = app.restart(&world.network, "app").await;
+    assert_eq!(app.bound("db", "get a").await, "1");
+    let _db = db.restart(&world.network, "db").await;
+    assert_eq!(app.bound("db", "get a").await, "1");
+}
+
+#[tokio::test]
+async fn rules_hold_where_the_object_lives_and_what_is_taken_back_is_gone() {
+    let world = World::new();
+    let (db, app) = (world.machine("db").await, world.machine("app").await);
+    let kv = db.offers("db", Kind::Kv).await;
+    kv.send(values("set a 1")).await.unwrap();
+    let bind = "bind \"app\" \"db\" \"db\" \"db\" \"read-only | count(2)\"";
+    assert_eq!(world.boss(bind).await, "<'void>");
+    assert!(app.bound("db", "set a 2").await.starts_with("broken: "));
+    assert_eq!(app.bound("db", "get a").await, "1");
+    assert_eq!(app.bound("db", "get a").await, "1");
+    let last = app.bound("db", "get a").await;
+    assert!(last.contains("used up"), "{last}");
+    // Other rules are another grant.
+    let found = app.hob.send(values("get-binding \"db\"")).await.unwrap();
+    assert_eq!(world.boss("bind \"app\" \"db\" \"db\"").await, "<'void>");
+    assert_eq!(app.bound("db", "set a 2").await, "<'void>");
+    let Value::Ref(former) = found else { panic!("{found:?}") };
+    let answer = shown(former.send(values("get a")).await);
+    assert!(answer.contains("revoked"), "{answer}");
+    // And gone.
+    let Value::Ref(held) = app.hob.send(values("get-binding \"db\"")).await.unwrap() else {
+        panic!("no reference")
+    };
+    let revoked = world.boss("unbind \"app\" \"db\"").await;
+    assert!(revoked.contains("app's db, which was db:db"), "{revoked}");
+    while world.audit().await.matches("has been taken back").count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let answer = shown(held.send(values("get a")).await);
+    assert!(answer.contains("revoked"), "{answer}");
+    assert_eq!(app.hob("list-bindings").await, "[]");
+    assert_eq!(db.hob("grants").await, "[]");
+}
+
+#[tokio::test]
+async fn a_boss_that_is_restarted_remembers() {
+    let world = World::new();
+    let (db, app) = (world.machine("db").await, world.machine("app").await);
+    db.offers("db", Kind::Kv).await;
+    world.boss("bind \"app\" \"db\" \"db\"").await;
+    let before = (world.boss("list-machines").await, world.audit().await);
+    let world = world.restart().await;
+    assert_eq!((world.boss("list-machines").await, world.audit().await), before);
+    let server = world.boss.send(values("get-machine \"app\""));
+    assert_eq!(shown(server.send(values("list-bindings")).await), "[\"db\"]");
+    // A machine that is restarted is found again by a boss that was never told.
+    let app = app.restart(&world.network, "app").await;
+    assert_eq!(shown(server.send(values("list-bindings")).await), "[\"db\"]");
+    drop(app);
+}
+
+#[tokio::test]
+async fn quarantine_takes_back_and_release_gives_anew() {
+    let world = World::new();
+    let (db, app) = (world.machine("db").await, world.machine("app").await);
+    db.offers("db", Kind::Kv).await;
+    world.boss("bind \"app\" \"db\" \"db\"").await;
+    assert_eq!(app.bound("db", "keys").await, "[]");
+    let answer = world.boss("quarantine \"app\" \"looks odd\"").await;
+    assert!(answer.contains("app's db:db"), "{answer}");
+    assert_eq!(world.state("app").await, "quarantined");
+    while !world.audit().await.contains("has been taken back") {
+        tokio::task::yield_now().await;
+    }
+    let cut = app.bound("db", "keys").await;
+    assert!(cut.contains("revoked"), "{cut}");
+    world.boss("release \"app\"").await;
+    world.boss("reconnect \"app\"").await;
+    while app.bound("db", "keys").await != "[]" {
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,7 +1,7 @@
 //! Taking a message's arguments apart, with faults that name the method, the
 //! parameter, what was expected and what came.
 
-use ocapn::{Args, Fault, Ref, Value};
+use ocapn::{Args, Fault, FromValue, IntoValue, Mismatch, Ref, Type, Typed, Value};
 
 /// A message being taken apart.
 pub(crate) struct Call {
@@ -106,6 +106,7 @@ impl Parameter for String {
 }
 
 /// A name: a string or a symbol, which mean the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(pub(crate) String);
 
 impl Parameter for Name {
@@ -116,6 +117,22 @@ impl Parameter for Name {
             Value::String(text) | Value::Symbol(text) => Ok(Self(text.into())),
             other => Err(other),
         }
+    }
+}
+
+impl Typed for Name {
+    const TYPE: &'static Type = &Type::String;
+}
+
+impl IntoValue for Name {
+    fn into_value(self) -> Value {
+        self.0.into()
+    }
+}
+
+impl FromValue for Name {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        Parameter::from_value(value).map_err(|found| Mismatch::of("a name", &found))
     }
 }
 

@@ -8,10 +8,10 @@ mod greeter;
 use clap::ValueEnum;
 use ocapn::actors::{self, Cell, Kv};
 use ocapn::persist::{Environment, EnvironmentError};
-use ocapn::{Fault, Node, Ref, Turn, Value};
+use ocapn::{Fault, Ref, Turn, Value};
 
 use crate::admin::Admin;
-use crate::fleet::Guestbook;
+use crate::fleet::{Fleet, Guestbook};
 
 pub(crate) use arguments::{Call, Name, unknown};
 use counter::Counter;
@@ -72,18 +72,21 @@ impl Kind {
 }
 
 /// What a node can keep across restarts, and under which names. Names are for ever.
-pub(crate) fn environment(node: &Node) -> Result<Environment, EnvironmentError> {
+pub(crate) fn environment(fleet: &Fleet) -> Result<Environment, EnvironmentError> {
     let mut kinds = Environment::new();
     kinds
         .kind::<Counter>("counter")?
         .kind_with("echo", 1, |_: &Echo| Value::Undefined, |_| Ok(Echo))?
         .kind_with("greeter", 1, |_: &Greeter| Value::Undefined, |_| Ok(Greeter))?;
-    let node = node.clone();
-    let clock = node.clock();
-    let restore = move |portrait| Admin::restore(node.clone(), portrait);
+    let own = fleet.clone();
+    let restore = move |portrait| Admin::restore(own.clone(), portrait);
     kinds.kind_with("admin", 1, Admin::portray, restore)?;
     let mut environment = Environment::new();
-    environment.extend("hob", &kinds)?.extend("actors", &actors::environment(clock)?)?;
+    let actors = actors::environment(fleet.clock.clone())?;
+    environment
+        .extend("hob", &kinds)?
+        .extend("fleet", &fleet.environment()?)?
+        .extend("actors", &actors)?;
     Ok(environment)
 }
 

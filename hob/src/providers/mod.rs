@@ -10,10 +10,27 @@
 //! a [`Key`], made once for each machine; a provider marks what it makes with the key,
 //! and looks for the mark before it makes anything.
 
+pub mod cloud;
+pub mod cloud_init;
+pub mod command;
+pub mod contract;
+pub mod dummy;
+mod files;
+pub mod local;
+pub mod netns;
+mod process;
+mod provisioner;
+pub mod qemu;
+mod settings;
+pub mod ssh;
+
+pub use settings::{Context, Providers, SettingsError, Span, provider};
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -74,7 +91,28 @@ impl Order {
             id: None,
         }
     }
+
+    /// What was asked for, as this provider understands it.
+    ///
+    /// # Errors
+    ///
+    /// A lasting [`ProviderError`], if it does not understand all of it.
+    pub fn spec_as<T: DeserializeOwned>(&self) -> Result<T, ProviderError> {
+        understand(&self.spec)
+    }
 }
+
+fn understand<T: DeserializeOwned>(
+    spec: &serde_json::Map<String, serde_json::Value>,
+) -> Result<T, ProviderError> {
+    serde_json::from_value(spec.clone().into())
+        .map_err(|error| ProviderError::lasting(format!("the spec: {error}")))
+}
+
+/// The spec of a provider that has nothing to choose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NothingToChoose {}
 
 /// Which machine is to go.
 #[derive(Clone, Debug)]
@@ -89,6 +127,17 @@ pub struct Target {
     pub spec: serde_json::Map<String, serde_json::Value>,
     /// The provider's own name for it, if its creation got as far as giving one.
     pub id: Option<String>,
+}
+
+impl Target {
+    /// What was ordered, as this provider understands it.
+    ///
+    /// # Errors
+    ///
+    /// A lasting [`ProviderError`], if it does not understand all of it.
+    pub fn spec_as<T: DeserializeOwned>(&self) -> Result<T, ProviderError> {
+        understand(&self.spec)
+    }
 }
 
 /// A machine that a provider has made.
@@ -199,6 +248,9 @@ impl<F: Fn(&str) + Send + Sync> Progress for F {
 pub struct ProviderError {
     /// Whether the same may work later: the boss then asks again, less and less often.
     pub temporary: bool,
+    /// Whether somebody else answered than the one whose key is pinned: what is done by
+    /// command then ends with the exit code of an identity mismatch. Never temporary.
+    pub identity_mismatch: bool,
     /// What went wrong, for people. No secrets.
     pub why: String,
 }
@@ -206,12 +258,18 @@ pub struct ProviderError {
 impl ProviderError {
     /// It won't work later either: what was asked, or a setting, must change.
     pub fn lasting(why: impl Into<String>) -> Self {
-        Self { temporary: false, why: why.into() }
+        Self { temporary: false, identity_mismatch: false, why: why.into() }
     }
 
     /// It may work later.
     pub fn temporary(why: impl Into<String>) -> Self {
-        Self { temporary: true, why: why.into() }
+        Self { temporary: true, identity_mismatch: false, why: why.into() }
+    }
+
+    /// Somebody else answered than the one whose key is pinned.
+    pub fn identity_mismatch(why: impl fmt::Display) -> Self {
+        let why = format!("identity mismatch: {why}");
+        Self { temporary: false, identity_mismatch: true, why }
     }
 }
 

@@ -4,14 +4,16 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
 /// The program under test, with none of the tester's own settings.
 pub(crate) fn hob() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hob"));
-    for name in ["HOB_LOG", "HOB_STATE", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
+    let own = ["XDG_STATE_HOME", "XDG_CONFIG_HOME", "NOTIFY_SOCKET", "STATE_DIRECTORY", "NO_COLOR"];
+    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in set.filter(|name| name.starts_with("HOB_") || own.contains(&name.as_str())) {
         command.env_remove(name);
     }
     command.env("HOME", "/nonexistent").stdin(Stdio::null());
@@ -44,6 +46,22 @@ impl Done {
         assert!(!self.err.contains("panicked"), "{self:#?}");
         assert_eq!(self.err.contains("error: "), code != 0, "{self:#?}");
         self
+    }
+}
+
+impl Done {
+    /// Ended with this code and nothing on standard error but perhaps what to do next.
+    #[track_caller]
+    pub(crate) fn with_next(self, code: i32) -> Self {
+        assert!(self.err.lines().all(|line| line.starts_with("  next: ")), "{self:#?}");
+        self.with(code)
+    }
+
+    /// Refused by the definition of the command line.
+    #[track_caller]
+    pub(crate) fn with_usage(self) -> Self {
+        assert!(self.err.contains("For more information, try '--help'"), "{self:#?}");
+        self.with(2)
     }
 }
 
@@ -81,7 +99,12 @@ impl Place {
 
     /// Starts a command that serves, and waits until it is ready.
     pub(crate) fn serve(&self, words: &str) -> Server {
-        Server::start(self.0.path(), words)
+        self.serve_with(words, &[])
+    }
+
+    /// The same with variables.
+    pub(crate) fn serve_with(&self, words: &str, variables: &[(&str, &str)]) -> Server {
+        Server::start(self.0.path(), words, variables)
     }
 
     /// Writes a file with a mode.
@@ -97,16 +120,30 @@ impl Place {
     }
 }
 
+/// A process that is killed when this is dropped.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 /// A `hob` process that serves until it is dropped.
 pub(crate) struct Server {
     child: Child,
     _out: BufReader<ChildStdout>,
+    err: BufReader<ChildStderr>,
+    /// What it has logged and was read.
+    logged: String,
     pub(crate) locators: Vec<String>,
 }
 
 impl Server {
-    fn start(directory: &Path, words: &str) -> Self {
+    fn start(directory: &Path, words: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = hob()
+            .envs(variables.iter().copied())
             .current_dir(directory)
             .args(words.split_whitespace())
             .stdout(Stdio::piped())
@@ -114,12 +151,13 @@ impl Server {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut err = BufReader::new(child.stderr.take().unwrap());
         let mut locators = Vec::new();
         loop {
             let mut line = String::new();
             if out.read_line(&mut line).unwrap() == 0 {
                 let mut why = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+                err.read_to_string(&mut why).unwrap();
                 panic!("hob {words} has ended: {:?} {why}", child.wait());
             }
             match line.trim_end().strip_prefix("listening ") {
@@ -128,7 +166,7 @@ impl Server {
                 None => panic!("unexpected: {line}"),
             }
         }
-        Self { child, _out: out, locators }
+        Self { child, _out: out, err, logged: String::new(), locators }
     }
 
     /// The value of a hint in the first locator.
@@ -144,12 +182,26 @@ impl Server {
         host.split('.').next().unwrap().to_owned()
     }
 
+    /// Waits until it logs a line that contains the text.
+    #[track_caller]
+    pub(crate) fn logs(&mut self, text: &str) {
+        loop {
+            let mut line = String::new();
+            let read = self.err.read_line(&mut line).unwrap();
+            assert_ne!(read, 0, "never logged {text:?}: {}", self.logged);
+            self.logged.push_str(&line);
+            if line.contains(text) {
+                return;
+            }
+        }
+    }
+
     /// Sends a signal, waits for the end, and gives what was logged.
     pub(crate) fn end(mut self, signal: &str) -> Done {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        let mut err = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        let mut err = std::mem::take(&mut self.logged);
+        self.err.read_to_string(&mut err).unwrap();
         Done { code: self.child.wait().unwrap().code(), out: String::new(), err }
     }
 }

@@ -14,8 +14,9 @@ use crate::{Fault, Promise, Resolver, Turn, Value, promise};
 /// connection, and does one thing after the other with it.
 ///
 /// Work begins when the turn that asked for it has ended well (in a vat that is kept
-/// on a disk: when it is there), and what it comes to is a promise. The threads end,
-/// after all that waits, when the last handle is dropped. Not durable: it owns threads.
+/// on a disk the turn need not be there yet), and what it comes to is a promise. The
+/// threads end, after all that waits, when the last handle is dropped. Not durable: it
+/// owns threads.
 ///
 /// ```
 /// use vat_runtime::actors::Io;

@@ -35,7 +35,7 @@
 //! |---|---|
 //! | [`all_of`], [`any`], [`race`] | for several promises; of [`Promise`](crate::Promise) outside turns |
 //! | [`timeout`], [`interval`], [`Timer`], [`UnixClock`] | for a time |
-//! | [`Io`] | for what would block |
+//! | [`Io`], [`after_turn`] | for what would block, and for what is to be done once a turn holds |
 
 mod arguments;
 mod attenuate;
@@ -67,6 +67,7 @@ mod ward;
 
 pub use attenuate::{Attenuation, Refusal, attenuate};
 pub use cell::{Cell, ReadOnlyCell, WriteOnlyCell};
+pub use effect::after_turn;
 pub use environment::environment;
 pub use facet::Facet;
 pub use ghash::Ghash;

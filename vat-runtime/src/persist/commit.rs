@@ -185,7 +185,8 @@ impl Shared {
         let mut bytes = Vec::new();
         let losses = portrait::encode(&value, &mut bytes, &mut |it| naming.name(it));
         // Also if the actor is gone from memory: it may be reached again from the store.
-        let cell = cell.or_else(|| home.cell(change.id)).filter(|_| !losses.is_empty());
+        let stays = !losses.is_empty() || home.environment.is_awake(&kind);
+        let cell = cell.or_else(|| home.cell(change.id)).filter(|_| stays);
         let lost = cell.is_some();
         if !home.keep(cell, change.id, &change.behaviour) && lost {
             for Loss { path, what } in losses {

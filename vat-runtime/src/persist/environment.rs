@@ -70,6 +70,8 @@ struct Kind {
     /// What makes of a portrait of this version one of the next.
     migrations: BTreeMap<u32, Arc<Migration>>,
     type_id: TypeId,
+    /// Its actors are restored when their vat is opened.
+    awake: bool,
 }
 
 /// A behaviour in words: what [`Environment::portray`] gives.
@@ -160,6 +162,7 @@ impl Environment {
             restore: Arc::new(move |value| Ok(Arc::new(restore(value)?))),
             migrations: BTreeMap::new(),
             type_id: TypeId::of::<T>(),
+            awake: false,
         };
         self.add(checked(name)?, kind)?;
         Ok(self)
@@ -188,6 +191,30 @@ impl Environment {
             return Err(EnvironmentError::MigrationTaken { kind: name.into(), from });
         }
         Ok(self)
+    }
+
+    /// Has actors of a kind be restored when their vat is opened, not when the first
+    /// message comes, and never sleep: those that do something by themselves. To find them
+    /// the whole vat is read.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such kind.
+    pub fn awake(&mut self, name: &str) -> Result<&mut Self, EnvironmentError> {
+        let kind = self.kinds.get_mut(name);
+        kind.ok_or_else(|| EnvironmentError::NoSuchKind(name.into()))?.awake = true;
+        Ok(self)
+    }
+
+    /// Whether actors stored under this name are awake as long as their vat is open.
+    pub(crate) fn is_awake(&self, name: &str) -> bool {
+        let present = self.renamed.get(name).map_or(name, SmolStr::as_str);
+        self.kinds.get(present).is_some_and(|kind| kind.awake)
+    }
+
+    /// Whether any kind's actors are.
+    pub(crate) fn has_awake(&self) -> bool {
+        self.kinds.values().any(|kind| kind.awake)
     }
 
     /// What a kind was called before. Nothing is stored under that name any more; what

@@ -203,6 +203,30 @@ impl Home {
         before.is_some()
     }
 
+    /// Restores the actors that are to be awake whether or not anybody calls them.
+    pub(crate) fn rouse(&self) -> Result<(), StoreError> {
+        if !self.environment.has_awake() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        self.shared.backend()?.view()?.objects(&mut |vat, id, entry| {
+            if vat == self.vat
+                && let Ok(entry) = Entry::decode(&Bytes::copy_from_slice(entry))
+                && self.environment.is_awake(&entry.kind)
+            {
+                found.push(id);
+            }
+            Ok(())
+        })?;
+        for id in found {
+            // What can't be restored has been logged, and says so to whoever calls it.
+            if let (Some(cell), Ok(behaviour)) = (self.cell(id), self.wake(id)) {
+                self.keep(Some(cell), id, &behaviour);
+            }
+        }
+        Ok(())
+    }
+
     /// Drops a kept actor that nothing holds.
     pub(crate) fn unkeep(&self, id: u64) {
         let before = lock(&self.kept).remove(&id);

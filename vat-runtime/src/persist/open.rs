@@ -35,6 +35,7 @@ impl Vat {
         let keeper = Box::new(Heap::new(home.clone(), limits.awake));
         let vat = Self::durable(name, scheduler, limits, keeper, home.clone(), store.clone());
         home.start(vat.core());
+        home.rouse()?;
         Ok(vat)
     }
 

@@ -76,7 +76,9 @@ impl Backoff {
         self
     }
 
-    fn after(&self, tries: u32) -> Duration {
+    /// How long to wait after that many tries, counted from 0.
+    #[must_use]
+    pub fn after(&self, tries: u32) -> Duration {
         let doubled = self.first.saturating_mul(1 << tries.min(30));
         doubled.min(self.most)
     }

@@ -37,8 +37,9 @@ impl Refusal {
     }
 
     /// A fault with this reason and a text for people: an error whose fields are the
-    /// symbols `refused` and the reason.
-    pub(crate) fn fault(self, text: &str) -> Fault {
+    /// symbols `refused` and the reason. For what refuses by rules of its own.
+    #[must_use]
+    pub fn fault(self, text: &str) -> Fault {
         Value::Error(Box::new(ErrorValue {
             message: text.into(),
             fields: vec![Value::symbol("refused"), Value::symbol(self.symbol())],

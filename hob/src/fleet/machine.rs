@@ -1,0 +1,553 @@
+//! What the boss knows of one machine, and what it may become. Owns [`Machine`] and its
+//! [`Record`]; known to the boss, to the machine's enrolments and to its desk, and to
+//! nobody else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ocapn::{Fault, Passable, Ref, Sturdyref, SwissDigest, Turn, object};
+
+use super::audit::AuditRef;
+use super::desk::{Desk, DeskRef};
+use super::enrolment::{Enrolment, EnrolmentRef};
+use super::hob_server::HobServerRef;
+use super::rules::Rules;
+use super::{Fleet, MANUAL, Moment, random_id, short};
+use crate::providers::Key;
+
+/// In what state a machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Passable)]
+pub(crate) enum State {
+    /// It is expected to register.
+    Pending,
+    /// It has registered.
+    Active,
+    /// It can't be made, or has not registered in time.
+    Failed,
+    /// It is not to be dealt with until it is released.
+    Quarantined,
+    /// It is being removed.
+    Leaving,
+}
+
+impl State {
+    /// The word for it, as it is in messages.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Failed => "failed",
+            Self::Quarantined => "quarantined",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+/// All that is kept of a machine.
+#[derive(Clone, Debug, Passable)]
+pub(crate) struct Record {
+    pub(crate) name: String,
+    /// The mark by which its provider finds it.
+    pub(crate) key: String,
+    /// `manual` if it is nobody's: it is there already, and enrols by hand.
+    pub(crate) provider: String,
+    /// What was ordered, as JSON.
+    pub(crate) spec: String,
+    pub(crate) state: State,
+    /// Why it is as it is, if that needs saying.
+    pub(crate) why: Option<String>,
+    /// How far its creation has come.
+    pub(crate) step: Option<String>,
+    /// Whether the provider has made it.
+    pub(crate) allocated: bool,
+    /// The provider's name for it.
+    pub(crate) instance: Option<String>,
+    pub(crate) address: Option<String>,
+    /// How often the provider was asked in vain, and when it may be asked again.
+    #[passable(default)]
+    pub(crate) attempts: u32,
+    #[passable(default)]
+    pub(crate) not_before: u64,
+    pub(crate) created: u64,
+    /// The designator that registered: the machine is who can prove to be this.
+    pub(crate) identity: Option<String>,
+    /// Its hob-client presence.
+    pub(crate) client: Option<Ref>,
+    /// What it reports to.
+    pub(crate) desk: Option<DeskRef>,
+    /// The desk's sturdyref, for a machine that asks again.
+    pub(crate) desk_sturdyref: Option<Sturdyref>,
+    /// The enrolment that its provider gives it: a secret, forgotten when it is used.
+    pub(crate) enrolment: Option<Sturdyref>,
+    /// Its enrolments by id.
+    #[passable(default)]
+    pub(crate) tokens: BTreeMap<String, Token>,
+    /// What it has bound by the boss, by name.
+    #[passable(default)]
+    pub(crate) bindings: BTreeMap<String, Binding>,
+    /// Grants that it is to take back, by id.
+    #[passable(default)]
+    pub(crate) ungrants: BTreeSet<String>,
+    /// Names that it is to give up, with the ids of their grants.
+    #[passable(default)]
+    pub(crate) unbinds: BTreeMap<String, String>,
+    /// It is reached elsewhere than it was, which those do not know whom it granted
+    /// something.
+    #[passable(default)]
+    pub(crate) moved: bool,
+    /// What it is to be like, as JSON, and which generation of that this is.
+    pub(crate) desired: Option<String>,
+    #[passable(default)]
+    pub(crate) generation: u64,
+}
+
+/// An enrolment that was given out.
+#[derive(Clone, Debug, Passable)]
+pub(crate) struct Token {
+    /// From when on it is worth nothing, in milliseconds since 1970.
+    pub(crate) expires: u64,
+    pub(crate) made: u64,
+    /// Who has used it.
+    pub(crate) used_by: Option<String>,
+    /// For its revocation.
+    digest: bytes::Bytes,
+}
+
+/// A name on the machine for what another machine has.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) struct Binding {
+    /// That of its grant.
+    pub(crate) id: String,
+    /// The machine that has it.
+    pub(crate) from: String,
+    /// What it is called there.
+    pub(crate) other: String,
+    pub(crate) rules: Rules,
+    /// Whether the graph wants it; else somebody has made it by hand.
+    #[passable(default)]
+    pub(crate) by_graph: bool,
+    pub(crate) live: bool,
+    /// Why it is not.
+    pub(crate) why: Option<String>,
+}
+
+impl Record {
+    /// A machine that is expected, and that nothing has been done for.
+    pub(crate) fn new(name: &str, key: &Key, provider: &str, spec: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: key.to_string(),
+            provider: provider.to_owned(),
+            spec,
+            state: State::Pending,
+            why: None,
+            step: None,
+            allocated: provider == MANUAL,
+            instance: None,
+            address: None,
+            attempts: 0,
+            not_before: 0,
+            created: Moment::now().millis(),
+            identity: None,
+            client: None,
+            desk: None,
+            desk_sturdyref: None,
+            enrolment: None,
+            tokens: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            ungrants: BTreeSet::new(),
+            unbinds: BTreeMap::new(),
+            moved: false,
+            desired: None,
+            generation: 0,
+        }
+    }
+}
+
+/// A machine of the fleet.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    pub(crate) fleet: Fleet,
+    pub(crate) kept: Kept,
+}
+
+/// What is stored of a machine.
+#[derive(Clone, Passable)]
+pub(crate) struct Kept {
+    pub(crate) record: Record,
+    pub(crate) audit: AuditRef,
+    /// Its hob-server presence, which is told when it is to be something else.
+    server: Option<HobServerRef>,
+}
+
+impl Machine {
+    pub(crate) fn new(fleet: Fleet, audit: AuditRef, record: Record) -> Self {
+        Self { fleet, kept: Kept { record, audit, server: None } }
+    }
+
+    fn audit(&self, turn: &mut Turn<'_>, event: &str, text: String) -> Result<(), Fault> {
+        let name = self.kept.record.name.clone();
+        self.kept.audit.call(turn).record(event, Some(name), text)
+    }
+
+    /// Has the presence and the process's tasks look at what has become of the machine.
+    fn changed(&self, turn: &mut Turn<'_>) {
+        if let Some(server) = &self.kept.server {
+            // When this turn is over: it asks for what this turn decides.
+            server.send_only(turn).refresh();
+        }
+        self.fleet.wake_after(turn);
+    }
+
+    /// An enrolment: its sturdyref, for one registration, for a time.
+    fn mint_token(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ttl: Duration,
+    ) -> Result<(String, Sturdyref), Fault> {
+        let now = Moment::now();
+        let expires = now.after(ttl);
+        let id = random_id()?;
+        let enrolment = Enrolment::new(self.fleet.clone(), &turn.me(), &id, &self.kept);
+        let enrolment = EnrolmentRef::spawn(turn, enrolment);
+        let sturdyref = self.fleet.mint_until(enrolment.into(), expires)?;
+        let digest = SwissDigest::of(sturdyref.swiss.as_bytes());
+        let token = Token {
+            expires: expires.millis(),
+            made: now.millis(),
+            used_by: None,
+            digest: digest.as_bytes().to_vec().into(),
+        };
+        self.kept.record.tokens.retain(|_, token| token.expires + KEEP_TOKENS > now.millis());
+        self.kept.record.tokens.insert(id.clone(), token);
+        self.audit(turn, "enrolment", format!("minted enrolment {id}, good for {ttl:?}"))?;
+        Ok((id, sturdyref))
+    }
+
+    /// Makes what the machine had before worth nothing.
+    fn cut_off(&mut self) {
+        if let Some(sturdyref) = self.kept.record.desk_sturdyref.take() {
+            self.fleet.node.revoke(&sturdyref.swiss);
+        }
+        self.kept.record.desk = None;
+        self.kept.record.client = None;
+    }
+
+    fn revoke_tokens(&self, which: impl Fn(&str, &Token) -> bool) {
+        for (id, token) in &self.kept.record.tokens {
+            if which(id, token)
+                && let Ok(digest) = <[u8; 32]>::try_from(&*token.digest)
+            {
+                self.fleet.node.revoke_digest(&SwissDigest::from_bytes(digest));
+            }
+        }
+    }
+}
+
+/// How long expired enrolments stay in the list, in milliseconds.
+const KEEP_TOKENS: u64 = 24 * 3_600_000;
+
+/// The longest wait before a provider is asked again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[object(reference = pub(crate) MachineRef, describe = false)]
+impl Machine {
+    /// Its hob-server presence.
+    #[method]
+    fn set_server(&mut self, server: HobServerRef) {
+        self.kept.server = Some(server);
+    }
+
+    /// All that is known.
+    #[method]
+    fn record(&self) -> Record {
+        self.kept.record.clone()
+    }
+
+    /// A new enrolment, and its id.
+    #[method]
+    fn token(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ttl: Duration64,
+    ) -> Result<(String, Sturdyref), Fault> {
+        self.mint_token(turn, ttl.into())
+    }
+
+    /// Takes an enrolment back.
+    #[method]
+    fn revoke_token(&mut self, turn: &mut Turn<'_>, id: String) -> Result<bool, Fault> {
+        self.revoke_tokens(|token, _| token == id);
+        let Some(token) = self.kept.record.tokens.remove(&id) else { return Ok(false) };
+        let used = if token.used_by.is_some() { "; whoever used it stays registered" } else { "" };
+        self.audit(turn, "token-revoked", format!("enrolment {id} revoked{used}"))?;
+        Ok(true)
+    }
+
+    /// The order for its provider, with an enrolment that has time enough left.
+    #[method]
+    fn order(&mut self, turn: &mut Turn<'_>, ttl: Duration64) -> Result<Record, Fault> {
+        let now = Moment::now().millis();
+        let fresh = self.kept.record.tokens.values().any(|token| token.expires > now + 60_000);
+        if self.kept.record.enrolment.is_none() || !fresh {
+            self.kept.record.enrolment = Some(self.mint_token(turn, ttl.into())?.1);
+        }
+        Ok(self.record())
+    }
+
+    /// A step of its creation begins.
+    #[method]
+    fn step(&mut self, turn: &mut Turn<'_>, step: String) -> Result<(), Fault> {
+        self.audit(turn, "step", step.clone())?;
+        self.kept.record.step = Some(step);
+        Ok(())
+    }
+
+    /// Its provider has made it.
+    #[method]
+    fn allocated(
+        &mut self,
+        turn: &mut Turn<'_>,
+        instance: String,
+        address: Option<String>,
+    ) -> Result<(), Fault> {
+        let record = &mut self.kept.record;
+        (record.allocated, record.attempts) = (true, 0);
+        if record.state == State::Pending {
+            (record.why, record.step) = (None, Some("waiting for register".to_owned()));
+        }
+        let at = address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
+        let text = format!("{} made {instance}{at}", record.provider);
+        (record.instance, record.address) = (Some(instance), address);
+        self.audit(turn, "allocated", text)
+    }
+
+    /// Its provider could not make or remove it.
+    #[method]
+    fn failed(&mut self, turn: &mut Turn<'_>, why: String, temporary: bool) -> Result<(), Fault> {
+        let record = &mut self.kept.record;
+        record.attempts += 1;
+        let wait = Duration::from_secs(1 << record.attempts.min(7)).min(PATIENCE);
+        record.not_before = Moment::now().after(wait).millis();
+        record.why = Some(why.clone());
+        if !temporary && record.state == State::Pending {
+            record.state = State::Failed;
+            record.enrolment = None;
+            self.revoke_tokens(|_, token| token.used_by.is_none());
+        }
+        let again = if temporary { format!("; again in {wait:?}") } else { String::new() };
+        self.audit(turn, "failed", format!("{why}{again}"))
+    }
+
+    /// Somebody who has proven to be `identity` has used an enrolment. Gives the desk.
+    #[method]
+    fn registered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: String,
+        identity: String,
+        client: Sturdyref,
+    ) -> Result<Sturdyref, Fault> {
+        let record = &mut self.kept.record;
+        if matches!(record.state, State::Quarantined | State::Leaving) {
+            return Err(format!("{} is {}", record.name, record.state.word()).into());
+        }
+        let entry = record.tokens.get_mut(&token).ok_or("this enrolment has been revoked")?;
+        entry.used_by = Some(identity.clone());
+        let former = record.identity.replace(identity.clone());
+        self.cut_off();
+        let desk = DeskRef::spawn(turn, Desk::new(self.fleet.clone(), &turn.me()));
+        let sturdyref = self.fleet.mint(desk.clone().into())?;
+        let record = &mut self.kept.record;
+        record.client = Some(self.fleet.lasting(turn, client));
+        record.desk = Some(desk);
+        record.desk_sturdyref = Some(sturdyref.clone());
+        (record.state, record.why, record.step) = (State::Active, None, None);
+        record.allocated = true;
+        record.enrolment = None;
+        // What it had bound, it may have forgotten.
+        for binding in record.bindings.values_mut() {
+            binding.live = false;
+        }
+        let text = format!("registered with enrolment {token} as {}: active", short(&identity));
+        self.audit(turn, "registered", text)?;
+        if let Some(former) = former.filter(|former| *former != identity) {
+            let text =
+                format!("its identity was {} before, which is worth nothing now", short(&former));
+            self.audit(turn, "re-keyed", text)?;
+        }
+        self.changed(turn);
+        Ok(sturdyref)
+    }
+
+    /// Somebody has come with an enrolment that was not theirs to use.
+    #[method]
+    fn intruder(&mut self, turn: &mut Turn<'_>, text: String) -> Result<(), Fault> {
+        self.audit(turn, "refused", text)
+    }
+
+    /// Its locator has changed: the same machine, elsewhere.
+    #[method]
+    fn moved(&mut self, turn: &mut Turn<'_>, client: Sturdyref) -> Result<(), Fault> {
+        if self.kept.record.identity.as_deref() != Some(&client.peer.designator) {
+            return Err("this is another machine's".into());
+        }
+        self.kept.record.client = Some(self.fleet.lasting(turn, client));
+        self.kept.record.moved = true;
+        self.changed(turn);
+        self.audit(turn, "moved", "it is reached elsewhere now".to_owned())
+    }
+
+    /// Sets a state that was decided on by people.
+    #[method]
+    fn set_state(
+        &mut self,
+        turn: &mut Turn<'_>,
+        state: State,
+        why: Option<String>,
+    ) -> Result<(), Fault> {
+        let text = why.clone().unwrap_or_else(|| state.word().to_owned());
+        let record = &mut self.kept.record;
+        (record.state, record.why) = (state, why);
+        (record.attempts, record.not_before) = (0, 0);
+        if state != State::Active {
+            self.revoke_tokens(|_, token| token.used_by.is_none());
+            self.kept.record.enrolment = None;
+        }
+        self.audit(turn, state.word(), text)?;
+        self.changed(turn);
+        Ok(())
+    }
+
+    /// It is gone: nothing that it had is worth anything.
+    #[method]
+    fn gone(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.revoke_tokens(|_, _| true);
+        self.cut_off();
+        self.changed(turn);
+        self.audit(turn, "destroyed", "removed".to_owned())
+    }
+
+    /// Wants a name bound. Gives what was bound under it before, if that is to go.
+    #[method]
+    fn bind(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        binding: Binding,
+    ) -> Result<Option<Binding>, Fault> {
+        let text = format!(
+            "{name} is to be {}:{}{}{}",
+            binding.from,
+            binding.other,
+            if binding.rules.is_empty() { "" } else { " | " },
+            binding.rules
+        );
+        self.audit(turn, "bind", text)?;
+        self.kept.record.unbinds.remove(&name);
+        Ok(self.kept.record.bindings.insert(name, binding))
+    }
+
+    /// Whether a binding is there now, or why not.
+    #[method]
+    fn bound(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        id: String,
+        why: Option<String>,
+    ) -> Result<(), Fault> {
+        let binding = self.kept.record.bindings.get_mut(&name);
+        let Some(binding) = binding.filter(|binding| binding.id == id) else { return Ok(()) };
+        (binding.live, binding.why) = (why.is_none(), why.clone());
+        match why {
+            None => self.audit(turn, "bound", format!("{name} is live (grant {id})")),
+            Some(why) => self.audit(turn, "bind-failed", format!("{name}: {why}")),
+        }
+    }
+
+    /// Gives a name up. Gives what was bound.
+    #[method]
+    fn unbind(&mut self, turn: &mut Turn<'_>, name: String) -> Result<Option<Binding>, Fault> {
+        let binding = self.kept.record.bindings.remove(&name);
+        if let Some(binding) = &binding {
+            self.kept.record.unbinds.insert(name.clone(), binding.id.clone());
+            self.audit(turn, "unbind", format!("{name} is to go"))?;
+        }
+        Ok(binding)
+    }
+
+    /// The machine has given the name up.
+    #[method]
+    fn unbound(&mut self, name: String, id: String) {
+        if self.kept.record.unbinds.get(&name) == Some(&id) {
+            self.kept.record.unbinds.remove(&name);
+        }
+    }
+
+    /// Wants a grant of this machine's taken back.
+    #[method]
+    fn ungrant(&mut self, turn: &mut Turn<'_>, id: String) -> Result<(), Fault> {
+        self.audit(turn, "revoke", format!("grant {id} is to be taken back"))?;
+        self.kept.record.ungrants.insert(id);
+        Ok(())
+    }
+
+    /// The machine has taken the grant back.
+    #[method]
+    fn ungranted(&mut self, turn: &mut Turn<'_>, id: String) -> Result<(), Fault> {
+        if self.kept.record.ungrants.remove(&id) {
+            self.audit(turn, "revoked", format!("grant {id} has been taken back"))?;
+        }
+        Ok(())
+    }
+
+    /// Wants all that it was given to be given anew, under new ids. Gives what was.
+    #[method]
+    fn regrant(&mut self, from: Option<String>) -> Result<Vec<Binding>, Fault> {
+        let mut former = Vec::new();
+        for binding in self.kept.record.bindings.values_mut() {
+            if from.as_ref().is_none_or(|from| *from == binding.from) {
+                former.push(binding.clone());
+                binding.id = random_id()?;
+                (binding.live, binding.why) = (false, None);
+            }
+        }
+        Ok(former)
+    }
+
+    /// Those know now whom it granted something.
+    #[method]
+    fn settled_down(&mut self) {
+        self.kept.record.moved = false;
+    }
+
+    /// What it is to be like from now on.
+    #[method]
+    fn desire(&mut self, turn: &mut Turn<'_>, state: String) -> Result<u64, Fault> {
+        let record = &mut self.kept.record;
+        if record.desired.as_ref() != Some(&state) {
+            record.desired = Some(state);
+            record.generation += 1;
+            let generation = record.generation;
+            self.audit(turn, "desired", format!("generation {generation}"))?;
+        }
+        Ok(self.kept.record.generation)
+    }
+}
+
+/// A time in milliseconds, as it is passed.
+#[derive(Clone, Copy, Passable)]
+pub(crate) struct Duration64(u64);
+
+impl From<Duration> for Duration64 {
+    fn from(time: Duration) -> Self {
+        Self(time.as_millis() as u64)
+    }
+}
+
+impl From<Duration64> for Duration {
+    fn from(time: Duration64) -> Self {
+        Self::from_millis(time.0)
+    }
+}
