@@ -129,9 +129,9 @@ async fn read_only_reads_and_read_write_writes() {
     let late = shop.grant("rights-late", &["read-only"]).await;
     let (_h, to_late) = shop.forward(&late).await;
     let late = connect(&to_late).await.unwrap();
-    writer.batch_execute("CREATE TABLE then AS SELECT 9 AS nine").await.unwrap();
+    writer.batch_execute("CREATE TABLE later AS SELECT 9 AS nine").await.unwrap();
     for client in [&reader, &late, &writer] {
-        client.batch_execute("SELECT seven, eight, nine FROM made, given, then").await.unwrap();
+        client.batch_execute("SELECT seven, eight, nine FROM made, given, later").await.unwrap();
     }
     writer.batch_execute("INSERT INTO given VALUES (9)").await.unwrap();
     assert!(late.batch_execute("INSERT INTO made VALUES (9)").await.is_err());

@@ -234,6 +234,8 @@ async fn a_session_that_is_cut_closes_the_sockets_at_both_ends() {
             let served = Served::tcp(move |mut socket: Socket| {
                 let ended = ended.lock().unwrap().take();
                 async move {
+                    socket.read_u8().await.unwrap();
+                    socket.write_u8(2).await.unwrap();
                     if busy {
                         while socket.write_all(&vec![1; 1 << 16]).await.is_ok() {}
                     } else {
@@ -246,11 +248,10 @@ async fn a_session_that_is_cut_closes_the_sockets_at_both_ends() {
             let target = program.get(&service, &service.socket(&served.address).await);
             let (_forward, address) = program.forward("tcp:127.0.0.1:0", &target).await;
             let mut socket = address.connect().await.unwrap();
-            socket.write_all(b"x").await.unwrap();
+            // Until then there may be no connection to be cut at the other end.
+            assert_eq!(exchange(&mut socket, &[1]).await, [2]);
             if busy {
                 socket.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
-            } else {
-                until(&_forward, "status", "sent", &1.into()).await;
             }
             if cut_service { &service } else { &program }.node.shutdown().await;
             let mut rest = Vec::new();
