@@ -19,7 +19,6 @@ pub(crate) mod machine;
 pub(crate) mod names;
 pub(crate) mod plan;
 pub(crate) mod reconcile;
-mod rules;
 mod tree;
 
-pub(crate) use rules::Rules;
+pub(crate) use crate::fleet::Rules;
