@@ -38,13 +38,13 @@ app.door = "edge.door"
 app.db = "unix:/run/hob/db"
 "#;
 
-/// One file, `files/logo`.
+/// The files that the graphs here mention.
 struct Logo;
 
 impl Sources for Logo {
     fn read(&self, path: &str, _limit: usize) -> io::Result<Vec<u8>> {
         match path {
-            "files/logo" => Ok(vec![0xff, 0]),
+            "files/logo" | "files/hob.conf" => Ok(vec![0xff, 0]),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -79,6 +79,28 @@ fn a_graph_is_read() {
     assert_eq!(graph.offer(&place("db-machine.cache")), Some(&Offer::Tcp("127.0.0.1:6379".into())));
     let app = graph.state_of(&"app".parse().unwrap()).unwrap();
     assert_eq!(app.forwards.len(), 1);
+}
+
+#[test]
+fn the_graph_of_the_documentation_is_one() {
+    let chapter = include_str!("../../../../docs/graph.md");
+    let text = chapter.split("```").nth(1).and_then(|block| block.strip_prefix("toml\n")).unwrap();
+    let graph = parse(text).unwrap();
+    let bound = graph.bindings().values().map(Binding::text).collect::<Vec<_>>();
+    assert_eq!(bound, ["db-machine.cache | rate(100/s)", "db-machine.db | read-only"]);
+    // What the chapter says of the limits is so.
+    let limits = Limits::default();
+    for (what, limit) in [
+        ("the graph's text", "4 MiB"),
+        ("machines", &limits.machines.to_string()),
+        ("bindings", "10 000"),
+        ("offers of one machine", &limits.offers.to_string()),
+        ("packages, files and services of one machine", &limits.items.to_string()),
+        ("the content of one file", "1 MiB"),
+        ("all contents of one machine", "4 MiB"),
+    ] {
+        assert!(chapter.contains(&format!("| {what} | {limit} |")), "{what}");
+    }
 }
 
 #[test]
@@ -224,6 +246,11 @@ fn what_is_named_is_there() {
         (
             "[bindings]\napp.db = \"db-machine.db |\"",
             "bindings.app.db: after the bar a rule is expected",
+        ),
+        (
+            "[bindings]\napp.db = \"db-machine.db | readonly\"",
+            "bindings.app.db: \"readonly\" is no rule: it has no such form; there are read-only, \
+             methods(get, keys), rate(10/s), count(100) and expires(30d)",
         ),
         (
             "[bindings]\n\"app.db\" = \"db-machine.db\"",

@@ -45,6 +45,8 @@ pub(crate) enum Phase {
     Active,
     /// It could not be made: why.
     Failed(String),
+    /// It is being destroyed.
+    Leaving,
     /// It is shut off. Nothing is given to it or taken from it.
     Quarantined,
 }

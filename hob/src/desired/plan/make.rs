@@ -112,8 +112,14 @@ impl Planner<'_> {
                 self.note(true, name, what);
             }
         }
-        if actual.phase == Phase::Quarantined {
-            self.note(true, name, "is in quarantine: nothing is given to it or taken from it");
+        match actual.phase {
+            Phase::Quarantined => {
+                self.note(true, name, "is in quarantine: nothing is given to it or taken from it");
+            }
+            Phase::Leaving => {
+                self.note(true, name, "is being destroyed: plan again once it has gone");
+            }
+            Phase::Pending | Phase::Active | Phase::Failed(_) => {}
         }
         if actual.drift > 0 {
             let places = if actual.drift == 1 { "place" } else { "places" };
@@ -128,6 +134,7 @@ impl Planner<'_> {
             None if self.made.contains(name) => Ok(()),
             None => Err(format!("{name} is not there")),
             Some(Phase::Quarantined) => Err(format!("{name} is in quarantine")),
+            Some(Phase::Leaving) => Err(format!("{name} is being destroyed")),
             Some(_) => Ok(()),
         }
     }
@@ -352,7 +359,8 @@ impl Planner<'_> {
     fn destroy(&mut self, after: &Actual, needed: &Needed, options: &Options) -> Vec<Step> {
         let mut steps = Vec::new();
         for (name, machine) in &after.machines {
-            if !machine.owned || self.graph.machines().contains_key(name) {
+            let leaves = machine.phase == Phase::Leaving;
+            if leaves || !machine.owned || self.graph.machines().contains_key(name) {
                 continue;
             }
             let why = "is no longer in the graph";

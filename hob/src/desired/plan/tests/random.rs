@@ -139,7 +139,7 @@ fn mischief() -> impl Strategy<Value = Mischief> {
             .prop_map(|(a, b, c)| Mischief::OfferByHand(a, b, c)),
         (machine.clone(), 0..BINDINGS.len(), 0..MACHINES.len() * OFFERS.len())
             .prop_map(|(a, b, c)| Mischief::BindingByHand(a, b, c)),
-        (machine.clone(), 0..3u8).prop_map(|(a, b)| Mischief::Phase(a, b)),
+        (machine.clone(), 0..4u8).prop_map(|(a, b)| Mischief::Phase(a, b)),
         (machine.clone(), 0..BINDINGS.len()).prop_map(|(a, b)| Mischief::Stale(a, b)),
         (machine.clone(), 0..BINDINGS.len()).prop_map(|(a, b)| Mischief::Unbound(a, b)),
         machine.prop_map(Mischief::StateByHand),
@@ -184,6 +184,7 @@ fn disturb(actual: &mut Actual, mischief: &Mischief) {
                 entry.phase = match phase {
                     0 => Phase::Active,
                     1 => Phase::Failed("no quota".into()),
+                    2 => Phase::Leaving,
                     _ => Phase::Quarantined,
                 };
             }
