@@ -78,6 +78,7 @@ RestrictNamespaces=yes
 CapabilityBoundingSet=
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
 ";
 
 /// What takes nothing away from a service that needs the rest.

@@ -216,24 +216,26 @@ async fn ask(
     Plan::parse(&text).with_context(|| format!("the boss's answer to {method}"))
 }
 
-/// The graph in a file, as a value.
+/// The graph in a file, as a value in which the files are that it mentions.
 fn read(path: &Path) -> anyhow::Result<Value> {
     use std::io::Read as _;
     let mut text = String::new();
-    let read = match path == Path::new("-") {
+    let from_stdin = path == Path::new("-");
+    let read = match from_stdin {
         true => std::io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text),
         false => std::fs::File::open(path)
             .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)),
     };
     read.with_context(|| path.display().to_string())?;
-    let around = path.parent().map(Path::to_owned).unwrap_or_default();
-    let graph = Graph::parse(&text, &Directory(around), &Limits::default());
+    let directory = path.parent().filter(|_| !from_stdin);
+    let directory = Directory(directory.unwrap_or(Path::new("")).to_owned());
+    let graph = Graph::parse(&text, &directory, &Limits::default());
     let graph = graph.map_err(|error| BadUsage(format!("{}: {error}", path.display())))?;
     Ok(graph.to_value())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const PLAN: &str = r#"{"version": 1, "complete": false, "steps": [
@@ -241,6 +243,18 @@ mod tests {
         {"action": "attenuate", "to": "app:q", "from": "db:q", "rules": "", "why": "other rules"},
         {"action": "unbind", "to": "app:x", "from": "db:x", "why": "no longer wanted"}],
         "notes": [{"problem": true, "about": "app", "what": "it is quarantined"}]}"#;
+
+    pub(in crate::commands::fleet) const GRAPH: &str = "\
+[machines.db]
+existing = true
+[machines.db.offers]
+db.existing = true
+[machines.app]
+existing = true
+
+[bindings]
+app.db = \"db.db | read-only\"
+";
 
     #[test]
     fn a_plan_in_words() {
@@ -265,11 +279,12 @@ STEP         WHAT    BECOMES            WHY
     fn a_graph_becomes_a_value_and_mistakes_have_a_place() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("graph.toml");
-        std::fs::write(&path, "[app]\ndb = \"db.db | read-only\"\nn = [1, true]\n").unwrap();
+        std::fs::write(&path, GRAPH).unwrap();
         let shown = crate::notation::print(&read(&path).unwrap(), false);
-        assert_eq!(shown, r#"{"app": {"db": "db.db | read-only", "n": [1 true]}}"#);
-        std::fs::write(&path, "[app]\ndb = \n").unwrap();
+        assert!(shown.contains("db.db | read-only"), "{shown}");
+        std::fs::write(&path, GRAPH.replace("db.db", "nowhere.db")).unwrap();
         let error = read(&path).unwrap_err();
-        assert!(error.to_string().contains("graph.toml:2: "), "{error}");
+        assert!(error.to_string().contains("graph.toml: line 9, column "), "{error}");
+        assert_eq!(crate::exit::code(&error), Exit::Usage);
     }
 }
