@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, absent_is_fine, failed};
 use super::{Context, FleetId, Instance, Key, Order, ProviderError};
+use crate::config::{CONFIG_VARIABLE, OWN_VARIABLES};
 
 /// What a machine's processes have in their environment: this, `=`, and the key.
 pub(super) const MARK: &str = "HOB_MACHINE";
@@ -160,13 +161,14 @@ impl Processes {
         command.arg("--enrol").arg(enrolment).arg("--listen").arg(&record.listen);
         // The boss may be away for a while; longer than this, and the enrolment is over.
         command.args(["--timeout", "15m"]);
-        // What the boss was told about itself by its own supervisor is not for others.
-        for own in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "HOB_STATE"] {
+        // What the boss was told about itself, also by its own supervisor, is not for others.
+        for own in OWN_VARIABLES {
             command.env_remove(own);
         }
         let and = |error| failed(&home.directory, &error);
         command
             .env(MARK, order.key.as_str())
+            .env(CONFIG_VARIABLE, "/dev/null")
             .current_dir(&home.directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(and)?)
