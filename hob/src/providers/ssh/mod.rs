@@ -2,7 +2,7 @@
 //!
 //! The settings name a pool of hosts. Each machine takes one of them for itself, which is
 //! written down before anything is done there, so that the same order always goes to the
-//! same host. What is done there is the [provisioner](super::provisioner)'s.
+//! same host. What is done there is the business of `provisioner.rs`.
 
 mod host;
 mod run;
