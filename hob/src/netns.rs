@@ -16,9 +16,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 /// Where namespaces have their names.
 const NAMES: &str = "/run/netns";
 
-/// How long a network interface's name may be.
-const INTERFACE_BYTES: usize = 15;
-
 /// A namespace that holds a bridge, and thereby all namespaces that are plugged in.
 #[derive(Clone, Debug)]
 pub(crate) struct Switch {
@@ -37,30 +34,36 @@ impl Switch {
         if !exists(name) {
             ip(&["netns", "add", name])?;
         }
-        if !has_link(name, "bridge")? {
-            batch(name, &["link add bridge type bridge".to_owned()])?;
+        let mut missing = Vec::new();
+        let bridge = link(name, "bridge")?;
+        if bridge.is_none() {
+            missing.push("link add bridge type bridge".to_owned());
         }
-        batch(name, &["link set bridge up".to_owned()])
+        if bridge.is_none_or(|bridge| !bridge.contains(",UP")) {
+            missing.push("link set bridge up".to_owned());
+        }
+        if missing.is_empty() { Ok(()) } else { batch(name, &missing) }
     }
 
     /// Makes a namespace, and plugs it in by an interface `eth0` with that address.
-    /// `port` is what the switch calls the other end: it must be unique there.
     pub(crate) fn plug(
         &self,
         namespace: &str,
-        port: &str,
         address: Ipv4Addr,
         prefix: u8,
     ) -> anyhow::Result<()> {
-        let port: String = port.chars().take(INTERFACE_BYTES).collect();
+        // One of the same name that was removed just now may still have its port for a
+        // while: the kernel takes its time.
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).context("no randomness to be had")?;
+        let port: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        // Always the same for an address, so that others who know it go on knowing it.
+        let [a, b, c, d] = address.octets();
+        let mac = format!("02:68:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
         ip(&["netns", "add", namespace])?;
-        // What an earlier one of that name has left, the kernel removes in its own time.
-        if has_link(&self.namespace, &port)? {
-            batch(&self.namespace, &[format!("link del {port}")])?;
-        }
         let outside = [
-            format!("link add {port} type veth peer name eth0 netns {namespace}"),
-            format!("link set {port} master bridge up"),
+            format!("link add p{port} type veth peer name eth0 address {mac} netns {namespace}"),
+            format!("link set p{port} master bridge up"),
         ];
         batch(&self.namespace, &outside)?;
         let inside = [
@@ -79,7 +82,13 @@ impl Switch {
         address: Ipv4Addr,
         prefix: u8,
     ) -> anyhow::Result<()> {
-        if !Path::new("/sys/class/net").join(interface).exists() {
+        let there = Path::new("/sys/class/net").join(interface);
+        let state = std::fs::read_to_string(there.join("operstate")).unwrap_or_default();
+        if state.trim() == "up" {
+            // Which is done last.
+            return Ok(());
+        }
+        if !there.exists() {
             let pair = ["link", "add", interface, "type", "veth", "peer", "name", "host"];
             ip(&[&pair[..], &["netns", &self.namespace]].concat())?;
         }
@@ -137,10 +146,13 @@ pub(crate) fn check() -> Result<(), &'static str> {
     if root { Ok(()) } else { Err("needs root, to make network namespaces") }
 }
 
-fn has_link(namespace: &str, name: &str) -> anyhow::Result<bool> {
+/// What `ip` says of an interface, if it is there.
+fn link(namespace: &str, name: &str) -> anyhow::Result<Option<String>> {
     let mut command = Command::new("ip");
     command.args(["-n", namespace, "-o", "link", "show", "dev", name]);
-    Ok(command.output().context("ip link show")?.status.success())
+    let output = command.output().context("ip link show")?;
+    let said = || String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(output.status.success().then(said))
 }
 
 /// Runs `ip`.

@@ -40,7 +40,7 @@ impl Network {
             let namespace = format!("hob-{}-{name}", self.suffix);
             let address = Ipv4Addr::new(10, 77, 0, index);
             self.places.push(Place { name, namespace: namespace.clone(), address });
-            self.switch.plug(&namespace, &format!("port{index}"), address, 24)?;
+            self.switch.plug(&namespace, address, 24)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `local`: machines that are processes on this host. See [`process`](super::process)
+//! `local`: machines that are processes on this host. See `process.rs`
 //! for what keeps track of them.
 
 use std::time::Duration;

@@ -204,9 +204,8 @@ impl Provider for Netns {
             let switch = self.set_up(&id)?;
             // One that nothing runs in may be half made.
             netns::remove(&namespace).map_err(broken)?;
-            let port = format!("p{}", order.key);
             let prefix = self.settings.subnet.prefix;
-            switch.plug(&namespace, &port, address, prefix).map_err(broken)?;
+            switch.plug(&namespace, address, prefix).map_err(broken)?;
         }
         drop(network);
         progress.step("start");

@@ -106,9 +106,7 @@ impl Script {
     pub(super) fn with_hob(self, install: &Install, sum: &str) -> Self {
         match install {
             Install::Present(path) => self.with("present", path.display().to_string()),
-            Install::Download { url, sha256 } => {
-                self.with("url", url).with("sum", sha256.to_lowercase())
-            }
+            Install::Download { url, sha256 } => self.with("url", url).with("sum", sha256),
             Install::Copy(_) => self.with("sum", sum),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use hob::providers::contract::{World as _, check, order};
 use hob::providers::{FleetId, ProviderError};
@@ -75,6 +76,42 @@ fn hob_is_copied_once_and_what_is_secret_is_so() {
         here.another().destroy(&order.target()).unwrap();
         assert!(!here.traces(&order.key));
     }
+}
+
+#[test]
+fn hob_is_downloaded_and_checked_or_is_there() {
+    if !have(&PROGRAMS, false) || !have(&["curl", "sha256sum"], false) {
+        return;
+    }
+    let (_hosts, mut here) = hosts(1, "init = 'process'");
+    let order = order("machine", &FleetId::random().unwrap());
+    let program = here.place.path("stand-in").display().to_string();
+    let install = |here: &mut Here, install: &str| {
+        here.add(&format!("install = {install}"));
+        steps_of(here, &order)
+    };
+    let download =
+        |sum: &str| format!("{{ download = {{ url = 'file://{program}', sha256 = '{sum}' }} }}");
+    let error = install(&mut here, &download(&"0".repeat(64))).unwrap_err();
+    assert!(!error.temporary && error.why.contains("is not the hob with that SHA-256"), "{error}");
+    let elsewhere = download(&"0".repeat(64)).replace("stand-in", "no-such-file");
+    assert!(install(&mut here, &elsewhere).unwrap_err().temporary);
+    let sum = Command::new("sha256sum").arg(&program).output().unwrap().stdout;
+    let sum = String::from_utf8(sum[..64].to_vec()).unwrap().to_uppercase();
+    assert_eq!(install(&mut here, &download(&sum)).unwrap(), ["connect", "install"]);
+    assert_eq!(here.running(&order.key), 1);
+    here.another().destroy(&order.target()).unwrap();
+
+    let error = install(&mut here, "{ present = '/no/such/hob' }").unwrap_err();
+    assert!(!error.temporary && error.why.contains("no program /no/such/hob"), "{error}");
+    install(&mut here, &format!("{{ present = '{program}' }}")).unwrap();
+    assert_eq!(here.running(&order.key), 1);
+    assert!(!here.place.path("remote/bin").exists());
+    here.another().destroy(&order.target()).unwrap();
+    install(&mut here, &format!("{{ copy = '{program}' }}")).unwrap();
+    assert!(here.place.path("remote/bin").exists());
+    here.another().destroy(&order.target()).unwrap();
+    assert!(!here.traces(&order.key));
 }
 
 #[test]
@@ -200,8 +237,7 @@ fn systemd_starts_what_is_installed() {
 
 /// Has systemd look for mistakes, where it is installed.
 fn verify(unit: &Path) {
-    let Ok(done) = std::process::Command::new("systemd-analyze").arg("verify").arg(unit).output()
-    else {
+    let Ok(done) = Command::new("systemd-analyze").arg("verify").arg(unit).output() else {
         return crate::worlds::skipped("there is no systemd-analyze here");
     };
     let said = String::from_utf8_lossy(&done.stderr).into_owned();

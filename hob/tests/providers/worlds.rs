@@ -62,6 +62,11 @@ impl Here {
         self.settings = settings.parse().expect("TOML");
     }
 
+    /// Sets something more, or otherwise.
+    pub(crate) fn add(&mut self, settings: &str) {
+        self.settings.extend(settings.parse::<Table>().expect("TOML"));
+    }
+
     /// Does without a setting.
     pub(crate) fn unset(&mut self, key: &str) {
         self.settings.remove(key);

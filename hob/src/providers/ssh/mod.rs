@@ -2,7 +2,7 @@
 //!
 //! The settings name a pool of hosts. Each machine takes one of them for itself, which is
 //! written down before anything is done there, so that the same order always goes to the
-//! same host. What is done there is the [provisioner](super::provisioner)'s.
+//! same host. What is done there is the business of `provisioner.rs`.
 
 mod host;
 mod run;
@@ -141,9 +141,9 @@ impl Ssh {
     ///
     /// # Errors
     ///
-    /// [`ProviderError`], if there is no file of known hosts, or a path that can't be told
-    /// to `ssh`.
-    pub fn new(settings: SshSettings, context: &Context) -> Result<Self, ProviderError> {
+    /// [`ProviderError`], if there is no file of known hosts, or a setting that can't be
+    /// used.
+    pub fn new(mut settings: SshSettings, context: &Context) -> Result<Self, ProviderError> {
         let lasting = |why: String| Err(ProviderError::lasting(why));
         let paths = settings.identity_file.iter().chain([&settings.known_hosts]);
         for path in paths {
@@ -160,6 +160,12 @@ impl Ssh {
         let user = settings.user.as_deref().map(|user| format!("{user}@x").parse::<Host>());
         if let Some(Err(why)) = user {
             return lasting(format!("user: {why}"));
+        }
+        if let Some(Install::Download { sha256, .. }) = &mut settings.install {
+            sha256.make_ascii_lowercase();
+            if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return lasting(format!("install: expected a SHA-256, found {sha256:?}"));
+            }
         }
         public_address(&settings.listen, None)?;
         let context = context.clone();
