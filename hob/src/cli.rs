@@ -11,7 +11,7 @@ use clap::{ArgMatches, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use ocapn::netlayers::{ListenSpec, PublicAddress};
 
-use crate::config::quantity::duration;
+pub(crate) use crate::config::quantity::duration;
 use crate::config::{Flags, KEYS, LIMIT, Settings};
 use crate::kinds::Kind;
 use crate::output::screen::ColorChoice;

@@ -80,6 +80,11 @@ impl Failure {
 pub(crate) struct Broke(pub(crate) Fault);
 
 impl Broke {
+    /// How the program ends of it.
+    pub(crate) fn exit(&self) -> Exit {
+        of_fault(&self.0)
+    }
+
     /// What the object said, as text.
     pub(crate) fn why(&self) -> String {
         match self.0.value() {
@@ -203,11 +208,6 @@ fn of_fault(fault: &Fault) -> Exit {
         }
         _ => Exit::Failed,
     }
-}
-
-/// Whether the object said that what was named is not there.
-pub(crate) fn is_not_found(error: &Error) -> bool {
-    error.downcast_ref().is_some_and(|Broke(fault)| of_fault(fault) == Exit::NoSuchObject)
 }
 
 fn of_enliven(error: &EnlivenError) -> Exit {

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod desired;
 mod exit;
 mod fleet;
 mod kinds;
@@ -24,6 +25,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod units;
+mod wrap;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

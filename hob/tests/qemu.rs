@@ -10,17 +10,20 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use hob::providers::qemu::{Qemu, QemuSettings};
 use hob::providers::{Enrolment, FleetId, Key, Order, Provider as _};
 use ocapn::netlayers::{Unix, UnixOptions};
-use ocapn::{Node, Ref, Sturdyref, Value};
-use support::{Place, Server};
+use ocapn::{Node, Sturdyref, Value};
+use support::{Done, Place, Server};
 use tempfile::TempDir;
 
 /// How long a machine may take to do something: many times what it takes.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// The first file system of the test guest, once it is made.
+static INITRD: OnceLock<PathBuf> = OnceLock::new();
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -115,6 +118,12 @@ fn alive(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
+/// The session of a process.
+fn session(pid: &str) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned()
+}
+
 fn kill(signal: &str, pid: u32) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
@@ -157,10 +166,8 @@ fn machines_are_made_once_listed_and_removed() {
     listed.retain(|instance| *instance == made);
     assert_eq!(listed.len(), 1);
 
-    // It has a session of its own, and nothing secret among its arguments.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap();
-    assert_eq!(session.parse(), Ok(pid));
+    // It is in another session, and nothing secret among its arguments.
+    assert_ne!(session(&pid.to_string()), session("self"));
     for file in ["cmdline", "environ"] {
         let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
         assert!(!text.contains("ocapn://"), "{text}");
@@ -244,8 +251,8 @@ fn an_image_is_copied_and_booted_and_its_port_stays() {
     machines.console_until(&order, "hi");
 }
 
-/// What boots the test guest: the kernel and its first file system.
-fn guest() -> Option<(PathBuf, PathBuf)> {
+/// The settings with which the test guest is booted.
+fn guest() -> Option<String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop-tests/guest");
     let kernel = target.parent().unwrap().join("guest");
@@ -256,63 +263,76 @@ fn guest() -> Option<(PathBuf, PathBuf)> {
     if !["qemu-system-x86_64", "busybox", "cpio"].into_iter().all(has) {
         return None;
     }
-    let initrd = target.join("guest-initrd");
-    let mut make = Command::new(scripts.join("initrd.sh"));
-    let made = make.arg(env!("CARGO_BIN_EXE_hob")).args([&initrd, &kernel]).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Some((kernel.join("vmlinuz"), initrd))
+    let initrd = INITRD.get_or_init(|| {
+        let initrd = target.join("guest-initrd");
+        let mut make = Command::new(scripts.join("initrd.sh"));
+        let made = make.arg(env!("CARGO_BIN_EXE_hob")).args([&initrd, &kernel]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        initrd
+    });
+    let kernel = kernel.join("vmlinuz");
+    Some(format!(
+        "accelerator = 'tcg'\ncpu = 'qemu64'\nmemory = '256M'\n\
+         kernel = {kernel:?}\ninitrd = {initrd:?}\nstate-disk = 64\n\
+         append = 'console=ttyS0 quiet nokaslr mitigations=off no_timer_check tsc=reliable'\n\
+         install = {{ present = '/bin/hob' }}\n"
+    ))
 }
 
 /// A boss that is reached from machines.
 struct Boss {
     place: Place,
-    _server: Server,
+    words: String,
+    server: Option<Server>,
     runtime: tokio::runtime::Runtime,
-    boss: Ref,
-    _node: Node,
 }
 
 impl Boss {
-    fn start() -> Self {
+    /// One with this in its config file.
+    fn start(config: &str) -> Self {
         let place = Place::new();
+        place.write("hob.toml", 0o600, config);
         // In a machine this host is 10.0.2.2, and its port has to be known beforehand.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = port.local_addr().unwrap().port();
-        let server = place.serve(&format!(
-            "boss --state boss --listen tcp-tls:127.0.0.1:{port} --public-address 10.0.2.2:{port}"
-        ));
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let cap: Sturdyref = place.read("boss/boss.cap").trim().parse().unwrap();
-        let socket = place.path("client");
-        let (node, boss) = runtime.block_on(async {
-            let unix = Unix::bind(socket, UnixOptions::default()).await.unwrap();
-            let node = Node::builder().netlayer(unix).start();
-            let boss = node.resolve(&cap).await.unwrap();
-            (node, boss)
-        });
-        Self { place, _server: server, runtime, boss, _node: node }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let words = format!(
+            "boss --config hob.toml --state boss --listen tcp-tls:127.0.0.1:{port} \
+             --public-address 10.0.2.2:{port}"
+        );
+        let server = Some(place.serve(&words));
+        Self { place, words, server, runtime: tokio::runtime::Runtime::new().unwrap() }
+    }
+
+    fn call(&self, words: &str) -> Done {
+        self.place.hob(&format!("call --file boss/boss.cap {words}"))
     }
 
     /// Makes a machine that is to be enrolled, and gives its enrolment.
     fn enrolment(&self, name: &str) -> String {
-        let boss = |words: &str| self.place.hob(&format!("call --file boss/boss.cap {words}"));
-        boss(&format!("create-machine \"{name}\"")).with(0);
-        boss(&format!("--cap-out enrol.cap token \"{name}\"")).with(0);
+        self.call(&format!("create-machine \"{name}\"")).with(0);
+        self.call(&format!("--cap-out enrol.cap token \"{name}\"")).with(0);
         self.place.read("enrol.cap").trim().to_owned()
     }
 
     /// Asks until the machine answers what is bound in it, with nothing.
     fn until_it_answers(&self, name: &str) {
+        let cap: Sturdyref = self.place.read("boss/boss.cap").trim().parse().unwrap();
+        let socket = tempfile::Builder::new().prefix("hob-test-").tempdir().unwrap();
         let ask = async {
+            let unix = Unix::bind(socket.path().join("sock"), UnixOptions::default()).await;
+            let node = Node::builder().netlayer(unix.unwrap()).start();
+            let boss = node.resolve(&cap).await.unwrap();
             loop {
-                let found = self.boss.send(vec![Value::symbol("get-machine"), name.into()]).await;
+                let found = boss.send(vec![Value::symbol("get-machine"), name.into()]).await;
                 let Ok(Value::Ref(machine)) = found else { panic!("{found:?}") };
                 match machine.send(vec![Value::symbol("list-bindings")]).await {
-                    Ok(bindings) => return assert_eq!(bindings, Value::List(vec![])),
+                    Ok(bindings) => break assert_eq!(bindings, Value::List(vec![])),
                     // It has not registered yet, or the session has gone with its reboot.
                     Err(_) => tokio::time::sleep(LOOK).await,
                 }
             }
+            node.shutdown().await;
         };
         let answered = async { tokio::time::timeout(PATIENCE, ask).await };
         self.runtime.block_on(answered).expect("the machine answers");
@@ -321,14 +341,9 @@ impl Boss {
 
 #[test]
 fn a_machine_boots_joins_comes_back_and_goes() {
-    let Some((kernel, initrd)) = guest() else { return };
-    let mut machines = Machines::new(&format!(
-        "accelerator = 'tcg'\ncpu = 'qemu64'\nmemory = '256M'\n\
-         kernel = {kernel:?}\ninitrd = {initrd:?}\nstate-disk = 64\n\
-         append = 'console=ttyS0 quiet nokaslr mitigations=off no_timer_check tsc=reliable'\n\
-         install = {{ present = '/bin/hob' }}\n"
-    ));
-    let boss = Boss::start();
+    let Some(settings) = guest() else { return };
+    let mut machines = Machines::new(&settings);
+    let boss = Boss::start("");
     let order = machines.order("app", &boss.enrolment("app"));
     let start = Instant::now();
     let made = machines.qemu.create(&order, &step).unwrap();
@@ -368,4 +383,51 @@ fn a_machine_boots_joins_comes_back_and_goes() {
 fn identity(console: &str) -> String {
     let line = console.lines().find_map(|line| line.split_once("guest: identity "));
     line.expect("an identity").1.trim().to_owned()
+}
+
+/// What a boss has made with its provider `qemu`, removed in any case.
+struct Made(Qemu, PathBuf);
+
+impl Made {
+    /// The keys of the machines.
+    fn keys(&self) -> Vec<Key> {
+        let entries = self.1.read_dir().into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for key in self.keys() {
+            let mut order = order("app", &FleetId::random().unwrap(), "");
+            order.key = key;
+            if let Err(error) = self.0.destroy(&order.target()) {
+                eprintln!("a machine may still be there: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_boss_that_is_killed_while_its_machine_boots_finds_it_again() {
+    let Some(settings) = guest() else { return };
+    let mut boss = Boss::start(&format!("[providers.qemu]\n{settings}"));
+    let directory = boss.place.path("boss/providers/qemu");
+    let made = Made(qemu(&settings, &directory), directory);
+    boss.call("create-machine app qemu").with(0);
+    let until = Instant::now() + PATIENCE;
+    let runs = |key: &Key| made.0.process(key).unwrap().is_some();
+    while !made.keys().iter().any(runs) {
+        assert!(Instant::now() < until, "no machine is made");
+        std::thread::sleep(LOOK);
+    }
+    boss.server.take().unwrap().end("-KILL");
+    boss.server = Some(boss.place.serve(&boss.words));
+    boss.until_it_answers("app");
+    assert_eq!(made.keys().len(), 1);
+    boss.call("destroy-machine app").with(0);
+    while made.1.read_dir().unwrap().count() > 0 {
+        assert!(Instant::now() < until, "the machine is not removed");
+        std::thread::sleep(LOOK);
+    }
 }

@@ -15,7 +15,9 @@
 use std::sync::Arc;
 
 use ocapn::persist::RestoreError;
-use ocapn::{Answer, Clock, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value, object};
+use ocapn::{
+    Answer, Clock, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value, Vat, object,
+};
 
 use super::definition::Definition;
 use super::logger::{Logger, LoggerRef};
@@ -33,6 +35,8 @@ pub(crate) struct Context {
     /// Counts from 1970.
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) zone: Zone,
+    /// Where the actors live that end with the process: what changes often is not stored.
+    pub(crate) live: Vat,
 }
 
 impl Context {
@@ -153,7 +157,7 @@ impl Controller {
     }
 
     fn setup(&self, turn: &mut Turn<'_>) -> Setup {
-        let make = || LoggerRef::spawn(turn, Logger::default());
+        let make = || LoggerRef::spawn_in(&self.context.live, Logger::default());
         let logger = self.logger.clone().unwrap_or_else(make);
         Setup {
             me: ControllerRef::from_ref(turn.me()),
@@ -191,7 +195,7 @@ impl Controller {
     /// What is to be done about an end that nobody asked for.
     fn ended_by_itself(&mut self, turn: &mut Turn<'_>, exit: Exit) {
         let respawn = self.definition.respawn.clone();
-        if !respawn.enabled || !self.wanted {
+        if !respawn.enabled || !self.wanted || !self.enabled {
             let failed = !exit.is_success();
             let phase = if failed { Phase::Failed } else { Phase::Stopped };
             self.wanted = false;
@@ -333,15 +337,20 @@ impl Controller {
         }
     }
 
+    /// Whether what belongs to that start is still wanted.
+    #[method]
+    fn is_going_on(&self, generation: u64) -> bool {
+        generation == self.generation && matches!(self.phase, Phase::Starting | Phase::Running)
+    }
+
     /// Its process is there. Tells whether it is still wanted.
     #[method]
     fn launched(&mut self, turn: &mut Turn<'_>, generation: u64, process: Process) -> bool {
-        if generation != self.generation || !matches!(self.phase, Phase::Starting | Phase::Running)
-        {
-            return false;
+        let wanted = self.is_going_on(generation);
+        if wanted {
+            self.watch(turn, process);
         }
-        self.watch(turn, process);
-        true
+        wanted
     }
 
     /// It runs.
@@ -454,12 +463,19 @@ impl Controller {
     }
 
     #[method]
-    fn status(&self, turn: &mut Turn<'_>, lines: u64) -> Result<Status, Fault> {
+    fn status(&self, turn: &mut Turn<'_>, lines: u64) -> Answer<Status> {
+        let brief = self.brief();
+        let Some(logger) = &self.logger else { return Answer::ready(brief) };
+        logger
+            .send(turn)
+            .recent(lines)
+            .on_promise(turn, move |_turn, messages| Ok(Status { messages: messages?, ..brief }))
+    }
+
+    /// The same without what it has said.
+    #[method]
+    fn brief(&self) -> Status {
         let definition = &self.definition;
-        let messages = match &self.logger {
-            Some(logger) => logger.call(turn).recent(lines)?,
-            None => Vec::new(),
-        };
         let (exit_code, exit_signal) = match self.exit {
             Some(Exit::Code(code)) => (Some(code), None),
             Some(Exit::Signal(signal)) => (None, Some(signal)),
@@ -471,7 +487,7 @@ impl Controller {
             calendar.or(every).unwrap_or_default()
         });
         let repeats = !definition.one_shot && timer.is_none() && !definition.command.is_empty();
-        Ok(Status {
+        Status {
             name: self.name.clone(),
             state: self.phase,
             since: self.since,
@@ -491,16 +507,16 @@ impl Controller {
             failure: self.failure.clone(),
             doc: definition.doc.clone(),
             actions: definition.actions.keys().cloned().collect(),
-            messages,
-        })
+            messages: Vec::new(),
+        }
     }
 
     /// Tells somebody the last lines that it has said, and all that come.
     #[method]
-    fn follow(&mut self, turn: &mut Turn<'_>, writer: WriterRef, lines: u64) -> Result<(), Fault> {
+    fn follow(&mut self, turn: &mut Turn<'_>, writer: WriterRef, lines: u64) -> Answer<()> {
         let setup = self.setup(turn);
         self.logger = Some(setup.logger.clone());
-        setup.logger.call(turn).follow(writer, lines)
+        setup.logger.send(turn).follow(writer, lines)
     }
 
     /// Does something with it that its definition says.

@@ -82,7 +82,8 @@ pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
     let node = serving.node.clone();
     let world = Arc::new(Native::new(node.clone(), &directory, source)?);
     let clock = UnixClock::new(node.clock());
-    let context = Context { world, clock, zone: Zone::of_machine() };
+    let live = node.vat("services' live part");
+    let context = Context { world, clock, zone: Zone::of_machine(), live };
     let vat = node.open_vat("services", &environment(&context, &node)?)?;
     let shepherd = match vat.root("shepherd")? {
         Some(there) => ShepherdRef::from_ref(there),
@@ -127,6 +128,8 @@ pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
             Err(_elapsed) => tracing::error!("not all services have stopped in time"),
         }
     }
+    // Before its store is closed.
+    vat.stop();
     serving.end().await;
     Ok(())
 }

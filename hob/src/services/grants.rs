@@ -117,7 +117,7 @@ impl Grants {
             return Err(format!("more than {MAX_GRANTS} grants").into());
         }
         let shepherd = self.shepherd.clone().ok_or("nobody grants anything here")?;
-        let status = shepherd.call(turn).status(service, 0)?;
+        let status = shepherd.call(turn).brief(service)?;
         let known = |action: &&String| {
             ACTIONS.contains(&action.as_str()) || status.actions.contains(action)
         };
@@ -130,7 +130,10 @@ impl Grants {
         let expires = seconds.map(|seconds| made.saturating_add_unsigned(seconds));
         let handle = Handle { shepherd, only: Some(status.name.clone()) };
         let handle = turn.spawn(handle);
-        let mut attenuation = attenuate(handle).methods(actions.clone());
+        // Of one service, that of all is the same.
+        let summary = actions.iter().any(|action| action == "status");
+        let methods = actions.iter().cloned().chain(summary.then(|| "statuses".to_owned()));
+        let mut attenuation = attenuate(handle).methods(methods);
         if let Some(seconds) = seconds {
             let at = self.context.clock.now().saturating_add(Duration::from_secs(seconds));
             attenuation = attenuation.expires(at, self.context.clock.clone());
@@ -211,7 +214,7 @@ impl Behaviour for Handle {
                 None => turn.call(self.shepherd.untyped(), args).map(Reply::value),
                 // Of what one may see there is one service only.
                 Some(name) if method == "statuses" => {
-                    let status = self.shepherd.call(turn).status(name.clone(), 0)?;
+                    let status = self.shepherd.call(turn).brief(name.clone())?;
                     Ok(Reply::value(vec![status].into_value()))
                 }
                 Some(_) => Err(refused("this is for one service only")),
@@ -222,7 +225,7 @@ impl Behaviour for Handle {
         };
         if let Some(only) = &self.only {
             // By whatever name, if it has that name; what others there are is not told.
-            let status = self.shepherd.call(turn).status(only.clone(), 0)?;
+            let status = self.shepherd.call(turn).brief(only.clone())?;
             if !status.provides.iter().any(|provided| *provided == *name) {
                 return Err(refused("this is for another service"));
             }
@@ -231,7 +234,7 @@ impl Behaviour for Handle {
             }
         }
         if method == "doc" {
-            let status = self.shepherd.call(turn).status(name.as_str(), 0)?;
+            let status = self.shepherd.call(turn).brief(name.as_str())?;
             return Ok(Reply::value(status.doc.into_value()));
         }
         if ACTIONS.contains(&method) {

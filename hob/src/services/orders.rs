@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ocapn::{Answer, Fault, Here};
+use ocapn::{Answer, Fault, Here, Value};
 
 use super::controller::ControllerRef;
 use super::shepherd::ShepherdRef;
-use super::writer::WriterRef;
+use super::writer::{WriterRef, say};
 
 /// What is to be done with which service.
 pub(crate) struct Orders {
@@ -15,10 +15,19 @@ pub(crate) struct Orders {
     pub(crate) service: ControllerRef,
 }
 
-async fn line(here: &Here, writer: &WriterRef, text: String) -> Result<(), Fault> {
+/// Says something in this step.
+async fn line(here: &Here, writer: &Option<WriterRef>, text: String) -> Result<(), Fault> {
     let writer = writer.clone();
-    // A call, so that whoever asked hears it before the answer.
-    here.turn(move |turn| writer.call(turn).line(text)).await
+    here.turn(move |turn| {
+        say(turn, writer.as_ref(), text);
+        Ok(())
+    })
+    .await
+}
+
+/// Ends the step, so that what was said in it is not taken back by a failure.
+async fn said(here: &Here) -> Result<(), Fault> {
+    here.ask(|turn| Answer::from_promise(turn.on_promise(Value::Undefined, |_, value| value))).await
 }
 
 /// Starts what a service requires, all of it at once, and then the service.
@@ -27,7 +36,7 @@ pub(crate) async fn start(
     orders: Orders,
     requires: Vec<String>,
     stopping: Option<Answer<bool>>,
-    writer: WriterRef,
+    writer: Option<WriterRef>,
 ) -> Result<bool, Fault> {
     let Orders { shepherd, name, service } = orders;
     if let Some(stopping) = stopping {
@@ -52,6 +61,7 @@ pub(crate) async fn start(
         let missing = missing.join(", ");
         let text = format!("Service {name} depends on {missing}, which could not be started.");
         line(&here, &writer, text).await?;
+        said(&here).await?;
         let why = format!("service {name} depends on {missing}, which could not be started");
         return Err(why.into());
     }
@@ -62,8 +72,7 @@ pub(crate) async fn start(
         }
         Err(fault) => {
             line(&here, &writer, format!("Service {name} could not be started.")).await?;
-            // So that the line goes out although this fails.
-            here.ask(|_turn| Answer::ready(())).await?;
+            said(&here).await?;
             Err(format!("service {name} could not be started: {fault}").into())
         }
     }
@@ -74,7 +83,6 @@ pub(crate) async fn stop(
     here: Here,
     orders: Orders,
     dependents: Vec<(String, ControllerRef)>,
-    writer: WriterRef,
 ) -> Result<bool, Fault> {
     let Orders { shepherd, name, service } = orders;
     let going = here
@@ -88,7 +96,7 @@ pub(crate) async fn stop(
     }
     let stopped = here.ask(move |turn| service.send(turn).stop()).await?;
     if stopped {
-        line(&here, &writer, format!("Service {name} has been stopped.")).await?;
+        line(&here, &None, format!("Service {name} has been stopped.")).await?;
     }
     Ok(stopped)
 }
@@ -98,7 +106,7 @@ pub(crate) async fn restart(
     here: Here,
     orders: Orders,
     dependents: BTreeSet<String>,
-    writer: WriterRef,
+    writer: Option<WriterRef>,
 ) -> Result<bool, Fault> {
     let Orders { shepherd, name, .. } = orders;
     let (stopping, stopped) = (shepherd.clone(), name.clone());
@@ -123,7 +131,6 @@ pub(crate) async fn boot(
     shepherd: ShepherdRef,
     services: BTreeMap<String, ControllerRef>,
     fresh: bool,
-    writer: WriterRef,
 ) -> Result<Vec<String>, Fault> {
     let all = services.clone();
     let recovering = here
@@ -143,8 +150,7 @@ pub(crate) async fn boot(
     }
     let going = here
         .turn(move |turn| {
-            let bring =
-                |name: String| (name.clone(), shepherd.send(turn).bring_up(name, writer.clone()));
+            let bring = |name: String| (name.clone(), shepherd.send(turn).bring_up(name, None));
             Ok(to_start.into_iter().map(bring).collect::<Vec<_>>())
         })
         .await?;

@@ -22,6 +22,9 @@ pub(crate) struct Setup {
     pub(crate) generation: u64,
 }
 
+/// How long who stops a service waits at most for one that waits to be started again.
+const SLICE: Duration = Duration::from_millis(250);
+
 const STOPPED: &str = "it was stopped before it had started";
 
 /// Waits for a while.
@@ -61,7 +64,13 @@ pub(crate) async fn start(here: Here, setup: Setup, delayed: bool) -> Result<boo
 async fn try_start(here: &Here, setup: Setup, delayed: bool) -> Result<(), Fault> {
     let definition = setup.launch.definition.clone();
     if delayed {
-        pause(here, &setup.context, definition.respawn.delay.0).await?;
+        let mut left = definition.respawn.delay.0;
+        while !left.is_zero() {
+            let slice = left.min(SLICE);
+            pause(here, &setup.context, slice).await?;
+            left -= slice;
+            go_on(here, &setup).await?;
+        }
     }
     let (me, generation) = (setup.me.clone(), setup.generation);
     let world = setup.context.world.clone();
@@ -117,10 +126,18 @@ pub(crate) async fn launch(here: Here, setup: Setup) -> Result<(), Fault> {
     }
 }
 
+/// Whether this start is still wanted.
+async fn go_on(here: &Here, setup: &Setup) -> Result<(), Fault> {
+    let (me, generation) = (setup.me.clone(), setup.generation);
+    let wanted = here.ask(move |turn| me.send(turn).is_going_on(generation)).await?;
+    if wanted { Ok(()) } else { Err(STOPPED.into()) }
+}
+
 /// Starts the process, and says so to the controller; if that does not want it any more,
 /// ends it again.
 async fn launch_now(here: &Here, setup: &Setup) -> Result<Process, Fault> {
     begin_log(here, setup).await?;
+    go_on(here, setup).await?;
     let (monitor, name) = (setup.monitor.clone(), setup.launch.service.clone());
     let definition = setup.launch.definition.to_text();
     let process = here.ask(move |turn| monitor.send(turn).launch(name, definition)).await?;

@@ -15,7 +15,7 @@ use super::orders::{self, Orders};
 use super::refusal::{not_found, refused};
 use super::registry::{Registry, RegistryRef};
 use super::status::{Phase, Relations, Status};
-use super::writer::{Chronicle, ChronicleRef, Event, Journal, JournalRef, WriterRef};
+use super::writer::{Chronicle, ChronicleRef, Event, WriterRef, say};
 
 /// The coordinator.
 #[derive(Clone)]
@@ -95,8 +95,8 @@ impl Shepherd {
         })
     }
 
-    fn chronicle(&mut self, turn: &mut Turn<'_>) -> ChronicleRef {
-        let make = || ChronicleRef::spawn(turn, Chronicle::default());
+    fn chronicle(&mut self) -> ChronicleRef {
+        let make = || ChronicleRef::spawn_in(&self.context.live, Chronicle::default());
         self.chronicle.get_or_insert_with(make).clone()
     }
 
@@ -134,12 +134,6 @@ impl Shepherd {
         Orders { shepherd: ShepherdRef::from_ref(turn.me()), name, service }
     }
 
-    /// Where to say what is done: to whoever asked, and to the log.
-    fn writer(turn: &mut Turn<'_>, also: Option<WriterRef>) -> WriterRef {
-        let journal = JournalRef::spawn(turn, Journal { also });
-        WriterRef::from_ref(journal.untyped().clone())
-    }
-
     fn add(
         &mut self,
         turn: &mut Turn<'_>,
@@ -151,7 +145,7 @@ impl Shepherd {
         let (context, monitor) = (self.context.clone(), self.monitor.clone());
         let service = Controller::new(context, monitor, name.to_owned(), definition, transient);
         let service = ControllerRef::spawn(turn, service);
-        let chronicle = self.chronicle(turn);
+        let chronicle = self.chronicle();
         service.call(turn).configure(chronicle, None)?;
         self.registry.call(turn).register(name.to_owned(), provides, service.clone())?;
         Ok(service)
@@ -167,7 +161,7 @@ impl Shepherd {
         turn: &mut Turn<'_>,
         definitions: BTreeMap<String, String>,
     ) -> Result<Reloaded, Fault> {
-        let chronicle = self.chronicle(turn);
+        let chronicle = self.chronicle();
         let mut reloaded = Reloaded::default();
         let before = self.registry.call(turn).all()?;
         for (name, service) in &before {
@@ -221,9 +215,8 @@ impl Shepherd {
         self.boot = boot;
         self.clean = false;
         let services = self.registry.call(turn).all()?;
-        let writer = Self::writer(turn, None);
         let me = ShepherdRef::from_ref(turn.me());
-        Ok(turn.spawn_async(move |here| orders::boot(here, me, services, fresh, writer)))
+        Ok(turn.spawn_async(move |here| orders::boot(here, me, services, fresh)))
     }
 
     /// Stops everything, to end in good order.
@@ -249,9 +242,8 @@ impl Shepherd {
         writer: Option<WriterRef>,
     ) -> Result<Answer<bool>, Fault> {
         let (name, service) = self.find(turn, &name)?;
-        let writer = Self::writer(turn, writer);
         if service.call(turn).relations()?.phase == Phase::Running {
-            writer.call(turn).line(format!("Service {name} is already running."))?;
+            say(turn, writer.as_ref(), format!("Service {name} is already running."));
             return Ok(Answer::ready(false));
         }
         self.bring_up(turn, name, writer)
@@ -263,7 +255,7 @@ impl Shepherd {
         &mut self,
         turn: &mut Turn<'_>,
         name: String,
-        writer: WriterRef,
+        writer: Option<WriterRef>,
     ) -> Result<Answer<bool>, Fault> {
         let (name, service) = self.find(turn, &name)?;
         let relations = service.call(turn).relations()?;
@@ -275,7 +267,7 @@ impl Shepherd {
             return Ok(going.clone());
         }
         if !relations.enabled {
-            writer.send_only(turn).line(format!("Service {name} is currently disabled."));
+            say(turn, writer.as_ref(), format!("Service {name} is currently disabled."));
             return Err(format!("service {name} is disabled").into());
         }
         for other in &relations.conflicts {
@@ -308,15 +300,12 @@ impl Shepherd {
         if let Some(going) = self.stopping.get(&name) {
             return Ok(going.clone());
         }
-        if !service.call(turn).relations()?.phase.is_up()
-            && let Some(writer) = writer
-        {
-            writer.send_only(turn).line(format!("Service {name} is not running."));
+        if !service.call(turn).relations()?.phase.is_up() && writer.is_some() {
+            say(turn, writer.as_ref(), format!("Service {name} is not running."));
         }
         let dependents = self.dependents(turn, &name)?;
-        let writer = Self::writer(turn, None);
         let orders = self.orders(turn, name.clone(), service);
-        let going = turn.spawn_async(move |here| orders::stop(here, orders, dependents, writer));
+        let going = turn.spawn_async(move |here| orders::stop(here, orders, dependents));
         self.stopping.insert(name, going.clone());
         Ok(going)
     }
@@ -339,7 +328,6 @@ impl Shepherd {
                 }
             }
         }
-        let writer = Self::writer(turn, writer);
         let orders = self.orders(turn, name, service);
         Ok(turn.spawn_async(move |here| orders::restart(here, orders, dependents, writer)))
     }
@@ -357,16 +345,28 @@ impl Shepherd {
     }
 
     #[method]
-    fn status(&self, turn: &mut Turn<'_>, name: String, lines: u64) -> Result<Status, Fault> {
+    fn status(
+        &self,
+        turn: &mut Turn<'_>,
+        name: String,
+        lines: u64,
+    ) -> Result<Answer<Status>, Fault> {
         let (_, service) = self.find(turn, &name)?;
-        service.call(turn).status(lines)
+        Ok(service.send(turn).status(lines))
+    }
+
+    /// The same at once, without what it has said.
+    #[method]
+    fn brief(&self, turn: &mut Turn<'_>, name: String) -> Result<Status, Fault> {
+        let (_, service) = self.find(turn, &name)?;
+        service.call(turn).brief()
     }
 
     /// That of all services, without what they have said.
     #[method]
     fn statuses(&self, turn: &mut Turn<'_>) -> Result<Vec<Status>, Fault> {
         let all = self.registry.call(turn).all()?;
-        all.into_values().map(|service| service.call(turn).status(0)).collect()
+        all.into_values().map(|service| service.call(turn).brief()).collect()
     }
 
     /// Tells the writer the last lines of a service, and all that come.
@@ -377,9 +377,9 @@ impl Shepherd {
         name: String,
         writer: WriterRef,
         lines: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<Answer<()>, Fault> {
         let (_, service) = self.find(turn, &name)?;
-        service.call(turn).follow(writer, lines)
+        Ok(service.send(turn).follow(writer, lines))
     }
 
     /// Does something with a service that its definition says.
@@ -431,16 +431,16 @@ impl Shepherd {
         turn: &mut Turn<'_>,
         watcher: WriterRef,
         after: Option<u64>,
-    ) -> Result<u64, Fault> {
-        let chronicle = self.chronicle(turn);
-        chronicle.call(turn).watch(watcher, after)
+    ) -> Answer<u64> {
+        let chronicle = self.chronicle();
+        chronicle.send(turn).watch(watcher, after)
     }
 
     /// What has happened with a higher number.
     #[method]
-    fn events(&mut self, turn: &mut Turn<'_>, after: u64) -> Result<Vec<Event>, Fault> {
-        let chronicle = self.chronicle(turn);
-        chronicle.call(turn).events(after)
+    fn events(&mut self, turn: &mut Turn<'_>, after: u64) -> Answer<Vec<Event>> {
+        let chronicle = self.chronicle();
+        chronicle.send(turn).events(after)
     }
 
     /// What gives others capabilities to services.

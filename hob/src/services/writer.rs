@@ -38,35 +38,12 @@ pub(crate) trait Writer {
     fn happened(&self, event: Event);
 }
 
-/// Writes to the log of the shepherd's process, and to another writer as well, if there
-/// is one.
-#[derive(Clone, Default)]
-pub(crate) struct Journal {
-    pub(crate) also: Option<WriterRef>,
-}
-
-#[object(reference = pub(crate) JournalRef)]
-impl Journal {
-    #[method]
-    fn line(&self, turn: &mut Turn<'_>, text: String) {
-        tracing::info!(target: LOG, "{text}");
-        if let Some(also) = &self.also {
-            also.send_only(turn).line(text);
-        }
-    }
-
-    #[method]
-    fn said(&self, turn: &mut Turn<'_>, at: i64, text: String) {
-        if let Some(also) = &self.also {
-            also.send_only(turn).said(at, text);
-        }
-    }
-
-    #[method]
-    fn happened(&self, turn: &mut Turn<'_>, event: Event) {
-        if let Some(also) = &self.also {
-            also.send_only(turn).happened(event);
-        }
+/// Says it in the log of the shepherd's process, and to whoever asked for what is done.
+/// They hear it before they are answered, if that is in the same turn or later.
+pub(crate) fn say(turn: &mut Turn<'_>, writer: Option<&WriterRef>, text: String) {
+    tracing::info!(target: LOG, "{text}");
+    if let Some(writer) = writer {
+        writer.send_only(turn).line(text);
     }
 }
 

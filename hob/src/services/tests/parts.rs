@@ -66,7 +66,7 @@ fn a_watcher_sees_every_change_in_order() {
     let ear = Ear::default();
     let watcher = WriterRef::spawn_in(&pasture.vat, ear.clone());
     pasture.get(pasture.shepherd.watch(watcher, Some(0))).unwrap();
-    pasture.world.end("a", Exit::Code(1));
+    pasture.end("a", Exit::Code(1));
     pasture.pass(1000);
     pasture.stop("a").unwrap();
     let states = "starting running stopped starting running stopping stopped".split(' ');
@@ -119,7 +119,7 @@ fn a_monitor_knows_its_children_after_a_restart() {
     assert_eq!(pasture.get(restored.find("a")).unwrap(), Some(process.clone()));
     let exit = restored.exit(process.clone());
     assert!(pasture.get(exit.clone()).is_err());
-    pasture.world.end("a", Exit::Code(4));
+    pasture.end("a", Exit::Code(4));
     assert_eq!(pasture.get(exit), Ok(Exit::Code(4)));
     assert_eq!(pasture.get(restored.find("a")).unwrap(), None);
     assert!(Monitor::restore(pasture.world.clone(), Value::Int(1)).is_err());
@@ -147,7 +147,8 @@ fn a_controller_takes_up_the_process_that_is_there() {
             ("transient".into(), false.into()),
             ("wanted".into(), true.into()),
         ]));
-        let context = context(&Arc::<MadeUp>::clone(&pasture.world), &SimClock::new());
+        let context =
+            context(&Arc::<MadeUp>::clone(&pasture.world), &SimClock::new(), &pasture.vat);
         let restored = Controller::restore(context, portrait.unwrap()).unwrap();
         crate::services::controller::ControllerRef::spawn_in(&pasture.vat, restored)
     };
@@ -163,7 +164,7 @@ fn a_controller_takes_up_the_process_that_is_there() {
     assert_eq!(pasture.get(there.start()), Ok(true));
     assert_eq!(pasture.world.done(), ["run a"]);
     // Its end is seen, although it is nobody's child any more.
-    pasture.world.end("a", Exit::Unknown);
+    pasture.end("a", Exit::Unknown);
     pasture.hand.run_until_idle();
     assert_eq!(pasture.get(there.status(0)).unwrap().state, Phase::Starting);
 }

@@ -18,6 +18,7 @@ use crate::services::monitor::{Monitor, MonitorRef};
 use crate::services::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
 use crate::services::shepherd::{Shepherd, ShepherdRef};
 use crate::services::status::{Phase, Status};
+use crate::services::text::SignalName;
 use crate::services::writer::Event;
 use crate::services::zone::Zone;
 
@@ -155,7 +156,7 @@ impl World for MadeUp {
             else {
                 return Err("the process is gone".into());
             };
-            state.done.push(format!("{signal:?} {service}"));
+            state.done.push(format!("{} {service}", SignalName(signal)));
             if signal != Signal::KILL
                 && (state.stubborn.contains(&service) || signal != Signal::TERM)
             {
@@ -237,7 +238,7 @@ impl Pasture {
         let clock = SimClock::new();
         let world = Arc::new(MadeUp::default());
         world.define(definitions);
-        let context = context(&world, &clock);
+        let context = context(&world, &clock, &vat);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let node = {
             let _on = runtime.enter();
@@ -275,6 +276,12 @@ impl Pasture {
         self.get(self.shepherd.stop(service, None))
     }
 
+    /// Has a process end, and what comes of that happen.
+    pub(super) fn end(&self, service: &str, exit: Exit) {
+        self.world.end(service, exit);
+        self.hand.run_until_idle();
+    }
+
     pub(super) fn status(&self, service: &str) -> Status {
         self.get(self.shepherd.status(service, 10)).unwrap()
     }
@@ -306,7 +313,7 @@ impl Pasture {
     }
 }
 
-pub(super) fn context(world: &Arc<MadeUp>, clock: &Arc<SimClock>) -> Context {
+pub(super) fn context(world: &Arc<MadeUp>, clock: &Arc<SimClock>, live: &Vat) -> Context {
     let clock = UnixClock::set_to(clock.clone(), std::time::Duration::from_secs(FRIDAY));
-    Context { world: world.clone(), clock, zone: Zone::utc() }
+    Context { world: world.clone(), clock, zone: Zone::utc(), live: live.clone() }
 }
