@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fake_cloud::{Dice, FakeCloud, Fault, LATEST, Machine, TestClock, Vendor, Weather};
@@ -17,7 +17,8 @@ use hob::providers::cloud::hetzner::Hetzner;
 use hob::providers::cloud::http::Clock as _;
 use hob::providers::cloud::linode::Linode;
 use hob::providers::{
-    Context, Enrolment, FleetId, Instance, Order, Progress, Provider, ProviderError, provider,
+    Context, Enrolment, FleetId, Instance, Key, Order, Progress, Provider, ProviderError, contract,
+    provider,
 };
 use serde_json::{Map, json};
 use tempfile::TempDir;
@@ -56,23 +57,13 @@ impl World {
     fn provider_with(&mut self, more: &str) -> Result<Box<dyn Provider>, ProviderError> {
         self.cloud.kill(self.boss);
         self.boss += 1;
+        let url = self.cloud.url(self.boss);
+        let token = self.directory.path().join("token");
         let settings = format!(
-            "base-url = \"{}\"\ntoken-file = \"{}\"\nimage = \"debian\"\n\
-             install = {{ present = \"/usr/bin/hob\" }}\n",
-            self.cloud.url(self.boss),
-            self.directory.path().join("token").display(),
+            "base-url = {url:?}\ntoken-file = {token:?}\nimage = \"debian\"\n\
+             install = {{ present = \"/usr/bin/hob\" }}\n"
         );
-        let clock = self.clock.clone();
-        Ok(match self.vendor {
-            Vendor::Linode => {
-                let own = format!("{settings}region = \"nl-ams\"\ntype = \"g6-nanode-1\"\n{more}");
-                Box::new(Linode::with_clock(toml::from_str(&own).unwrap(), clock)?)
-            }
-            Vendor::Hetzner => {
-                let own = format!("{settings}location = \"nbg1\"\nserver-type = \"cx22\"\n{more}");
-                Box::new(Hetzner::with_clock(toml::from_str(&own).unwrap(), clock)?)
-            }
-        })
+        set_up(self.vendor, &settings, more, self.clock.clone())
     }
 
     fn provider(&mut self) -> Box<dyn Provider> {
@@ -126,6 +117,24 @@ impl World {
         let state = self.cloud.state();
         state.log.iter().filter(|line| line.starts_with(method)).count()
     }
+}
+
+fn set_up(
+    vendor: Vendor,
+    settings: &str,
+    more: &str,
+    clock: Arc<TestClock>,
+) -> Result<Box<dyn Provider>, ProviderError> {
+    Ok(match vendor {
+        Vendor::Linode => {
+            let own = format!("{settings}region = \"nl-ams\"\ntype = \"g6-nanode-1\"\n{more}");
+            Box::new(Linode::with_clock(toml::from_str(&own).unwrap(), clock)?)
+        }
+        Vendor::Hetzner => {
+            let own = format!("{settings}location = \"nbg1\"\nserver-type = \"cx22\"\n{more}");
+            Box::new(Hetzner::with_clock(toml::from_str(&own).unwrap(), clock)?)
+        }
+    })
 }
 
 fn write_token(directory: &Path, token: &str, mode: u32) {
@@ -204,9 +213,13 @@ fn live_through(vendor: Vendor, seed: u64) {
         made.insert(order.key.clone(), instance);
     }
     for order in &orders {
-        // Asked for once more, it is the same.
+        // Asked for once more, it is the same, and on.
+        if world.dice.chance(30) {
+            world.cloud.state().turn_off(&world.marks(order)[0]);
+        }
         let instance = world.insist(|provider| provider.create(order, &quiet()));
         assert_eq!(made.get(&order.key), Some(&instance));
+        assert!(world.cloud.state().alive().iter().all(|machine| !machine.off));
     }
     let mut listed = world.insist(|provider| provider.list(&orders[0].fleet));
     listed.sort_by(|a, b| a.key.cmp(&b.key));
@@ -239,6 +252,43 @@ fn whatever_goes_wrong_there_is_one_machine_for_each_order_and_none_after_it() {
             });
         }
     });
+}
+
+/// For the contract: all bosses are one there, which nobody kills.
+struct Shared(Mutex<World>);
+
+impl contract::World for Shared {
+    fn running(&self, key: &Key) -> usize {
+        let mark = format!("{key}");
+        let alive = self.0.lock().unwrap().cloud.state().alive();
+        let ours = |machine: &&Machine| machine.marks.iter().any(|other| other.ends_with(&mark));
+        alive.iter().filter(ours).filter(|machine| !machine.off).count()
+    }
+
+    fn cut(&self, key: &Key) {
+        let world = self.0.lock().unwrap();
+        let mark = ["hob-key-", "hob-key="][world.vendor as usize];
+        world.cloud.state().turn_off(&format!("{mark}{key}"));
+    }
+
+    fn traces(&self, key: &Key) -> bool {
+        let alive = self.0.lock().unwrap().cloud.state().alive();
+        let traces = |text: &String| text.contains(key.as_str());
+        alive.iter().any(|machine| machine.marks.iter().any(traces))
+    }
+
+    fn another(&self) -> Arc<dyn Provider> {
+        let mut world = self.0.lock().unwrap();
+        world.boss = 0;
+        Arc::from(world.provider())
+    }
+}
+
+#[test]
+fn the_contract_is_kept() {
+    for vendor in VENDORS {
+        contract::check(&Shared(Mutex::new(World::new(vendor, 13))));
+    }
 }
 
 #[test]

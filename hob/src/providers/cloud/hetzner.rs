@@ -146,6 +146,7 @@ fn machine(server: &Value) -> Option<Machine> {
         fleet: label(FLEET).and_then(|text| text.parse().ok()),
         created: server["created"].as_str().unwrap_or_default().to_owned(),
         address: server["public_net"]["ipv4"]["ip"].as_str().map(str::to_owned),
+        off: server["status"] == "off",
     })
 }
 
@@ -159,6 +160,11 @@ impl Cloud for Hetzner {
 
     fn path(&self) -> &'static str {
         "/servers"
+    }
+
+    /// "Power on a Server".
+    fn turn_on(&self) -> &'static str {
+        "actions/poweron"
     }
 
     fn request(&self, order: &Order) -> Result<Value, ProviderError> {

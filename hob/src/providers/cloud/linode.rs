@@ -164,6 +164,7 @@ fn machine(linode: &Value) -> Option<Machine> {
         fleet: fleet.flatten(),
         created: linode["created"].as_str().unwrap_or_default().to_owned(),
         address: linode["ipv4"][0].as_str().map(str::to_owned),
+        off: linode["status"] == "offline" || linode["status"] == "stopped",
     })
 }
 
@@ -186,6 +187,11 @@ impl Cloud for Linode {
 
     fn path(&self) -> &'static str {
         "/linode/instances"
+    }
+
+    /// "Boot a Linode".
+    fn turn_on(&self) -> &'static str {
+        "boot"
     }
 
     fn request(&self, order: &Order) -> Result<Value, ProviderError> {

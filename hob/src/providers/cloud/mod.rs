@@ -21,7 +21,7 @@ pub mod linode;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::http::{Api, Call, Failed};
 use super::cloud_init::DEFAULT_PORT;
@@ -36,6 +36,9 @@ trait Cloud {
 
     /// The path below which machines are made and removed.
     fn path(&self) -> &'static str;
+
+    /// The end of the path, after a machine's own, to which is sent what turns it on.
+    fn turn_on(&self) -> &'static str;
 
     /// What is sent to make the machine.
     fn request(&self, order: &Order) -> Result<Value, ProviderError>;
@@ -67,6 +70,8 @@ struct Machine {
     /// When it was made: text that can be compared.
     created: String,
     address: Option<String>,
+    /// Whether it is turned off.
+    off: bool,
 }
 
 impl Machine {
@@ -164,6 +169,7 @@ fn make<C: Cloud>(
     let mark = Mark::Machine(&order.fleet, &order.key);
     progress.step("look");
     let mut found = look(cloud, call, &mark)?;
+    let off = found.iter().any(|machine| machine.off);
     let mut turn = 0;
     while found.is_empty() {
         progress.step("allocate");
@@ -196,7 +202,34 @@ fn make<C: Cloud>(
         call.wait(cloud.api().settle);
         found.extend(look(cloud, call, &mark)?);
     }
-    keep_oldest(cloud, call, found)
+    let machine = keep_oldest(cloud, call, found)?;
+    if off {
+        progress.step("turn on");
+        turn_on(cloud, call, &mark, machine.id)?;
+    }
+    machine.into_instance().ok_or_else(|| ProviderError::temporary("the machine has no key"))
+}
+
+/// Turns on a machine that was found turned off: whoever orders it wants it to run.
+fn turn_on<C: Cloud>(
+    cloud: &C,
+    call: &Call<'_>,
+    mark: &Mark<'_>,
+    id: u64,
+) -> Result<(), ProviderError> {
+    let path = format!("{}/{id}/{}", cloud.path(), cloud.turn_on());
+    let mut turn = 0;
+    while look(cloud, call, mark)?.iter().any(|machine| machine.id == id && machine.off) {
+        match call.post(&path, &json!({})) {
+            Ok(_) => break,
+            // The first refusal may only say that it is on by now.
+            Err(failed) if (turn > 0 && !failed.passes()) || !call.pause(turn, &failed) => {
+                return Err(failed.error(cloud.api().vendor));
+            }
+            Err(_) => turn += 1,
+        }
+    }
+    Ok(())
 }
 
 /// Removes all of an order's machines but one.
@@ -204,14 +237,14 @@ fn keep_oldest<C: Cloud>(
     cloud: &C,
     call: &Call<'_>,
     mut found: Vec<Machine>,
-) -> Result<Instance, ProviderError> {
+) -> Result<Machine, ProviderError> {
     in_order(&mut found);
     let mut found = found.into_iter();
-    let instance = found.next().and_then(Machine::into_instance);
+    let oldest = found.next();
     for other in found {
         call.delete(&format!("{}/{}", cloud.path(), other.id))?;
     }
-    instance.ok_or_else(|| ProviderError::temporary("the machine has gone again"))
+    oldest.ok_or_else(|| ProviderError::temporary("the machine has gone again"))
 }
 
 /// Sorts machines by their age, the oldest first, each once.

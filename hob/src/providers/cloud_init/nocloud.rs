@@ -118,6 +118,11 @@ impl Provider for NoCloud {
 
     fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
         let path = self.machine(&target.key);
+        if read_json(&path.join(MARK))?
+            .is_some_and(|mark: Mark| mark.fleet != target.fleet.as_str())
+        {
+            return Ok(());
+        }
         absent_is_fine(fs::remove_dir_all(&path)).map_err(|error| failed(&path, &error))
     }
 
@@ -155,11 +160,12 @@ fn instance(key: &Key, path: &Path) -> Instance {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
 
     use serde_json::Map;
 
     use super::*;
-    use crate::providers::Enrolment;
+    use crate::providers::{Enrolment, contract};
 
     fn context(directory: &Path) -> Context {
         Context { state: directory.to_owned(), program: PathBuf::from("hob") }
@@ -216,6 +222,32 @@ mod tests {
         provider(&directory).destroy(&db.target()).unwrap();
         assert_eq!(provider(&directory).list(&fleet), Ok(vec![]));
         assert!(!machine.exists() && directory.join(other.key.as_str()).exists());
+    }
+
+    /// Its machines are files, and run for as long as there is user data.
+    struct World(tempfile::TempDir);
+
+    impl contract::World for World {
+        fn running(&self, key: &Key) -> usize {
+            self.0.path().join(key.as_str()).join("user-data").exists().into()
+        }
+
+        fn cut(&self, key: &Key) {
+            fs::remove_file(self.0.path().join(key.as_str()).join("user-data")).unwrap();
+        }
+
+        fn traces(&self, key: &Key) -> bool {
+            self.0.path().join(key.as_str()).exists()
+        }
+
+        fn another(&self) -> Arc<dyn Provider> {
+            Arc::new(provider(self.0.path()))
+        }
+    }
+
+    #[test]
+    fn the_contract_is_kept() {
+        contract::check(&World(tempfile::tempdir().unwrap()));
     }
 
     #[test]

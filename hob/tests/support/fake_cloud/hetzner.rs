@@ -19,10 +19,16 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     if !request.authorized() {
         return refused(401, "unauthorized", "unable to authenticate");
     }
-    let id = request.path.strip_prefix("/servers/").and_then(|id| id.parse().ok());
+    let rest = request.path.strip_prefix("/servers/").unwrap_or_default();
+    let (id, action) = rest.split_once('/').unwrap_or((rest, ""));
+    let id = id.parse().ok();
     match (request.method.as_str(), request.path.as_str(), id) {
         ("POST", "/servers", _) => create(state, &request.body),
         ("GET", "/servers", _) => list(state, request),
+        ("POST", _, Some(id)) if action == "actions/poweron" && state.turn_on(id) => {
+            let action = json!({ "id": 2, "command": "start_server", "status": "running" });
+            Answer(201, Vec::new(), json!({ "action": action }))
+        }
         ("DELETE", _, Some(id)) if state.delete(id) => {
             let action = json!({ "id": 1, "command": "delete_server", "status": "running" });
             Answer(200, Vec::new(), json!({ "action": action }))
@@ -44,7 +50,7 @@ fn shown(machine: &Machine) -> Value {
     json!({
         "id": machine.id,
         "name": machine.name,
-        "status": "running",
+        "status": if machine.off { "off" } else { "running" },
         "created": created,
         "labels": labels,
         "public_net": { "ipv4": { "ip": format!("192.0.2.{}", machine.id % 256) } },

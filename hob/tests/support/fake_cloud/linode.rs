@@ -14,10 +14,15 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     if !request.authorized() {
         return Answer(401, Vec::new(), json!({ "errors": [{ "reason": "Invalid Token" }] }));
     }
-    let id = request.path.strip_prefix("/linode/instances/").and_then(|id| id.parse().ok());
+    let rest = request.path.strip_prefix("/linode/instances/").unwrap_or_default();
+    let (id, action) = rest.split_once('/').unwrap_or((rest, ""));
+    let id = id.parse().ok();
     match (request.method.as_str(), request.path.as_str(), id) {
         ("POST", "/linode/instances", _) => create(state, &request.body),
         ("GET", "/linode/instances", _) => list(state, request),
+        ("POST", _, Some(id)) if action == "boot" && state.turn_on(id) => {
+            Answer(200, Vec::new(), json!({}))
+        }
         ("DELETE", _, Some(id)) if state.delete(id) => Answer(200, Vec::new(), json!({})),
         _ => Answer(404, Vec::new(), json!({ "errors": [{ "reason": "Not found" }] })),
     }
@@ -28,7 +33,7 @@ fn shown(machine: &Machine) -> Value {
     json!({
         "id": machine.id,
         "label": machine.name,
-        "status": "running",
+        "status": if machine.off { "offline" } else { "running" },
         "tags": machine.marks,
         "created": format!("2026-01-01T{:02}:{:02}:{:02}", created / 3600, created / 60 % 60, created % 60),
         "ipv4": [format!("192.0.2.{}", machine.id % 256)],

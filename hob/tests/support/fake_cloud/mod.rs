@@ -162,6 +162,7 @@ pub(crate) struct Machine {
     pub(crate) name: String,
     pub(crate) created: Duration,
     pub(crate) deleted: Option<Duration>,
+    pub(crate) off: bool,
     /// Linode's tags; Hetzner's labels, as `key=value`.
     pub(crate) marks: Vec<String>,
     pub(crate) user_data: String,
@@ -175,6 +176,7 @@ impl Machine {
             name: name.to_owned(),
             created: Duration::ZERO,
             deleted: None,
+            off: false,
             marks: marks.iter().map(|mark| (*mark).to_owned()).collect(),
             user_data: String::new(),
         }
@@ -256,12 +258,22 @@ impl State {
 
     fn delete(&mut self, id: u64) -> bool {
         let now = self.now();
-        let mut machines = self.machines.iter_mut();
-        match machines.find(|machine| machine.id == id && machine.deleted.is_none()) {
-            Some(machine) => machine.deleted = Some(now),
-            None => return false,
+        self.there(id).map(|machine| machine.deleted = Some(now)).is_some()
+    }
+
+    fn turn_on(&mut self, id: u64) -> bool {
+        self.there(id).map(|machine| machine.off = false).is_some()
+    }
+
+    fn there(&mut self, id: u64) -> Option<&mut Machine> {
+        self.machines.iter_mut().find(|machine| machine.id == id && machine.deleted.is_none())
+    }
+
+    /// Turns off all machines that have the mark, as a power cut does.
+    pub(crate) fn turn_off(&mut self, mark: &str) {
+        for machine in &mut self.machines {
+            machine.off |= machine.marks.iter().any(|other| other == mark);
         }
-        true
     }
 }
 
