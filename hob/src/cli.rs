@@ -11,7 +11,7 @@ use clap::{ArgMatches, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use ocapn::netlayers::{ListenSpec, PublicAddress};
 
-use crate::config::quantity::duration;
+pub(crate) use crate::config::quantity::duration;
 use crate::config::{Flags, KEYS, LIMIT, Settings};
 use crate::kinds::Kind;
 use crate::output::screen::ColorChoice;
@@ -157,6 +157,12 @@ Examples:
   hob units --system && systemctl daemon-reload && systemctl enable --now hob-boss
   hob units --user --dir ./units")]
     Units(Units),
+    /// Run the services of this machine in the foreground
+    #[command(after_help = crate::services::SHEPHERD_HELP)]
+    Shepherd(crate::services::ShepherdOptions),
+    /// Look at, start and stop services; the same as herd
+    #[command(after_help = crate::services::SVC_HELP)]
+    Svc(crate::services::Svc),
     /// Print a completion script
     #[command(after_help = "\
 Example:
@@ -348,6 +354,7 @@ impl Command {
             Self::Node(serve) => serve.settle(settings),
             Self::Boss(options) => options.serve.settle(settings),
             Self::Join(join) => join.serve.settle(settings),
+            Self::Shepherd(options) => options.serve.settle(settings),
             Self::Export(export) => export.node.settle(settings),
             Self::Revoke(revoke) => revoke.node.settle(settings),
             Self::State(command) => command.node().settle(settings),
@@ -360,6 +367,7 @@ impl Command {
             | Self::Demo(_)
             | Self::Config(_)
             | Self::Units(_)
+            | Self::Svc(_)
             | Self::Completions { .. }
             | Self::Man { .. } => {}
         }
@@ -372,6 +380,7 @@ impl Command {
             Self::Call(_)
                 | Self::Demo(_)
                 | Self::Units(_)
+                | Self::Svc(_)
                 | Self::Completions { .. }
                 | Self::Man { .. }
         )
@@ -379,7 +388,7 @@ impl Command {
 
     /// Whether the command serves until it is told to stop.
     pub(crate) const fn serves(&self) -> bool {
-        matches!(self, Self::Node(_) | Self::Boss(_) | Self::Join(_))
+        matches!(self, Self::Node(_) | Self::Boss(_) | Self::Join(_) | Self::Shepherd(_))
     }
 
     /// Whether what fails is to be said in JSON as well.

@@ -87,6 +87,11 @@ impl Client {
         }
     }
 
+    /// A vat for objects that are called back.
+    pub(crate) fn vat(&self) -> ocapn::Vat {
+        self.node.vat("client")
+    }
+
     /// The object that a sturdyref names.
     pub(crate) async fn resolve(&self, sturdyref: &Sturdyref) -> anyhow::Result<Ref> {
         let resolved = self.node.resolve(sturdyref).await;

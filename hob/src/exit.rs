@@ -80,6 +80,11 @@ impl Failure {
 pub(crate) struct Broke(pub(crate) Fault);
 
 impl Broke {
+    /// How the program ends of it.
+    pub(crate) fn exit(&self) -> Exit {
+        of_fault(&self.0)
+    }
+
     /// What the object said, as text.
     pub(crate) fn why(&self) -> String {
         match self.0.value() {
@@ -118,6 +123,16 @@ pub(crate) struct NotExported(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Mismatch(pub(crate) String);
+
+/// The capability is not for that, has expired or was revoked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+/// What was named is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotThere(pub(crate) String);
 
 /// Ctrl-C or a signal to end.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +187,8 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         _ if usage => Some(Exit::Usage),
         _ if unreachable => Some(Exit::Unreachable),
         _ if error.is::<NotExported>() => Some(Exit::NoSuchObject),
+        _ if error.is::<NotThere>() => Some(Exit::NoSuchObject),
+        _ if error.is::<Refused>() => Some(Exit::Refused),
         _ if error.is::<Mismatch>() => Some(Exit::IdentityMismatch),
         _ if error.is::<Interrupted>() => Some(Exit::Interrupted),
         _ => None,
@@ -191,11 +208,6 @@ fn of_fault(fault: &Fault) -> Exit {
         }
         _ => Exit::Failed,
     }
-}
-
-/// Whether the object said that what was named is not there.
-pub(crate) fn is_not_found(error: &Error) -> bool {
-    error.downcast_ref().is_some_and(|Broke(fault)| of_fault(fault) == Exit::NoSuchObject)
 }
 
 fn of_enliven(error: &EnlivenError) -> Exit {
@@ -359,6 +371,8 @@ mod tests {
             (StateError::NoDefault.into(), Exit::Usage),
             (BindError::Empty("x").into(), Exit::Usage),
             (BindError::InUse("/x".into()).into(), Exit::Failed),
+            (Refused("no".into()).into(), Exit::Refused),
+            (NotThere("no".into()).into(), Exit::NoSuchObject),
             (Interrupted.into(), Exit::Interrupted),
             (Failure::new(Exit::Refused, "x").into(), Exit::Refused),
             (Failure::new(Exit::Pending, "x").into(), Exit::Pending),

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod desired;
 mod exit;
 mod fleet;
 mod kinds;
@@ -19,10 +20,12 @@ mod notify;
 mod output;
 pub mod providers;
 mod serve;
+mod services;
 mod state;
 #[cfg(test)]
 mod testing;
 mod units;
+mod wrap;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -39,6 +42,9 @@ use output::screen::Screen;
 
 /// Runs the program: the command line of this process, to its end.
 pub fn main() -> ExitCode {
+    if let Some(done) = services::intercept() {
+        return done;
+    }
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     log(&cli);
@@ -96,6 +102,8 @@ async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
         Command::Export(options) => interruptible(commands::export::export(&options)).await,
         Command::Revoke(options) => interruptible(commands::export::revoke(&options)).await,
         Command::State(command) => interruptible(commands::state::state(&command)).await,
+        Command::Shepherd(options) => services::shepherd(&options).await,
+        Command::Svc(options) => interruptible(services::svc(&options)).await,
         Command::Call(options) => interruptible(commands::call::call(&options)).await,
         Command::Demo(options) => demo::demo(&options).await,
         Command::Where(options) => {

@@ -264,3 +264,72 @@ fn where_nobody_is_the_next_command_is_said() {
     assert_eq!((&json["version"], &json["error"]["exit"]), (&1.into(), &5.into()));
     place.hob("fleet list --file missing.cap").with(2);
 }
+
+/// A machine that a provider makes, and that goes also when the test fails.
+struct Made<'f>(&'f Fleet, &'static str);
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        // It is gone already if all went well.
+        let _gone = self.0.hob(&format!("destroy {} --yes --wait", self.1));
+    }
+}
+
+#[test]
+fn a_provider_makes_a_machine_while_somebody_waits() {
+    let fleet = Fleet::new();
+    let _made = Made(&fleet, "m1");
+    let created = fleet.hob("create m1 --provider local");
+    let steps: Vec<&str> = created.err.lines().collect();
+    // Which of the steps are seen depends on how fast they are.
+    assert!(steps.iter().all(|line| line.contains(" m1: ")), "{created:?}");
+    let words: Vec<&str> = created.out.split_whitespace().collect();
+    let [tick, active, peer, designator, time] = *words else { panic!("{created:?}") };
+    assert_eq!([tick, active, peer], ["✓", "active", "peer"]);
+    assert!(designator.ends_with('…') && time.ends_with('s'), "{created:?}");
+    assert_eq!(created.code, Some(0));
+    // Asked again, it is there.
+    fleet.hob("create m1 --provider local").with(0);
+    let other = fleet.hob("create m1").with(1);
+    assert!(other.err.contains("m1 is there already, by local"), "{}", other.err);
+    fleet.hob("create m2 --provider nobody").with(3);
+    let shown = fleet.json("show m1");
+    assert_eq!(
+        (&shown["machine"]["provider"], &shown["machine"]["state"]),
+        (&"local".into(), &"active".into())
+    );
+    let events = fleet.json("events --machine m1");
+    let kinds: Vec<&str> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert!(kinds.contains(&"created") && kinds.contains(&"registered"), "{kinds:?}");
+    fleet.hob("quarantine m1 --why odd").with(0);
+    assert!(fleet.hob("show m1").with(0).out.starts_with("m1 is quarantined\n  why        odd\n"));
+    fleet.hob("release m1").with(0);
+    fleet.hob("release m1").with(1);
+    fleet.hob("destroy m1 --yes --wait").with(0);
+    fleet.hob("show m1").with(3);
+}
+
+#[test]
+fn a_boss_has_the_providers_of_its_config_file() {
+    let place = Place::new();
+    place.write(
+        "c.toml",
+        0o600,
+        "[boss]\ndefault_provider = \"near\"\n[providers.near]\nkind = \"local\"\n",
+    );
+    let boss = place.serve("boss --state boss --listen tcp-tls:127.0.0.1:0 --config c.toml");
+    let fleet = Fleet { place, boss };
+    let _made = Made(&fleet, "m1");
+    fleet.hob("create m1").with(0);
+    assert_eq!(fleet.json("show m1")["machine"]["provider"], "near");
+    fleet.hob("destroy m1 --yes --wait").with(0);
+    let place = &fleet.place;
+    place.write("bad.toml", 0o600, "\n[providers.near]\nkind = \"local\"\nlistn = 3\n");
+    let bad = place.hob("boss --state other --listen unix:./x --config bad.toml").with(2);
+    assert!(bad.err.contains("error: bad.toml:2:1: providers.near.listn"), "{}", bad.err);
+}

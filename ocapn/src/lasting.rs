@@ -91,7 +91,7 @@ impl LastingLimits {
 /// - While there is no session with the peer, messages wait in order and the sturdyref is
 ///   enlivened, again and again: with a pause that grows ([`LastingLimits::backoff`]), or
 ///   as soon as a session with the peer comes up for any other reason, such as that it
-///   dials us.
+///   dials us: also where it was not noticed yet that the one before is dead.
 /// - Each message is delivered at most once. Those that were on their way when the session
 ///   ended break with how it ended, and nobody knows whether they have arrived, or will
 ///   yet: a peer may come to read them after what is sent by the next session. All others

@@ -16,7 +16,7 @@ use ocapn::{
     Sturdyref, SwissNum, Turn, Unreachable, Value,
 };
 use support::{Echo, Maker};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -28,6 +28,8 @@ struct Wires {
     down: Arc<AtomicBool>,
     /// Somebody else answers.
     tapped: Arc<AtomicBool>,
+    /// From now on nothing passes by what is open, and nobody is told.
+    frozen: Arc<Notify>,
 }
 
 impl Wires {
@@ -73,8 +75,14 @@ impl<N: Netlayer> Netlayer for Cuttable<N> {
             let mut channel = self.inner.connect(to).await?;
             let (io, mut near) = tokio::io::duplex(1 << 16);
             let mut far = std::mem::replace(&mut channel.io, Box::new(io));
+            let frozen = self.wires.frozen.clone();
             let wire = tokio::spawn(async move {
-                let _over = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                tokio::select! {
+                    _over = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
+                    () = frozen.notified() => {}
+                }
+                let _open = (near, far);
+                std::future::pending().await
             });
             self.wires.open.lock().unwrap().push(wire.abort_handle());
             Ok(channel)
@@ -119,6 +127,7 @@ impl Behaviour for Recorder {
 
 /// Ada has an object, and Ben dials her.
 struct Pair {
+    network: LoopbackNetwork,
     ada: Node,
     ben: Node,
     wires: Wires,
@@ -131,7 +140,7 @@ impl Pair {
         let inner = network.netlayer("ben").unwrap();
         let ben = Node::builder().netlayer(Cuttable { inner, wires: wires.clone() }).start();
         let ada = Node::builder().netlayer(network.netlayer("ada").unwrap()).start();
-        Self { ada, ben, wires }
+        Self { network, ada, ben, wires }
     }
 
     fn mint(&self, object: impl Behaviour) -> Sturdyref {
@@ -316,6 +325,26 @@ async fn a_session_that_the_peer_opens_ends_the_wait() {
     }
     assert!(started.elapsed() < Duration::from_secs(61));
     drop(keeper);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_comes_back_before_its_end_was_noticed_is_spoken_to_at_once() {
+    let pair = Pair::new();
+    let ben = pair.ben.mint(&pair.ben.vat("objects").spawn(Echo)).unwrap();
+    let sturdyref = pair.mint(Echo);
+    let friend = pair.lasting(&sturdyref, LastingLimits::default());
+    assert!(friend.send(number(1)).await.is_ok());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    pair.wires.frozen.notify_waiters();
+    pair.ada.shutdown().await;
+    assert!(pair.ben.lasting_state(&sturdyref).unwrap().is_connected(), "as far as he knows");
+
+    let ada = Node::builder().netlayer(pair.network.netlayer("ada").unwrap()).start();
+    ada.mint_with(&ada.vat("objects").spawn(Echo), sturdyref.swiss).unwrap();
+    assert!(ada.enliven(&ben).await.is_ok());
+    let started = Instant::now();
+    assert!(friend.send(number(2)).await.is_ok());
+    assert!(started.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,6 +96,19 @@ Example:
         #[command(flatten)]
         common: Common,
     },
+    /// Say what is to be done so that the fleet becomes what a graph says
+    #[command(after_help = "\
+Example:
+  hob fleet plan graph.toml")]
+    Plan(Plan),
+    /// Have the fleet become what a graph says, and stay so
+    #[command(after_help = "\
+What the graph has made and no longer has is taken back; what was made by hand is left
+alone. The exit code is 6 if not all is there in time, 8 if a part can't be had.
+
+Example:
+  hob fleet apply graph.toml --wait")]
+    Apply(Apply),
     /// Show what has happened
     #[command(after_help = "\
 Examples:
@@ -188,6 +201,28 @@ pub(crate) struct Bind {
     pub(crate) waiting: Waiting,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// `hob fleet plan`.
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// The TOML file with the graph; - for standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) graph: PathBuf,
+    /// Also destroy the machines that the graph has made and no longer has
+    #[arg(long)]
+    pub(crate) prune: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `hob fleet apply`.
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) plan: Plan,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }
 
 /// `hob fleet events`.
@@ -335,6 +370,8 @@ impl FleetCommand {
             | Self::Bind(Bind { common, .. })
             | Self::Rebind(Bind { common, .. })
             | Self::Events(Events { common, .. })
+            | Self::Plan(Plan { common, .. })
+            | Self::Apply(Apply { plan: Plan { common, .. }, .. })
             | Self::List { common, .. }
             | Self::Show { common, .. }
             | Self::Destroy { common, .. }
@@ -358,6 +395,8 @@ impl FleetCommand {
             | Self::Bind(Bind { common, .. })
             | Self::Rebind(Bind { common, .. })
             | Self::Events(Events { common, .. })
+            | Self::Plan(Plan { common, .. })
+            | Self::Apply(Apply { plan: Plan { common, .. }, .. })
             | Self::List { common, .. }
             | Self::Show { common, .. }
             | Self::Destroy { common, .. }

@@ -15,9 +15,9 @@ pub(crate) async fn boss(options: &ServeOptions) -> anyhow::Result<()> {
     let mut made = None;
     let mut serving = Serving::start_with(options, |state| {
         let state = state.join("providers");
-        let tables = options.settings.providers();
-        let tables = tables.map(|(name, table)| (name.to_owned(), table.table.clone().into()));
-        let providers = Providers::from_config(tables.collect(), &state, &program)?;
+        let set = &options.settings;
+        let providers = Providers::from_config(set.provider_tables(), &state, &program)
+            .map_err(|error| set.of_provider(&error))?;
         let names = providers.names().map(str::to_owned).collect();
         made = Some(providers);
         Ok(names)

@@ -18,12 +18,27 @@ use std::time::Duration;
 use ocapn::Limits;
 use ocapn::netlayers::{ListenSpec, PublicAddress};
 
+use crate::providers::SettingsError;
+
 pub(crate) use file::{ConfigError, File, Provider};
 pub(crate) use keys::{KEYS, LIMIT, Value};
 pub(crate) use surroundings::Surroundings;
 
 /// The variable that names the config file.
 pub(crate) const CONFIG_VARIABLE: &str = "HOB_CONFIG";
+
+/// Variables that are about one process alone. A `hob` that this one starts has none of
+/// them, and no config file.
+pub(crate) const OWN_VARIABLES: [&str; 8] = [
+    "CREDENTIALS_DIRECTORY",
+    "HOB_LISTEN",
+    "HOB_PUBLIC_ADDRESS",
+    "HOB_STATE",
+    "NOTIFY_SOCKET",
+    "STATE_DIRECTORY",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
 /// What the command line sets, by the name of the option; limits by their own name.
 pub(crate) type Flags = BTreeMap<String, Vec<String>>;
@@ -183,6 +198,28 @@ impl Settings {
     pub(crate) fn providers(&self) -> impl Iterator<Item = (&str, &Provider)> {
         let providers = self.file.iter().flat_map(|file| &file.providers);
         providers.map(|(name, provider)| (name.as_str(), provider))
+    }
+
+    /// The tables of the providers, by their names.
+    pub(crate) fn provider_tables(&self) -> toml::Table {
+        let providers = self.providers();
+        providers.map(|(name, provider)| (name.to_owned(), provider.table.clone().into())).collect()
+    }
+
+    /// A mistake in a provider's table, with where that is.
+    pub(crate) fn of_provider(&self, error: &SettingsError) -> ConfigError {
+        let file = self.file.as_ref();
+        let place = file.and_then(|file| Some((file, file.providers.get(&error.provider)?)));
+        match place {
+            Some((file, provider)) => ConfigError::InFile {
+                path: file.path.clone(),
+                line: provider.line,
+                column: 1,
+                what: error.to_string(),
+                hint: None,
+            },
+            None => ConfigError::Elsewhere { from: "default".to_owned(), what: error.to_string() },
+        }
     }
 
     /// How many accepted sessions each netlayer may have at a time.

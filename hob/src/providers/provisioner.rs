@@ -217,7 +217,6 @@ impl Unit<'_> {
         let start = start.join(" ");
         let (name, key) = (self.name, self.key);
         let wanted_by = if self.facts.root { "multi-user.target" } else { "default.target" };
-        let home = unit_quote(&home);
         let hardening = self.hardening();
         format!(
             "# Made by hob's boss for this machine, and removed with it.\n\
@@ -230,8 +229,6 @@ impl Unit<'_> {
              [Service]\n\
              Type=notify\n\
              ExecStart={start}\n\
-             # Once it is ready it has registered, and the enrolment opens nothing.\n\
-             ExecStartPost=-rm -f {home}/enrol.cap\n\
              Environment=HOB_MACHINE={key}\n\
              Restart=always\n\
              RestartSec=2\n\
@@ -319,4 +316,111 @@ pub(super) fn same_processor(facts: &Facts, program: &Path) -> Result<(), Provid
     Err(ProviderError::lasting(format!(
         "{program} is for {ours}, that machine is {theirs}: set `install` to a hob for it"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    /// What a shell makes of a text.
+    fn sh(text: &str) -> (String, String, Option<i32>) {
+        let mut shell = Command::new("/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let done = shell.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(done.stdout), text(done.stderr), done.status.code())
+    }
+
+    #[test]
+    fn a_shell_takes_every_word_as_it_is() {
+        for word in
+            ["", "a b", "it's", "''", "$(reboot)", "`reboot`", "\\", "a\nb\n", "-n", "*", "é\"%"]
+        {
+            let (out, ..) = sh(&format!("printf '<%s>' {}", quote(word)));
+            assert_eq!(out, format!("<{word}>"));
+        }
+    }
+
+    #[test]
+    fn systemd_takes_every_word_as_it_is() {
+        assert_eq!(unit_quote("/opt/hob/bin/hob-5"), "/opt/hob/bin/hob-5");
+        assert_eq!(unit_quote("/home/a b/100%/$x"), "\"/home/a b/100%%/$$x\"");
+        assert_eq!(unit_quote("a\"\\\n"), "\"a\\\"\\\\\\n\"");
+        assert_eq!(unit_quote(""), "\"\"");
+    }
+
+    #[test]
+    fn a_host_is_looked_at_and_not_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().join("it's hob");
+        let key = Key::random().unwrap();
+        let probe = |present: &str| {
+            let install = Install::Present(present.into());
+            let script = Script::new(Action::Probe)
+                .with("key", key.as_str())
+                .with("base", base.display().to_string())
+                .with_init(Init::Process)
+                .with_hob(&install, "");
+            let (out, err, code) = sh(&script.text());
+            assert_eq!((err.as_str(), code), ("", Some(0)));
+            // A start-up file of the shell may say something as well.
+            Facts::from_output(&format!("Welcome!\nbase /evil\n{out}")).unwrap()
+        };
+        let facts = probe("/bin/sh");
+        assert_eq!(facts.base, base.display().to_string());
+        assert!(facts.has_hob && !facts.running && !facts.systemd);
+        assert!(!probe("/no/such/hob").has_hob);
+        assert!(!base.exists());
+        same_processor(&facts, Path::new("hob")).unwrap();
+        let other = Facts { processor: "s390x".to_owned(), ..facts };
+        assert!(!same_processor(&other, Path::new("hob")).unwrap_err().temporary);
+        assert!(Facts::from_output("hob: base /opt/hob\n").is_err());
+    }
+
+    #[test]
+    fn the_unit_of_one_that_only_talks() {
+        let key = Key::random().unwrap();
+        let facts = Facts {
+            base: "/opt/hob".to_owned(),
+            systemd: true,
+            root: true,
+            processor: "x86_64".to_owned(),
+            has_hob: true,
+            running: false,
+        };
+        let unit = |facts: &Facts, manages_host| {
+            let unit = Unit {
+                name: "db-machine",
+                key: &key,
+                facts,
+                program: "/opt/hob/bin/hob-5",
+                listen: "tcp-tls:0.0.0.0:7000",
+                public: Some("db.example:7000"),
+                manages_host,
+            };
+            unit.text()
+        };
+        let talks = unit(&facts, false);
+        for line in ["CapabilityBoundingSet=", "ProtectSystem=strict", "WantedBy=multi-user.target"]
+        {
+            assert!(talks.lines().any(|found| found == line), "{line}: {talks}");
+        }
+        let start = format!(
+            "ExecStart=/opt/hob/bin/hob-5 join --state /opt/hob/machines/{key}/state --enrol \
+             /opt/hob/machines/{key}/enrol.cap --listen tcp-tls:0.0.0.0:7000 --public-address \
+             db.example:7000"
+        );
+        assert!(talks.lines().any(|found| found == start), "{talks}");
+        assert!(!unit(&facts, true).contains("ProtectSystem"));
+        let of_user = unit(&Facts { root: false, ..facts }, false);
+        assert!(of_user.contains("WantedBy=default.target"));
+        assert!(!of_user.contains("CapabilityBoundingSet"));
+    }
 }

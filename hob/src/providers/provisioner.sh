@@ -79,10 +79,6 @@ alone() {
     fi
 }
 
-forget_used_enrolment() {
-    if [ -f "$1/enrol.cap" ] && grep -qsx ready "$1/log"; then rm -f "$1/enrol.cap"; fi
-}
-
 probe() {
     choose_init
     tell "base $base"
@@ -161,10 +157,7 @@ install() {
         mv "$home/machine.new" "$home/machine"
     fi
     init=$(sed -n 's/^init //p' "$home/machine")
-    if running; then
-        forget_used_enrolment "$home"
-        return 0
-    fi
+    if running; then return 0; fi
     if ! has_hob; then
         [ -z "$present" ] || refuse "there is no program $present"
         fetch
@@ -219,7 +212,6 @@ list() {
     for file in "$base"/machines/*/machine; do
         if grep -qsx "fleet $fleet" "$file"; then
             directory=${file%/machine}
-            forget_used_enrolment "$directory"
             tell "machine ${directory##*/}"
         fi
     done

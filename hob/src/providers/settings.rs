@@ -55,17 +55,11 @@ type Maker = fn(&str, Table, &Context) -> Result<Arc<dyn Provider>, SettingsErro
 
 /// The kinds of providers.
 const KINDS: &[(&str, Maker)] = &[
-    ("cloud-init", |name, table, context| {
-        made(name, table, context, |settings, _| NoCloud::new(settings))
-    }),
+    ("cloud-init", |name, table, context| made(name, table, context, NoCloud::new)),
     ("command", |name, table, context| made(name, table, context, Command::new)),
     ("dummy", |name, table, context| made(name, table, context, Dummy::new)),
-    ("hetzner", |name, table, context| {
-        made(name, table, context, |settings, _| Hetzner::new(settings))
-    }),
-    ("linode", |name, table, context| {
-        made(name, table, context, |settings, _| Linode::new(settings))
-    }),
+    ("hetzner", |name, table, context| made(name, table, context, Hetzner::new)),
+    ("linode", |name, table, context| made(name, table, context, Linode::new)),
     ("local", |name, table, context| made(name, table, context, Local::new)),
     ("netns", |name, table, context| made(name, table, context, Netns::new)),
     ("qemu", |name, table, context| {

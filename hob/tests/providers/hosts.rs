@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use hob::providers::contract::{World as _, check, order};
-use hob::providers::{Context, Enrolment, FleetId, Instance, Order, Provider, Providers, provider};
+use hob::providers::{Context, FleetId, Instance, Order, Provider, Providers, provider};
 use toml::Table;
 
 use crate::support::Place;
-use crate::worlds::{Here, have};
+use crate::worlds::{Boss, Here, have};
 
 fn create(provider: &dyn Provider, order: &Order) -> Instance {
     provider.create(order, &|_: &str| {}).unwrap()
@@ -45,14 +45,17 @@ fn namespaces(here: &Here) -> usize {
 
 #[test]
 fn netns_machines_reach_each_other_and_the_host_only_by_the_gateway() {
-    if !have(&["ip", "ping"], true) {
+    if !have(&["ip", "bash"], true) {
         return;
     }
     let fleet = FleetId::random().unwrap();
     let orders = [order("a", &fleet), order("b", &fleet)];
+    // Nobody listens there, but somebody has to be there to say so.
     let reaches = |from: &Instance, to: &str| {
-        let words = ["netns", "exec", &from.id, "ping", "-c1", "-W5", to];
-        Command::new("ip").args(words).output().unwrap().status.success()
+        let dial = format!("exec 3<>/dev/tcp/{to}/9");
+        let words = ["netns", "exec", &from.id, "timeout", "20", "bash", "-c", &dial];
+        let done = Command::new("ip").args(words).output().unwrap();
+        String::from_utf8_lossy(&done.stderr).contains("Connection refused")
     };
     let here = Here::new("netns", "subnet = '10.79.3.0/24'");
     let provider = here.another();
@@ -60,6 +63,7 @@ fn netns_machines_reach_each_other_and_the_host_only_by_the_gateway() {
     assert_eq!(a.address.as_deref(), Some("10.79.3.2"));
     assert_eq!(b.address.as_deref(), Some("10.79.3.3"));
     assert!(reaches(&a, "10.79.3.3"));
+    assert!(!reaches(&a, "10.79.3.1"));
     assert!(!Path::new("/sys/class/net").join(&a.id[..12]).exists());
     drop((provider, here));
 
@@ -80,7 +84,7 @@ fn what_a_machine_has_started_goes_with_it() {
     // Something that outlives what started it, in a session of its own.
     let stand_in = here.place.read("stand-in");
     let child = "setsid sh -c 'echo $$ >\"$1/child\"; read -r _ <\"$1/never\"' x \"$3\" &";
-    let stand_in = stand_in.replace("exec 8<>", &format!("{child}\nexec 8<>"));
+    let stand_in = stand_in.replace("echo ready", &format!("{child}\necho ready"));
     here.place.write("stand-in", 0o755, &stand_in);
     let order = order("parent", &fleet);
     let provider = here.another();
@@ -132,9 +136,9 @@ fn the_enrolment_is_secret_and_goes_when_it_is_used() {
     let file = Path::new(&directory).join("enrol.cap");
     let mode = Path::new(&directory).metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
-    // The stand-in has checked the file's own mode, and says `ready` when it has used it.
+    // The stand-in has checked the file's own mode, and removes it when it has used it.
     while file.exists() {
-        provider.list(&order.fleet).unwrap();
+        std::thread::yield_now();
     }
     for line in std::fs::read_dir("/proc").unwrap().flatten() {
         let line = std::fs::read(line.path().join("cmdline")).unwrap_or_default();
@@ -155,27 +159,22 @@ fn a_machine_keeps_its_port() {
     assert_eq!(std::fs::read_to_string(&record).unwrap(), first);
 }
 
-/// Has today's boss make an enrolment for each machine, and the provider the machine.
+/// Has a boss give an enrolment for each machine, and the provider make the machine.
 fn registers(here: &Here, provider: &dyn Provider, boss: &str, names: &[&str]) {
     let fleet = FleetId::random().unwrap();
-    let _boss = here.place.serve(boss);
-    let call = |words: &str| here.place.hob(&format!("call --file boss/boss.cap {words}"));
-    let mut orders = Vec::new();
-    for name in names {
-        call(&format!("create-machine \"{name}\"")).with(0);
-        call(&format!("--cap-out {name}.cap enrolment \"{name}\"")).with(0);
-        let uri = here.place.read(&format!("{name}.cap")).trim().to_owned();
-        let mut order = order(name, &fleet);
-        order.enrolment = Enrolment::new(uri);
-        create(provider, &order);
-        orders.push(order);
-    }
-    let active = |out: &str| out.matches("active").count();
-    while active(&call("list-machines").with(0).out) < names.len() {}
-    for order in &orders {
+    let boss = Boss::start(here, boss);
+    let orders: Vec<_> = names.iter().map(|name| boss.order(name, &fleet)).collect();
+    let instances: Vec<_> = orders.iter().map(|order| create(provider, order)).collect();
+    boss.until_active(names.len());
+    for (order, instance) in orders.iter().zip(instances) {
+        assert_eq!(here.running(&order.key), 1);
+        // Brought back, it needs no enrolment: it is known.
+        here.cut(&order.key);
+        assert_eq!(create(provider, order), instance);
         assert_eq!(here.running(&order.key), 1);
         provider.destroy(&order.target()).unwrap();
         assert_eq!(here.running(&order.key), 0);
+        assert!(!here.traces(&order.key));
     }
 }
 

@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use hob::providers::contract::{World as _, check, order};
-use hob::providers::{Enrolment, FleetId, ProviderError};
+use hob::providers::{FleetId, ProviderError};
 
 use crate::sshd::{Sshd, key};
-use crate::worlds::{Here, have};
+use crate::worlds::{Boss, Here, have};
 
 /// What these tests need.
 const PROGRAMS: [&str; 4] = ["ssh", "sshd", "ssh-keygen", "flock"];
@@ -67,10 +67,7 @@ fn hob_is_copied_once_and_what_is_secret_is_so() {
     assert_eq!(steps_of(&here, &first).unwrap(), ["connect", "copy hob", "install"]);
     let home = here.place.path("remote/machines").join(first.key.as_str());
     assert_eq!(home.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    // The stand-in refuses an enrolment that others may read. Once it was used, it goes.
-    while home.join("enrol.cap").exists() {
-        here.another().list(&fleet).unwrap();
-    }
+    // The stand-in refuses an enrolment that others may read.
     let third = order("third", &fleet);
     let error = steps_of(&here, &third).unwrap_err();
     assert!(error.temporary && error.why.contains("all hosts, 2, are taken"), "{error}");
@@ -220,15 +217,11 @@ fn a_machine_registers() {
     }
     let (_hosts, here) = hosts(1, "init = 'process'");
     let here = here.with_hob();
-    let _boss = here.place.serve("boss --state boss --listen tcp-tls:127.0.0.1:0");
-    let call = |words: &str| here.place.hob(&format!("call --file boss/boss.cap {words}"));
-    call("create-machine \"db-machine\"").with(0);
-    call("--cap-out db.cap enrolment \"db-machine\"").with(0);
-    let mut order = order("db-machine", &FleetId::random().unwrap());
-    order.enrolment = Enrolment::new(here.place.read("db.cap").trim());
+    let boss = Boss::start(&here, "boss --state boss --listen tcp-tls:127.0.0.1:0");
+    let order = boss.order("db-machine", &FleetId::random().unwrap());
     let steps = steps_of(&here, &order).unwrap();
     assert_eq!(steps, ["connect", "copy hob", "install"]);
-    while !call("list-machines").with(0).out.contains("active") {}
+    boss.until_active(1);
     assert_eq!(here.running(&order.key), 1);
     here.another().destroy(&order.target()).unwrap();
     assert_eq!(here.running(&order.key), 0);

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use hob::providers::contract::World;
-use hob::providers::{Context, Key, Provider, provider};
+use hob::providers::contract::{World, order};
+use hob::providers::{Context, Enrolment, FleetId, Key, Order, Provider, provider};
 use toml::Table;
 
-use crate::support::Place;
+use crate::support::{Place, Server};
 
 /// A stand-in for `hob` that joins nothing: it takes its state directory, says that it is
 /// ready, and stays.
@@ -22,9 +22,11 @@ grep -q '^ocapn://' "$5"
 mkdir -p "$3"
 exec 9>>"$3/lock"
 flock -n 9 || { echo "a hob node runs in $3 already" >&2; exit 1; }
-echo $$ >"$3/lock"
 [ -p "$3/never" ] || mkfifo "$3/never"
 exec 8<>"$3/never"
+rm "$5"
+# From here on it is one process, and no other that looks like it.
+echo $$ >"$3/lock"
 echo ready
 read -r _ <&8
 "#;
@@ -72,6 +74,38 @@ impl Here {
 
     fn context(&self) -> Context {
         Context { state: self.place.path("state"), program: self.program.clone() }
+    }
+}
+
+/// A boss that has nothing made, but gives enrolments.
+pub(crate) struct Boss<'h> {
+    here: &'h Here,
+    _server: Server,
+}
+
+impl<'h> Boss<'h> {
+    pub(crate) fn start(here: &'h Here, words: &str) -> Self {
+        Self { here, _server: here.place.serve(words) }
+    }
+
+    fn call(&self, words: &str) -> String {
+        let done = self.here.place.hob(&format!("call --file boss/boss.cap {words}"));
+        done.with(0).out
+    }
+
+    /// An order for a machine that the boss expects.
+    pub(crate) fn order(&self, name: &str, fleet: &FleetId) -> Order {
+        self.call(&format!("create-machine {name}"));
+        self.call(&format!("--cap-out {name}.cap token {name}"));
+        let mut order = order(name, fleet);
+        let uri = self.here.place.read(&format!("{name}.cap"));
+        order.enrolment = Enrolment::new(uri.trim());
+        order
+    }
+
+    /// Waits until so many machines have registered.
+    pub(crate) fn until_active(&self, count: usize) {
+        while self.call("list-machines --json").matches("\"active\"").count() < count {}
     }
 }
 

@@ -85,6 +85,25 @@ impl Way {
     }
 }
 
+impl Way {
+    /// Whether the peer has begun another session although it had this one: it knows
+    /// nothing of this one any more, which is to be noticed only later. Two that began at
+    /// the same time are both good: what goes by the one would overtake the other.
+    fn is_superseded(
+        &self,
+        peer: &PeerId,
+        by: &Arc<Link>,
+        now: Duration,
+        handshake: Duration,
+    ) -> bool {
+        self.link.as_ref().is_some_and(|link| {
+            !Arc::ptr_eq(link, by)
+                && link.peer().is_some_and(|there| there.location.id() == *peer)
+                && now.saturating_sub(self.from) >= handshake
+        })
+    }
+}
+
 impl State {
     fn is_wanted(&self) -> bool {
         !self.waiting.is_empty() || self.keepers > 0
@@ -345,6 +364,7 @@ impl Line {
             return self.failed(attempt, CUT);
         }
         let way = Way { object, link, from: self.clock.now(), draining: true };
+        let wall_time = hub.outside().wall_time();
         {
             let mut state = self.lock();
             if state.attempt != attempt || !matches!(state.phase, Phase::Trying(_)) {
@@ -352,7 +372,7 @@ impl Line {
             }
             state.phase = Phase::Up(way.clone());
             state.was_up = true;
-            state.since = hub.outside().wall_time();
+            state.since = wall_time;
         }
         if let Some(session) = session {
             hub.lines().leads_through(session, self.me.clone());
@@ -440,11 +460,17 @@ impl Line {
         let Some(hub) = self.hub.upgrade() else { return };
         // It may be one with somebody who has not proven to be the peer.
         let Some(there) = hub.session_with(&self.sturdyref.peer) else { return };
+        let handshake = hub.settings().peers.handshake;
+        let (now, wall_time) = (self.clock.now(), hub.outside().wall_time());
         let mut state = self.lock();
         if !state.is_wanted() && !state.was_up {
             return;
         }
         match &state.phase {
+            Phase::Up(way) if way.is_superseded(&self.peer, &there, now, handshake) => {
+                state.since = wall_time;
+                state.last_error = Some("the peer has begun another session".to_owned());
+            }
             Phase::Up(_) => return,
             Phase::Trying(Some(link)) if Arc::ptr_eq(link, &there) => return,
             Phase::Trying(_) | Phase::Down => {}

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Boss, LOOK, shown};
 use crate::cli::fleet::Create;
 use crate::cli::groups::{Consent, Waiting};
-use crate::exit::{BadUsage, Exit, Failure, is_not_found};
+use crate::exit::{BadUsage, Exit, Failure, code};
 use crate::fleet::{MANUAL, Revoked, Shown, State, short};
 use crate::output::progress::Progress;
 use crate::output::screen::{Paint, Screen};
@@ -224,7 +224,7 @@ async fn wait_until_gone(
     let deadline = Instant::now() + waiting.wait_for;
     loop {
         let machine = match look(boss, name).await {
-            Err(error) if is_not_found(&error) => return Ok(()),
+            Err(error) if code(&error) == Exit::NoSuchObject => return Ok(()),
             outcome => outcome?,
         };
         progress.step("waiting for its provider to remove it");

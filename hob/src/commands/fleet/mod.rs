@@ -3,6 +3,7 @@
 mod backup;
 mod bindings;
 mod events;
+mod graph;
 mod machines;
 pub(super) mod shown;
 mod tokens;
@@ -16,7 +17,7 @@ use serde_json::json;
 use crate::capfile;
 use crate::cli::fleet::{BossChoice, FleetCommand};
 use crate::client::{Client, within};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Broke, Exit, Failure};
 use crate::fleet::Revoked;
 use crate::output;
 use crate::output::screen::Screen;
@@ -63,6 +64,8 @@ async fn ask(
         FleetCommand::Bind(options) => bindings::bind(boss, options, false, quiet).await,
         FleetCommand::Rebind(options) => bindings::bind(boss, options, true, quiet).await,
         FleetCommand::Unbind { place, .. } => bindings::unbind(boss, place, json).await,
+        FleetCommand::Plan(options) => graph::plan(boss, options, screen).await,
+        FleetCommand::Apply(options) => graph::apply(boss, options, screen, quiet).await,
         FleetCommand::Events(options) => events::events(boss, options).await,
         FleetCommand::Token(command) => tokens::token(boss, command, screen).await,
         FleetCommand::Quarantine { names, why, .. } => {
@@ -129,7 +132,12 @@ impl Boss {
     async fn ask(&self, method: &'static str, args: Vec<Value>) -> anyhow::Result<Value> {
         let mut message = vec![Value::symbol(method)];
         message.extend(args);
-        self.client.call(&self.object, message).await
+        self.client.call(&self.object, message).await.map_err(|error| {
+            match error.downcast::<Broke>() {
+                Ok(broke) => said(&broke).into(),
+                Err(error) => error,
+            }
+        })
     }
 
     /// The same, if the answer is of that type.
@@ -140,6 +148,15 @@ impl Boss {
     ) -> anyhow::Result<T> {
         let answer = self.call(method, args).await?;
         T::from_value(answer).with_context(|| format!("the boss's answer to {method}"))
+    }
+}
+
+/// What the boss has said instead of an answer.
+fn said(broke: &Broke) -> Failure {
+    let error = Failure::new(broke.exit(), broke.why());
+    match broke.exit() {
+        Exit::NoSuchObject => error.next("hob fleet list, hob fleet token list"),
+        _ => error,
     }
 }
 
@@ -190,3 +207,6 @@ fn say_revoked(revoked: &Revoked) -> anyhow::Result<()> {
 fn tell_revoked(revoked: &Revoked, json: bool) -> anyhow::Result<()> {
     if json { output::json::print(shown::revoked(revoked)) } else { say_revoked(revoked) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,10 +23,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::http::{Api, Call, Clock, Complaint, Limits, SystemClock};
-use super::{Cloud, Machine, Mark, default_port, name, pages, spec};
+use super::{Cloud, Machine, Mark, default_port, name, pages};
 use crate::providers::cloud_init::{self, CloudInit, PublicAddress, UserData};
 use crate::providers::{
-    FleetId, Install, Instance, Order, Progress, Provider, ProviderError, Target,
+    Context, FleetId, Install, Instance, Order, Progress, Provider, ProviderError, Target,
 };
 
 /// "Create a Server": `user_data` is limited to 32 KiB.
@@ -37,7 +37,7 @@ const KEY: &str = "hob-key";
 const FLEET: &str = "hob-fleet";
 
 /// `[providers.NAME]` with `kind = "hetzner"`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HetznerSettings {
     /// Where the API is, with its version.
@@ -97,7 +97,7 @@ impl Hetzner {
     ///
     /// A lasting one, if no machine could be made with them. That the token can't be read
     /// only shows when it is used.
-    pub fn new(settings: HetznerSettings) -> Result<Self, ProviderError> {
+    pub fn new(settings: HetznerSettings, _: &Context) -> Result<Self, ProviderError> {
         Self::with_clock(settings, Arc::new(SystemClock::default()))
     }
 
@@ -162,7 +162,7 @@ impl Cloud for Hetzner {
     }
 
     fn request(&self, order: &Order) -> Result<Value, ProviderError> {
-        let spec: Spec = spec(order)?;
+        let spec: Spec = order.spec_as()?;
         let data: UserData = cloud_init::render(order, &self.options)?;
         data.within(MAX_USER_DATA, "Hetzner")?;
         let settings = &self.settings;

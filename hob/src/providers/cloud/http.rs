@@ -18,7 +18,7 @@ use ureq::http::{Method, Request, Response, StatusCode, header};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use crate::providers::ProviderError;
+use crate::providers::{ProviderError, Span};
 
 /// More than any token has.
 const MAX_TOKEN_BYTES: u64 = 4096;
@@ -63,16 +63,17 @@ impl Clock for SystemClock {
 }
 
 /// What a provider waits for at most, and takes at most.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
-    /// Until one request is answered, in seconds.
-    pub request_seconds: f64,
-    /// Until a machine is made, removed or looked for, with all that is asked again.
-    pub patience_seconds: f64,
+    /// How long one request may take, as `60s`.
+    pub request: Span,
+    /// How long it may take to make a machine, to remove or to list some, with all that is
+    /// asked again.
+    pub patience: Span,
     /// How long after a request the cloud may still act on it, or not list yet what it has
     /// made. Where that matters, the provider looks twice this far apart.
-    pub settle_seconds: f64,
+    pub settle: Span,
     /// The largest answer, in bytes.
     pub response_bytes: u64,
 }
@@ -80,9 +81,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            request_seconds: 60.0,
-            patience_seconds: 600.0,
-            settle_seconds: 10.0,
+            request: Span(Duration::from_secs(60)),
+            patience: Span(Duration::from_secs(600)),
+            settle: Span(Duration::from_secs(10)),
             response_bytes: 8 << 20,
         }
     }
@@ -125,7 +126,8 @@ impl Failed {
 
 /// Whether what is refused so may be possible later.
 fn passes(status: u16, code: &str) -> bool {
-    const CODES: [&str; 8] = [
+    const CODES: [&str; 9] = [
+        "busy",
         "conflict",
         "locked",
         "maintenance",
@@ -161,16 +163,10 @@ impl Api {
         complaint: fn(&Value) -> Option<Complaint>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        let seconds = |name: &str, value: f64| {
-            let time = Duration::try_from_secs_f64(value).ok().filter(|time| !time.is_zero());
-            let why = || format!("limits: {name} = {value} is no time to wait");
-            time.ok_or_else(|| ProviderError::lasting(why()))
-        };
-        let request = seconds("request-seconds", limits.request_seconds)?;
         let local = is_local(base)?;
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(request))
+            .timeout_global(Some(limits.request.0))
             // The token is for this host alone.
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -186,18 +182,24 @@ impl Api {
             token: token.to_owned(),
             agent: config.build().new_agent(),
             clock,
-            patience: seconds("patience-seconds", limits.patience_seconds)?,
-            settle: seconds("settle-seconds", limits.settle_seconds)?,
+            patience: limits.patience.0,
+            settle: limits.settle.0,
             response_bytes: limits.response_bytes,
             complaint,
         })
     }
 
     /// Begins what is to be done within the time that there is for it. The token is read
-    /// each time, so that another can be put in its place.
-    pub(crate) fn begin(&self) -> Result<Call<'_>, ProviderError> {
+    /// each time, so that another can be put in its place. It is in no message, and
+    /// neither are those other secrets.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        mut secrets: Vec<&'a str>,
+    ) -> Result<Call<'a>, ProviderError> {
+        // What holds another one goes first.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let deadline = self.clock.now() + self.patience;
-        Ok(Call { api: self, token: read_token(&self.token)?, deadline })
+        Ok(Call { api: self, token: read_token(&self.token)?, secrets, deadline })
     }
 }
 
@@ -244,6 +246,7 @@ fn read_token(path: &Path) -> Result<Zeroizing<String>, ProviderError> {
 pub(crate) struct Call<'a> {
     api: &'a Api,
     token: Zeroizing<String>,
+    secrets: Vec<&'a str>,
     deadline: Duration,
 }
 
@@ -393,13 +396,42 @@ impl Call<'_> {
         })
     }
 
-    /// A message without the token, should it repeat it, and not too long.
+    /// A message without what is secret, should it repeat that, and not too long.
     fn clean(&self, message: &str) -> String {
-        let text = message.replace(self.token.as_str(), "(token)");
+        let mut text = message.replace(self.token.as_str(), "(token)");
+        for secret in &self.secrets {
+            text = text.replace(secret, "(secret)");
+        }
         let text = text.replace(|c: char| c.is_control(), " ");
         match text.char_indices().nth(MAX_MESSAGE) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_known_by_status_or_code() {
+        for (status, code, wanted) in [
+            (400, "", false),
+            (400, "busy", true),
+            (401, "unauthorized", false),
+            (403, "resource_limit_exceeded", false),
+            (404, "not_found", false),
+            (408, "", true),
+            (409, "conflict", true),
+            (409, "uniqueness_error", false),
+            (412, "resource_unavailable", true),
+            (422, "invalid_input", false),
+            (423, "locked", true),
+            (423, "protected", false),
+        ] {
+            let failed = Failed::Refused { status, code: code.to_owned(), why: String::new() };
+            assert_eq!(failed.error("A cloud").temporary, wanted, "{status} {code}");
         }
     }
 }

@@ -26,10 +26,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::http::{Api, Call, Clock, Complaint, Limits, SystemClock};
-use super::{Cloud, Machine, Mark, default_port, name, pages, spec};
+use super::{Cloud, Machine, Mark, default_port, name, pages};
 use crate::providers::cloud_init::{self, CloudInit, PublicAddress};
 use crate::providers::{
-    FleetId, Install, Instance, Key, Order, Progress, Provider, ProviderError, Target,
+    Context, FleetId, Install, Instance, Key, Order, Progress, Provider, ProviderError, Target,
 };
 
 /// "Create a Linode": `user_data` can't exceed 65535 bytes when encoded.
@@ -41,7 +41,7 @@ const KEY: &str = "hob-key-";
 const FLEET: &str = "hob-fleet-";
 
 /// `[providers.NAME]` with `kind = "linode"`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LinodeSettings {
     /// Where the API is, with its version.
@@ -107,7 +107,7 @@ impl Linode {
     ///
     /// A lasting one, if no machine could be made with them. That the token can't be read
     /// only shows when it is used.
-    pub fn new(settings: LinodeSettings) -> Result<Self, ProviderError> {
+    pub fn new(settings: LinodeSettings, _: &Context) -> Result<Self, ProviderError> {
         Self::with_clock(settings, Arc::new(SystemClock::default()))
     }
 
@@ -135,12 +135,16 @@ impl Linode {
 }
 
 /// "Errors": a list of objects with `reason` and perhaps `field`. The field of the first
-/// stands for a code, which there is none of.
+/// stands for a code, which there is none of; but one reason, that of a Linode that
+/// something else is done to, is known not to last.
 fn complaint(answer: &Value) -> Option<Complaint> {
     let errors = answer.get("errors")?.as_array()?;
     let text = |error: &Value, key: &str| error[key].as_str().unwrap_or_default().to_owned();
     let reasons: Vec<String> = errors.iter().map(|error| text(error, "reason")).collect();
-    Some(Complaint { code: text(errors.first()?, "field"), message: reasons.join("; ") })
+    let message = reasons.join("; ");
+    let busy = message == "Linode busy.";
+    let code = if busy { "busy".to_owned() } else { text(errors.first()?, "field") };
+    Some(Complaint { code, message })
 }
 
 fn machine(linode: &Value) -> Option<Machine> {
@@ -185,7 +189,7 @@ impl Cloud for Linode {
     }
 
     fn request(&self, order: &Order) -> Result<Value, ProviderError> {
-        let spec: Spec = spec(order)?;
+        let spec: Spec = order.spec_as()?;
         let data = cloud_init::render(order, &self.options)?;
         // What base64 makes of 3 bytes is 4.
         data.within(MAX_ENCODED / 4 * 3, "Linode")?;

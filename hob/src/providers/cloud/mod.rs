@@ -4,7 +4,7 @@
 //! marks of its order, its key and its fleet, and with a name that holds the key. Before
 //! one is made it is looked for. When nobody knows whether a request has made one, since
 //! its answer was lost, nothing is asked for until the cloud has had time to act on it and
-//! to list what it has made ([`Limits::settle_seconds`](http::Limits::settle_seconds)), and then it is looked for again.
+//! to list what it has made ([`Limits::settle`](http::Limits::settle)), and then it is looked for again.
 //! Where the cloud documents that names are unique, a second one can't be made at all;
 //! elsewhere it is looked for once more after that time, also when nothing was lost,
 //! because the boss before this one may have asked, just before it was killed. If there is
@@ -21,7 +21,6 @@ pub mod linode;
 
 use std::collections::BTreeSet;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::http::{Api, Call, Failed};
@@ -144,13 +143,14 @@ fn create<C: Cloud>(
     progress: &dyn Progress,
 ) -> Result<Instance, ProviderError> {
     let request = cloud.request(order)?;
-    let call = cloud.api().begin()?;
-    let made = make(cloud, &call, order, &request, progress);
-    // Should an API's message quote what was sent to it.
-    made.map_err(|error| ProviderError {
-        why: error.why.replace(order.enrolment.reveal(), "(enrolment)"),
-        ..error
-    })
+    // Should an API's message quote what was sent to it, perhaps with other escapes.
+    let parts = order.enrolment.reveal().split(|c: char| "/?#&=:.%".contains(c));
+    let mut secrets: Vec<&str> = parts.filter(|part| part.len() >= 8).collect();
+    for place in ["/user_data", "/metadata/user_data", "/root_pass"] {
+        secrets.extend(request.pointer(place).and_then(Value::as_str));
+    }
+    let call = cloud.api().begin(secrets)?;
+    make(cloud, &call, order, &request, progress)
 }
 
 fn make<C: Cloud>(
@@ -222,7 +222,7 @@ fn in_order(machines: &mut Vec<Machine>) {
 
 /// See [`Provider::destroy`](super::Provider::destroy).
 fn destroy<C: Cloud>(cloud: &C, target: &Target) -> Result<(), ProviderError> {
-    let call = cloud.api().begin()?;
+    let call = cloud.api().begin(Vec::new())?;
     let mark = Mark::Machine(&target.fleet, &target.key);
     let mut gone = BTreeSet::new();
     loop {
@@ -241,7 +241,7 @@ fn destroy<C: Cloud>(cloud: &C, target: &Target) -> Result<(), ProviderError> {
 
 /// See [`Provider::list`](super::Provider::list).
 fn list<C: Cloud>(cloud: &C, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
-    let call = cloud.api().begin()?;
+    let call = cloud.api().begin(Vec::new())?;
     let found = look(cloud, &call, &Mark::Fleet(fleet))?;
     Ok(found.into_iter().filter_map(Machine::into_instance).collect())
 }
@@ -262,12 +262,6 @@ fn pages<T>(
         }
     }
     Err(ProviderError::temporary(format!("a list of more than {MAX_PAGES} pages")))
-}
-
-/// What a spec may say instead of the settings.
-fn spec<T: DeserializeOwned>(order: &Order) -> Result<T, ProviderError> {
-    serde_json::from_value(Value::Object(order.spec.clone()))
-        .map_err(|error| ProviderError::lasting(format!("the spec: {error}")))
 }
 
 fn default_port() -> u16 {

@@ -106,8 +106,10 @@ pub(crate) enum Fault {
     Twice { first: bool },
     /// It takes that time.
     Slow(Duration),
-    /// The machine is busy with something else (Hetzner).
+    /// The machine is busy with something else.
     Locked,
+    /// What was sent is refused, and repeated.
+    Echo,
     /// The boss that asks is killed, before or after it is done.
     Killed { done: bool },
 }

@@ -149,11 +149,19 @@ fn act(state: &mut State, request: &Request, fault: Option<Fault>) -> Option<Ans
             Some(if first { one } else { two })
         }
         Fault::Busy(after) => Some(busy(state.vendor, after)),
-        Fault::Locked if state.vendor == Vendor::Hetzner => {
-            let error = json!({ "code": "locked", "message": "server is locked" });
-            Some(Answer(423, Vec::new(), json!({ "error": error })))
+        Fault::Locked => Some(match state.vendor {
+            Vendor::Linode => refused(state.vendor, 400, "Linode busy."),
+            Vendor::Hetzner => refused(state.vendor, 423, "locked"),
+        }),
+        Fault::Echo => {
+            let status = [400, 422][state.vendor as usize];
+            let mut body = request.body.clone();
+            // From where the end of the message falls into the secret.
+            if let Some((_, data)) = body["user_data"].as_str().and_then(|d| d.split_once("0600")) {
+                body = data.replace('/', "\\/").into();
+            }
+            Some(refused(state.vendor, status, &format!("what is {body}?")))
         }
-        Fault::Locked => Some(broken(state.vendor)),
         Fault::Broken { done } => {
             if done {
                 state.perform(request);
@@ -187,21 +195,26 @@ fn encoded(Answer(status, headers, body): &Answer) -> String {
     )
 }
 
-fn busy(vendor: Vendor, after: Option<u64>) -> Answer {
-    let headers = after.map(|seconds| format!("Retry-After: {seconds}"));
+fn refused(vendor: Vendor, status: u16, why: &str) -> Answer {
     let body = match vendor {
-        Vendor::Linode => json!({ "errors": [{ "reason": "Too many requests" }] }),
-        Vendor::Hetzner => {
-            json!({ "error": { "code": "rate_limit_exceeded", "message": "limit reached" } })
-        }
+        Vendor::Linode => json!({ "errors": [{ "reason": why }] }),
+        Vendor::Hetzner => json!({ "error": { "code": why, "message": why } }),
     };
-    Answer(429, headers.into_iter().collect(), body)
+    Answer(status, Vec::new(), body)
+}
+
+fn busy(vendor: Vendor, after: Option<u64>) -> Answer {
+    let Answer(status, mut headers, body) = match vendor {
+        Vendor::Linode => refused(vendor, 429, "Too many requests"),
+        Vendor::Hetzner => refused(vendor, 429, "rate_limit_exceeded"),
+    };
+    headers.extend(after.map(|seconds| format!("Retry-After: {seconds}")));
+    Answer(status, headers, body)
 }
 
 fn broken(vendor: Vendor) -> Answer {
-    let body = match vendor {
-        Vendor::Linode => json!({ "errors": [{ "reason": "Internal Server Error" }] }),
-        Vendor::Hetzner => json!({ "error": { "code": "server_error", "message": "oops" } }),
-    };
-    Answer(500, Vec::new(), body)
+    match vendor {
+        Vendor::Linode => refused(vendor, 500, "Internal Server Error"),
+        Vendor::Hetzner => refused(vendor, 500, "server_error"),
+    }
 }

@@ -1,0 +1,597 @@
+//! `service`: the controller of one service, with its state.
+//!
+//! ```text
+//!   stopped ── start ──> starting ── ready ──> running
+//!      ^                    │ ^                  │ │
+//!      │                    │ └──── respawn ─────┘ │
+//!      │<──── stopping <────┴────────── stop ──────┘
+//!      └── failed: it could not start, ended by itself for good, or too often
+//! ```
+//!
+//! What takes time is in [`procedures`](super::procedures): async blocks that tell the
+//! controller how far they are. A generation counts the starts, so that what belongs to
+//! an earlier one is not taken for the present one's.
+
+use std::sync::Arc;
+
+use ocapn::persist::RestoreError;
+use ocapn::{
+    Answer, Clock, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value, Vat, object,
+};
+
+use super::definition::Definition;
+use super::logger::{Logger, LoggerRef};
+use super::monitor::MonitorRef;
+use super::procedures::{self, Setup};
+use super::process::{Exit, Launch, Lines, Process, World};
+use super::status::{Phase, Relations, Status};
+use super::writer::{ChronicleRef, WriterRef};
+use super::zone::Zone;
+
+/// What controllers do things with. No part of what is stored.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) world: Arc<dyn World>,
+    /// Counts from 1970.
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) zone: Zone,
+    /// Where the actors live that end with the process: what changes often is not stored.
+    pub(crate) live: Vat,
+}
+
+impl Context {
+    /// Milliseconds since 1970.
+    pub(crate) fn millis(&self) -> i64 {
+        i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn seconds(&self) -> i64 {
+        self.millis().div_euclid(1000)
+    }
+}
+
+/// The controller of a service.
+#[derive(Clone)]
+pub(crate) struct Controller {
+    context: Context,
+    monitor: MonitorRef,
+    name: String,
+    definition: Arc<Definition>,
+    transient: bool,
+    enabled: bool,
+    /// Whether it was started and not told to stop.
+    wanted: bool,
+    phase: Phase,
+    since: i64,
+    process: Option<Process>,
+    exit: Option<Exit>,
+    failure: Option<String>,
+    /// When it was started again, in milliseconds.
+    respawns: Vec<i64>,
+    generation: u64,
+    /// When the timer rings next.
+    next: Option<i64>,
+    going: Option<Answer<bool>>,
+    logger: Option<LoggerRef>,
+    chronicle: Option<ChronicleRef>,
+}
+
+/// What is stored.
+#[derive(Passable)]
+#[passable(rename_all = "kebab-case", deny_unknown)]
+struct Portrait {
+    name: String,
+    definition: String,
+    monitor: MonitorRef,
+    transient: bool,
+    enabled: bool,
+    wanted: bool,
+    phase: Phase,
+    since: i64,
+    exit: Option<Exit>,
+    failure: Option<String>,
+}
+
+impl Controller {
+    pub(crate) fn new(
+        context: Context,
+        monitor: MonitorRef,
+        name: String,
+        definition: Definition,
+        transient: bool,
+    ) -> Self {
+        let enabled = definition.enabled;
+        let since = context.seconds();
+        Self {
+            context,
+            monitor,
+            name,
+            definition: Arc::new(definition),
+            transient,
+            enabled,
+            wanted: false,
+            phase: Phase::Stopped,
+            since,
+            process: None,
+            exit: None,
+            failure: None,
+            respawns: Vec::new(),
+            generation: 0,
+            next: None,
+            going: None,
+            logger: None,
+            chronicle: None,
+        }
+    }
+
+    pub(crate) fn portray(&self) -> Value {
+        Portrait {
+            name: self.name.clone(),
+            definition: self.definition.to_text(),
+            monitor: self.monitor.clone(),
+            transient: self.transient,
+            enabled: self.enabled,
+            wanted: self.wanted,
+            phase: self.phase,
+            since: self.since,
+            exit: self.exit,
+            failure: self.failure.clone(),
+        }
+        .into_value()
+    }
+
+    pub(crate) fn restore(context: Context, portrait: Value) -> Result<Self, RestoreError> {
+        let portrait = Portrait::from_value(portrait);
+        let portrait = portrait.map_err(|error| RestoreError::new(error.to_string()))?;
+        let definition = Definition::from_text(&portrait.definition).map_err(RestoreError::new)?;
+        let Portrait { name, monitor, transient, .. } = portrait;
+        Ok(Self {
+            enabled: portrait.enabled,
+            wanted: portrait.wanted,
+            phase: portrait.phase,
+            since: portrait.since,
+            exit: portrait.exit,
+            failure: portrait.failure,
+            ..Self::new(context, monitor, name, definition, transient)
+        })
+    }
+
+    fn setup(&self, turn: &mut Turn<'_>) -> Setup {
+        let make = || LoggerRef::spawn_in(&self.context.live, Logger::default());
+        let logger = self.logger.clone().unwrap_or_else(make);
+        Setup {
+            me: ControllerRef::from_ref(turn.me()),
+            context: self.context.clone(),
+            monitor: self.monitor.clone(),
+            logger,
+            launch: Launch { service: self.name.clone(), definition: self.definition.clone() },
+            generation: self.generation,
+        }
+    }
+
+    /// Goes into a state, and has that told.
+    fn enter(&mut self, turn: &mut Turn<'_>, phase: Phase, detail: Option<String>) {
+        self.phase = phase;
+        self.since = self.context.seconds();
+        if let Some(chronicle) = &self.chronicle {
+            let state = phase.name().to_owned();
+            chronicle.send_only(turn).record(self.since, self.name.clone(), state, detail);
+        }
+    }
+
+    /// Begins to start, after a while.
+    fn begin(&mut self, turn: &mut Turn<'_>, delayed: bool) -> Answer<bool> {
+        self.generation += 1;
+        self.failure = None;
+        self.wanted = true;
+        self.enter(turn, Phase::Starting, None);
+        let setup = self.setup(turn);
+        self.logger = Some(setup.logger.clone());
+        let going = turn.spawn_async(move |here| procedures::start(here, setup, delayed));
+        self.going = Some(going.clone());
+        going
+    }
+
+    /// What is to be done about an end that nobody asked for.
+    fn ended_by_itself(&mut self, turn: &mut Turn<'_>, exit: Exit) {
+        let respawn = self.definition.respawn.clone();
+        if !respawn.enabled || !self.wanted || !self.enabled {
+            let failed = !exit.is_success();
+            let phase = if failed { Phase::Failed } else { Phase::Stopped };
+            self.wanted = false;
+            self.enter(turn, phase, Some(describe(exit)));
+            return;
+        }
+        let now = self.context.millis();
+        let window = i64::try_from(respawn.window.0.as_millis()).unwrap_or(i64::MAX);
+        self.respawns.retain(|at| now - at < window);
+        if self.respawns.len() >= usize::try_from(respawn.limit).unwrap_or(usize::MAX) {
+            self.failure = Some("respawning too fast".to_owned());
+            self.wanted = false;
+            self.respawns.clear();
+            self.enter(turn, Phase::Failed, Some("respawning too fast".to_owned()));
+            return;
+        }
+        self.respawns.push(now);
+        self.enter(turn, Phase::Stopped, Some(describe(exit)));
+        // Whoever is interested asks for the state.
+        self.begin(turn, true).ignore();
+    }
+}
+
+/// How a process has ended, in words.
+pub(crate) fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(0) => "Process exited successfully.".to_owned(),
+        Exit::Code(code) => format!("Process exited with code {code}."),
+        Exit::Signal(signal) => format!("Process terminated with signal {signal}."),
+        Exit::Unknown => "Process ended while no shepherd was there to see how.".to_owned(),
+    }
+}
+
+#[object(reference = pub(crate) ControllerRef)]
+impl Controller {
+    /// Says where to tell what happens, and what the service is from its next start on.
+    #[method]
+    fn configure(
+        &mut self,
+        chronicle: ChronicleRef,
+        definition: Option<String>,
+    ) -> Result<bool, Fault> {
+        self.chronicle = Some(chronicle);
+        let Some(definition) = definition else { return Ok(false) };
+        let definition = Definition::from_text(&definition)?;
+        let changed = *self.definition != definition;
+        if definition.enabled != self.definition.enabled {
+            self.enabled = definition.enabled;
+        }
+        self.definition = Arc::new(definition);
+        Ok(changed)
+    }
+
+    /// Takes up again what an earlier shepherd has left, and tells whether it runs.
+    #[method]
+    fn recover(&mut self, turn: &mut Turn<'_>) -> Answer<bool> {
+        let (me, monitor) = (ControllerRef::from_ref(turn.me()), self.monitor.clone());
+        let setup = self.setup(turn);
+        self.logger = Some(setup.logger.clone());
+        let name = self.name.clone();
+        turn.spawn_async(async move |here| {
+            let finding = monitor.clone();
+            let found = here.ask(move |turn| finding.send(turn).find(name)).await?;
+            if found.is_some() {
+                procedures::begin_log(&here, &setup).await?;
+            }
+            here.ask(move |turn| me.send(turn).found(found)).await
+        })
+    }
+
+    /// The process that is there, or is not.
+    #[method]
+    fn found(&mut self, turn: &mut Turn<'_>, process: Option<Process>) -> Result<bool, Fault> {
+        let was = self.phase;
+        if let Some(process) = process {
+            let alive = self.monitor.call(turn).is_alive(process.clone())?;
+            let since = self.since;
+            self.generation += 1;
+            if alive {
+                self.enter(turn, Phase::Running, Some("found again".to_owned()));
+                self.since = since;
+                self.watch(turn, process);
+                return Ok(true);
+            }
+            // What it left behind is to be cleared away.
+            self.monitor.send_only(turn).exit(process);
+            self.exit = Some(Exit::Unknown);
+        }
+        if was.is_up() {
+            let detail = self.exit.map(describe);
+            self.enter(turn, Phase::Stopped, detail);
+        }
+        Ok(false)
+    }
+
+    /// Starts it. All who ask meanwhile get the same promise, which is fulfilled once it
+    /// runs, or is done if it is a one-shot.
+    #[method]
+    fn start(&mut self, turn: &mut Turn<'_>) -> Answer<bool> {
+        match (self.phase, self.going.clone()) {
+            (Phase::Running, _) => Answer::ready(true),
+            (Phase::Starting, Some(going)) => going,
+            (Phase::Stopping, Some(going)) => {
+                let me = ControllerRef::from_ref(turn.me());
+                turn.spawn_async(async move |here| {
+                    let _stopped_or_not = going.await;
+                    here.ask(move |turn| me.send(turn).start()).await
+                })
+            }
+            _ => {
+                self.respawns.clear();
+                self.begin(turn, false)
+            }
+        }
+    }
+
+    /// Stops it; tells whether there was something to stop.
+    #[method]
+    fn stop(&mut self, turn: &mut Turn<'_>) -> Answer<bool> {
+        self.wanted = false;
+        self.next = None;
+        match (self.phase, self.going.clone()) {
+            (Phase::Stopped, _) => Answer::ready(false),
+            (Phase::Failed, _) => {
+                self.enter(turn, Phase::Stopped, None);
+                Answer::ready(false)
+            }
+            (Phase::Stopping, Some(going)) => going,
+            (phase, going) => {
+                let starting = going.filter(|_| phase == Phase::Starting);
+                let process = self.process.clone();
+                self.enter(turn, Phase::Stopping, None);
+                let setup = self.setup(turn);
+                let going =
+                    turn.spawn_async(move |here| procedures::stop(here, setup, process, starting));
+                self.going = Some(going.clone());
+                going
+            }
+        }
+    }
+
+    /// Whether what belongs to that start is still wanted.
+    #[method]
+    fn is_going_on(&self, generation: u64) -> bool {
+        generation == self.generation && matches!(self.phase, Phase::Starting | Phase::Running)
+    }
+
+    /// Its process is there. Tells whether it is still wanted.
+    #[method]
+    fn launched(&mut self, turn: &mut Turn<'_>, generation: u64, process: Process) -> bool {
+        let wanted = self.is_going_on(generation);
+        if wanted {
+            self.watch(turn, process);
+        }
+        wanted
+    }
+
+    /// It runs.
+    #[method]
+    fn running(&mut self, turn: &mut Turn<'_>, generation: u64) -> bool {
+        if generation != self.generation || self.phase != Phase::Starting {
+            return false;
+        }
+        self.enter(turn, Phase::Running, None);
+        let setup = self.setup(turn);
+        if self.definition.socket.is_some() {
+            turn.spawn_async(move |here| procedures::serve(here, setup)).ignore();
+        } else if self.definition.timer.is_some() {
+            self.arm(turn);
+        } else if !self.definition.command.is_empty() && self.process.is_none() {
+            // It has ended in the meantime.
+            self.ended_by_itself(turn, self.exit.unwrap_or(Exit::Unknown));
+        }
+        true
+    }
+
+    /// It could not be started.
+    #[method]
+    fn not_started(&mut self, turn: &mut Turn<'_>, generation: u64, why: String) {
+        if generation == self.generation && self.phase == Phase::Starting {
+            self.failure = Some(why.clone());
+            self.wanted = false;
+            self.enter(turn, Phase::Failed, Some(why));
+        }
+    }
+
+    /// A one-shot is done.
+    #[method]
+    fn done(&mut self, turn: &mut Turn<'_>, generation: u64) {
+        if generation == self.generation && self.phase == Phase::Starting {
+            self.enter(turn, Phase::Stopped, self.exit.map(describe));
+        }
+    }
+
+    /// It has stopped.
+    #[method]
+    fn stopped(&mut self, turn: &mut Turn<'_>, generation: u64) {
+        if generation == self.generation && self.phase == Phase::Stopping {
+            self.process = None;
+            self.enter(turn, Phase::Stopped, self.exit.map(describe));
+        }
+    }
+
+    /// Its process has ended.
+    #[method]
+    fn ended(&mut self, turn: &mut Turn<'_>, process: Process, exit: Exit) {
+        if self.process.as_ref() != Some(&process) {
+            return;
+        }
+        self.process = None;
+        self.exit = Some(exit);
+        if self.phase != Phase::Running {
+            return;
+        }
+        if self.definition.socket.is_some() {
+            let setup = self.setup(turn);
+            turn.spawn_async(move |here| procedures::serve(here, setup)).ignore();
+        } else if self.definition.timer.is_none() {
+            self.ended_by_itself(turn, exit);
+        }
+    }
+
+    /// It could not serve, and may try again.
+    #[method]
+    fn serve_again(&mut self, turn: &mut Turn<'_>, generation: u64) {
+        if generation == self.generation && self.phase == Phase::Running {
+            let setup = self.setup(turn);
+            turn.spawn_async(move |here| procedures::serve(here, setup)).ignore();
+        }
+    }
+
+    /// The timer rings.
+    #[method]
+    fn ring(&mut self, turn: &mut Turn<'_>, generation: u64) {
+        if generation != self.generation || self.phase != Phase::Running {
+            return;
+        }
+        if self.process.is_none() {
+            let setup = self.setup(turn);
+            turn.spawn_async(move |here| procedures::launch(here, setup)).ignore();
+        }
+        self.arm(turn);
+    }
+
+    #[method]
+    fn enable(&mut self, enabled: bool) {
+        self.enabled = enabled;
+        if !enabled {
+            self.respawns.clear();
+        }
+    }
+
+    #[method]
+    fn relations(&self) -> Relations {
+        Relations {
+            phase: self.phase,
+            enabled: self.enabled,
+            autostart: self.definition.autostart,
+            wanted: self.wanted,
+            transient: self.transient,
+            provides: self.provides(),
+            requires: self.definition.requires.clone(),
+            conflicts: self.definition.conflicts.clone(),
+        }
+    }
+
+    #[method]
+    fn status(&self, turn: &mut Turn<'_>, lines: u64) -> Answer<Status> {
+        let brief = self.brief();
+        let Some(logger) = &self.logger else { return Answer::ready(brief) };
+        logger
+            .send(turn)
+            .recent(lines)
+            .on_promise(turn, move |_turn, messages| Ok(Status { messages: messages?, ..brief }))
+    }
+
+    /// The same without what it has said.
+    #[method]
+    fn brief(&self) -> Status {
+        let definition = &self.definition;
+        let (exit_code, exit_signal) = match self.exit {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal)),
+            Some(Exit::Unknown) | None => (None, None),
+        };
+        let timer = definition.timer.as_ref().map(|timer| {
+            let calendar = timer.calendar.as_ref().map(ToString::to_string);
+            let every = timer.every.map(|every| format!("every {every}"));
+            calendar.or(every).unwrap_or_default()
+        });
+        let repeats = !definition.one_shot && timer.is_none() && !definition.command.is_empty();
+        Status {
+            name: self.name.clone(),
+            state: self.phase,
+            since: self.since,
+            pid: self.process.as_ref().map(|process| process.pid),
+            command: definition.command.clone(),
+            enabled: self.enabled,
+            provides: self.provides(),
+            requires: definition.requires.clone(),
+            respawn: definition.respawn.enabled && repeats,
+            one_shot: definition.one_shot,
+            transient: self.transient,
+            timer,
+            next: self.next,
+            sockets: definition.socket.as_ref().map(|of| of.listen.clone()).unwrap_or_default(),
+            exit_code,
+            exit_signal,
+            failure: self.failure.clone(),
+            doc: definition.doc.clone(),
+            actions: definition.actions.keys().cloned().collect(),
+            messages: Vec::new(),
+        }
+    }
+
+    /// Tells somebody the last lines that it has said, and all that come.
+    #[method]
+    fn follow(&mut self, turn: &mut Turn<'_>, writer: WriterRef, lines: u64) -> Answer<()> {
+        let setup = self.setup(turn);
+        self.logger = Some(setup.logger.clone());
+        setup.logger.send(turn).follow(writer, lines)
+    }
+
+    /// Does something with it that its definition says.
+    #[method]
+    fn action(&self, turn: &mut Turn<'_>, name: String) -> Result<Answer<String>, Fault> {
+        let action = self.definition.actions.get(&name);
+        let action = action.ok_or_else(|| {
+            super::refusal::not_found(&format!("service {} has no action {name}", self.name))
+        })?;
+        if self.phase != Phase::Running {
+            return Err(format!("service {} is not running", self.name).into());
+        }
+        if let Some(signal) = action.signal {
+            let process = self.process.clone().ok_or("it has no process")?;
+            self.monitor.call(turn).signal(process, signal.to_string())?;
+            return Ok(Answer::ready(format!("Sent {signal} to {}.", self.name)));
+        }
+        let (world, command) = (self.context.world.clone(), action.command.clone());
+        let launch = Launch { service: self.name.clone(), definition: self.definition.clone() };
+        Ok(turn.spawn_async(async move |_here| {
+            let (exit, said) = world.run(launch, command).await?;
+            if exit.is_success() {
+                Ok(said)
+            } else {
+                Err(format!("{} {said}", describe(exit)).into())
+            }
+        }))
+    }
+}
+
+impl Controller {
+    fn provides(&self) -> Vec<String> {
+        std::iter::once(&self.name).chain(&self.definition.provides).cloned().collect()
+    }
+
+    /// Notes the process, and waits for its end.
+    fn watch(&mut self, turn: &mut Turn<'_>, process: Process) {
+        self.process = Some(process.clone());
+        let me = ControllerRef::from_ref(turn.me());
+        let exit = self.monitor.send(turn).exit(process.clone());
+        exit.on(turn, move |turn, exit| {
+            me.send_only(turn).ended(process, exit.unwrap_or(Exit::Unknown));
+        });
+    }
+
+    /// Has the timer ring at its next time.
+    fn arm(&mut self, turn: &mut Turn<'_>) {
+        let Some(timer) = &self.definition.timer else { return };
+        let now = self.context.millis();
+        let next = match (&timer.calendar, timer.every) {
+            (Some(calendar), _) => {
+                let next = calendar.next(now.div_euclid(1000), &self.context.zone);
+                next.map(|next| next.saturating_mul(1000))
+            }
+            (None, Some(every)) => {
+                let every = i64::try_from(every.0.as_millis()).unwrap_or(i64::MAX);
+                Some(now.saturating_add(every))
+            }
+            (None, None) => None,
+        };
+        self.next = next.map(|next| next.div_euclid(1000));
+        if let Some(next) = next {
+            let setup = self.setup(turn);
+            let after = u64::try_from(next - now).unwrap_or(0);
+            turn.spawn_async(move |here| procedures::ring(here, setup, after)).ignore();
+        }
+    }
+}
+
+/// Lines for the logger, as the world tells them.
+pub(crate) fn sink(logger: LoggerRef) -> super::process::Sink {
+    Box::new(move |lines: Lines| {
+        let kept = logger.heard(lines);
+        Box::pin(async move {
+            let _until_kept = kept.await;
+        })
+    })
+}

@@ -1,0 +1,135 @@
+//! `hob shepherd`: the services of this machine, in the foreground.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, ValueHint};
+use ocapn::Node;
+use ocapn::actors::{self, UnixClock};
+use ocapn::persist::{Environment, EnvironmentError};
+
+use super::catalogue::Catalogue;
+use super::controller::{Context, Controller};
+use super::grants::{Audited, Grants, GrantsRef, Handle};
+use super::monitor::{Monitor, MonitorRef};
+use super::native::Native;
+use super::procfs;
+use super::registry::Registry;
+use super::shepherd::{Shepherd, ShepherdRef};
+use super::zone::Zone;
+use crate::cli::ServeOptions;
+use crate::exit::BadUsage;
+use crate::serve::{Serving, StopSignals};
+
+/// How long everything may take to stop in the end. Longer than services have by default.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `hob shepherd`.
+#[derive(Args, Debug)]
+pub(crate) struct ShepherdOptions {
+    /// Where the services are defined: a file, or a directory of .toml files
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) services: PathBuf,
+    /// When told to end, leave the services running for the next shepherd
+    #[arg(long)]
+    pub(crate) leave_running: bool,
+    #[command(flatten)]
+    pub(crate) serve: ServeOptions,
+}
+
+/// What the actors of services are stored as. Names are for ever.
+fn environment(context: &Context, node: &Node) -> Result<Environment, EnvironmentError> {
+    let mut kinds = Environment::new();
+    let (of, node) = (context.clone(), node.clone());
+    let world = context.world.clone();
+    let monitored = context.world.clone();
+    let (shepherd, grants) = (context.clone(), context.clone());
+    kinds
+        .kind::<Registry>("registry")?
+        .kind::<Handle>("handle")?
+        .kind_with("service", 1, Controller::portray, move |portrait| {
+            Controller::restore(of.clone(), portrait)
+        })?
+        .kind_with("process-monitor", 1, Monitor::portray, move |portrait| {
+            Monitor::restore(monitored.clone(), portrait)
+        })?
+        .kind_with("shepherd", 1, Shepherd::portray, move |portrait| {
+            Shepherd::restore(shepherd.clone(), portrait)
+        })?
+        .kind_with("grants", 1, Grants::portray, move |portrait| {
+            Grants::restore(grants.clone(), node.clone(), portrait)
+        })?
+        .kind_with("audited", 1, Audited::portray, move |portrait| {
+            Audited::restore(world.clone(), portrait)
+        })?;
+    let mut environment = Environment::new();
+    let clock = context.clock.clone();
+    environment.extend("services", &kinds)?.extend("actors", &actors::environment(clock)?)?;
+    Ok(environment)
+}
+
+pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?.or_stdin(options.serve.stop_with_stdin);
+    // Before anything is started by half a definition.
+    let Catalogue(definitions) =
+        Catalogue::read(&options.services).map_err(|error| BadUsage(error.to_string()))?;
+    let source = options.services.canonicalize().context("the definitions")?;
+    let mut serving = Serving::start(&options.serve).await?;
+    let directory = crate::state::StateDir::named(options.serve.state.clone())?;
+    let directory = directory.path().canonicalize()?;
+    let node = serving.node.clone();
+    let world = Arc::new(Native::new(node.clone(), &directory, source)?);
+    let clock = UnixClock::new(node.clock());
+    let live = node.vat("services' live part");
+    let context = Context { world, clock, zone: Zone::of_machine(), live };
+    let vat = node.open_vat("services", &environment(&context, &node)?)?;
+    let shepherd = match vat.root("shepherd")? {
+        Some(there) => ShepherdRef::from_ref(there),
+        None => {
+            let (context, node) = (context.clone(), node.clone());
+            let made = vat.run(move |turn| {
+                let monitor = MonitorRef::spawn(turn, Monitor::new(context.world.clone()));
+                let grants = GrantsRef::spawn(turn, Grants::new(context.clone(), node));
+                let shepherd = Shepherd::new(context, turn, monitor, grants.clone());
+                let shepherd = ShepherdRef::spawn(turn, shepherd);
+                grants.call(turn).serve(shepherd.clone())?;
+                Ok(shepherd)
+            });
+            let made = made.await.map_err(|fault| anyhow!("{fault}"))?;
+            vat.set_root("shepherd", made.untyped())?;
+            made
+        }
+    };
+    let texts = definitions.iter().map(|(name, of)| (name.clone(), of.to_text())).collect();
+    shepherd.define(texts).await.map_err(|fault| anyhow!("the definitions: {fault}"))?;
+    let booting = shepherd.boot(procfs::boot());
+    let front = vat.spawn(Handle { shepherd: shepherd.clone(), only: None });
+    serving.publish(&front, "herd.cap")?;
+    serving.announce()?;
+    let failed = async {
+        match booting.await {
+            Ok(failed) if failed.is_empty() => tracing::info!("all services have been started"),
+            Ok(failed) => tracing::warn!("could not be started: {}", failed.join(", ")),
+            Err(fault) => tracing::error!("the services could not be started: {fault}"),
+        }
+        std::future::pending::<()>().await;
+    };
+    let why = tokio::select! {
+        why = signals.wait() => why,
+        () = failed => "never",
+    };
+    tracing::info!("stopping: {why}");
+    if !options.leave_running {
+        match tokio::time::timeout(PATIENCE, shepherd.shut_down().into_future()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tracing::error!("not all services have stopped: {fault}"),
+            Err(_elapsed) => tracing::error!("not all services have stopped in time"),
+        }
+    }
+    // Before its store is closed.
+    vat.stop();
+    serving.end().await;
+    Ok(())
+}

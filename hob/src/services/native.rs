@@ -1,0 +1,568 @@
+//! The real world: processes by fork and exec, pidfds, pipes, files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use ocapn::Node;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
+};
+use tempfile::TempDir;
+use tokio::net::unix::pipe;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::catalogue::Catalogue;
+use super::cgroup::Cgroup;
+use super::definition::Definition;
+use super::helper::{self, Spec};
+use super::logfile::{self, LogFile, pump};
+use super::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
+use super::readable::readable;
+use super::ready::{self, Notify};
+use super::sockets::Listeners;
+use super::zone::Zone;
+use super::{procfs, users};
+
+/// What everything that comes of a start has in its environment, so that what escapes
+/// its process group is found.
+const INVOCATION: &str = "HOB_INVOCATION";
+/// How many last lines are kept of each service.
+pub(crate) const RECENT: usize = 100;
+
+/// The real world.
+pub(crate) struct Native(Arc<Inner>);
+
+struct Inner {
+    node: Node,
+    runtime: Handle,
+    zone: Zone,
+    /// The shepherd's state directory.
+    directory: PathBuf,
+    /// Where sockets are by which services say that they are ready: with a short name.
+    sockets: TempDir,
+    held: Mutex<BTreeMap<String, Held>>,
+    /// The children that somebody waits for. Locked while one is made.
+    own: Mutex<BTreeSet<i64>>,
+    /// Tells that there may be more to reap.
+    poke: tokio::sync::Notify,
+    audit: Mutex<LogFile>,
+    /// Where the services are defined: a file or a directory.
+    definitions: PathBuf,
+}
+
+/// What is kept for a service between its processes.
+#[derive(Default)]
+struct Held {
+    notify: Option<Notify>,
+    listeners: Option<Arc<Listeners>>,
+    /// What reads its output, and where that goes.
+    pump: Option<(JoinHandle<()>, super::definition::LogSettings)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A task that ends when nobody waits for it any more.
+struct Elsewhere<T>(JoinHandle<T>, Option<T>);
+
+impl<T: Unpin> Future for Elsewhere<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let joined = std::task::ready!(Pin::new(&mut self.0).poll(context));
+        match joined.ok().or_else(|| self.1.take()) {
+            Some(value) => Poll::Ready(value),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Elsewhere<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Native {
+    /// The world as a shepherd sees it whose state is in that directory. Becomes the
+    /// parent of what its descendants leave behind.
+    pub(crate) fn new(node: Node, directory: &Path, definitions: PathBuf) -> anyhow::Result<Self> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        for name in ["log", "run"] {
+            DirBuilder::new().mode(0o700).recursive(true).create(directory.join(name))?;
+        }
+        let sockets = crate::state::temporary("hob-notify-", 80)?;
+        // Services of other users speak to the sockets in it, whose names are not told.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(sockets.path(), mode)?;
+        let audit = LogFile::new(directory.join("audit.log"), 16 << 20, 4);
+        let inner = Arc::new(Inner {
+            node,
+            runtime: Handle::current(),
+            zone: Zone::of_machine(),
+            directory: directory.to_owned(),
+            sockets,
+            held: Mutex::default(),
+            own: Mutex::default(),
+            poke: tokio::sync::Notify::new(),
+            audit: Mutex::new(audit),
+            definitions,
+        });
+        inner.runtime.spawn(reap(inner.clone()));
+        Ok(Self(inner))
+    }
+
+    fn elsewhere<T, F>(&self, lost: T, work: F) -> Pending<T>
+    where
+        T: Send + Unpin + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        Box::pin(Elsewhere(self.0.runtime.spawn(work), Some(lost)))
+    }
+
+    fn fallible<T, F>(&self, work: F) -> Pending<Result<T, String>>
+    where
+        T: Send + Unpin + 'static,
+        F: Future<Output = Result<T, String>> + Send + 'static,
+    {
+        self.elsewhere(Err("given up".to_owned()), work)
+    }
+}
+
+impl Inner {
+    fn pipe(&self, service: &str) -> PathBuf {
+        self.directory.join("run").join(format!("{service}.out"))
+    }
+
+    fn log_path(&self, launch: &Launch) -> PathBuf {
+        let named = launch.definition.log.file.clone();
+        named.unwrap_or_else(|| self.directory.join("log").join(format!("{}.log", launch.service)))
+    }
+
+    /// The environment of what belongs to a service.
+    fn environment(&self, definition: &Definition, invocation: &str) -> BTreeMap<String, String> {
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let passed = |name: &str| !name.starts_with("HOB_") && !name.starts_with("LISTEN_");
+        let mut environment: BTreeMap<_, _> = ours
+            .filter(|(name, _)| passed(name) && name != "NOTIFY_SOCKET")
+            .chain([(INVOCATION.to_owned(), invocation.to_owned())])
+            .collect();
+        environment.extend(definition.environment.clone());
+        environment
+    }
+
+    /// Makes the process, which waits. Blocks for as long as that takes.
+    fn fork(self: &Arc<Self>, launch: &Launch) -> Result<(Process, UnixStream), String> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+        let definition = &launch.definition;
+        let mut invocation = [0; 16];
+        getrandom::fill(&mut invocation).map_err(|error| failed("randomness", &error))?;
+        let invocation: String = invocation.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut environment = self.environment(definition, &invocation);
+        let ids = users::ids(definition)?;
+        if definition.ready.as_ref().is_some_and(|ready| ready.notify) {
+            let notify = {
+                let _on = self.runtime.enter();
+                Notify::bind(self.sockets.path(), &invocation, ids)
+            };
+            let notify = notify.map_err(|error| failed("the notify socket", &error))?;
+            environment.insert("NOTIFY_SOCKET".into(), notify.path());
+            lock(&self.held).entry(launch.service.clone()).or_default().notify = Some(notify);
+        }
+        let listeners =
+            lock(&self.held).get(&launch.service).and_then(|held| held.listeners.clone());
+        let sockets: Vec<_> = listeners.iter().flat_map(|listeners| listeners.fds()).collect();
+        let spec = Spec {
+            command: definition.command.clone(),
+            environment,
+            directory: definition.directory.clone().unwrap_or_else(|| "/".into()),
+            ids,
+            limits: definition.limits.clone(),
+            sockets: sockets.len(),
+        };
+        let out = OpenOptions::new().read(true).write(true).open(self.pipe(&launch.service));
+        let out = out.map_err(|error| failed("the pipe for its output", &error))?;
+        let err = out.try_clone().map_err(|error| failed("the pipe for its output", &error))?;
+        let (mut control, theirs) =
+            UnixStream::pair().map_err(|error| failed("a socket", &error))?;
+        let started = {
+            // Locked until it is known to be somebody's, so that nobody else reaps it.
+            let mut own = lock(&self.own);
+            let child = Command::new("/proc/self/exe")
+                .arg0("hob")
+                .arg(helper::COMMAND)
+                .env_clear()
+                .current_dir("/")
+                .stdin(Stdio::from(OwnedFd::from(theirs)))
+                .stdout(out)
+                .stderr(err)
+                .spawn()
+                .map_err(|error| failed("fork", &error))?;
+            let pid = i64::from(child.id());
+            own.insert(pid);
+            pid
+        };
+        let ready = helper::send(&mut control, &spec, &sockets).and_then(|()| {
+            let mut word = [0];
+            control.read_exact(&mut word)?;
+            Ok(word[0])
+        });
+        let stat = procfs::Stat::of(started);
+        match (ready, stat) {
+            (Ok(b'r'), Some(stat)) => {
+                let process = Process {
+                    pid: started,
+                    started: stat.started,
+                    boot: procfs::boot(),
+                    invocation,
+                };
+                if let Some(tasks) = definition.limits.tasks {
+                    let made =
+                        Cgroup::of(&process).and_then(|cgroup| cgroup.admit(&process, tasks));
+                    made.map_err(|error| failed("a control group for the limit of tasks", &error))?;
+                }
+                Ok((process, control))
+            }
+            (Ok(first), _) => {
+                // It said why it can't instead.
+                let mut why = vec![first];
+                let _until_it_ends = control.read_to_end(&mut why);
+                self.forget(started);
+                Err(String::from_utf8_lossy(&why).into_owned())
+            }
+            (Err(error), _) => {
+                self.forget(started);
+                Err(failed("the process did not begin", &error))
+            }
+        }
+    }
+
+    /// Nobody waits for the child any more: it is reaped like a stranger.
+    fn forget(&self, pid: i64) {
+        lock(&self.own).remove(&pid);
+        self.poke.notify_one();
+    }
+
+    /// Waits for the end of a process by its descriptor.
+    async fn wait(self: Arc<Self>, process: Process) -> Exit {
+        let over = Exit::Unknown;
+        let Some(pid) = pid_of(&process) else { return over };
+        let mut exit = over;
+        if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::NONBLOCK)
+            && is_still(&process)
+        {
+            let Ok(pidfd) = readable(pidfd).await else { return over };
+            // While its number is still taken.
+            let _none_left = kill_process_group(pid, Signal::KILL);
+            let wait = WaitId::PidFd(pidfd.as_fd());
+            exit = match waitid(wait, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Exit::Code(code),
+                    (None, Some(signal)) => Exit::Signal(signal),
+                    (None, None) => over,
+                },
+                // Not our child.
+                _ => over,
+            };
+        }
+        self.forget(process.pid);
+        let clean = spawn_blocking(move || sweep(&process));
+        let _swept = clean.await;
+        exit
+    }
+}
+
+fn pid_of(process: &Process) -> Option<Pid> {
+    // 0 and 1 are nobody's service.
+    let pid = i32::try_from(process.pid).ok().filter(|pid| *pid > 1)?;
+    Pid::from_raw(pid)
+}
+
+/// Whether the number is still that process's, also if it has ended and not been reaped.
+fn is_still(process: &Process) -> bool {
+    process.boot == procfs::boot()
+        && procfs::Stat::of(process.pid).is_some_and(|stat| stat.started == process.started)
+}
+
+/// Kills what a process has left behind: its control group, and what has left its group
+/// and session but still has the mark of its start.
+fn sweep(process: &Process) {
+    if let Ok(cgroup) = Cgroup::of(process) {
+        cgroup.kill();
+    }
+    for _ in 0..100 {
+        let left = procfs::with_variable(INVOCATION, &process.invocation);
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            let pidfd = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            if let Some(Ok(pidfd)) = pidfd.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+                let _gone_already = pidfd_send_signal(pidfd, Signal::KILL);
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// Reaps what descendants have left to us.
+async fn reap(inner: Arc<Inner>) {
+    let kind = tokio::signal::unix::SignalKind::child();
+    let Ok(mut children) = tokio::signal::unix::signal(kind) else { return };
+    loop {
+        tokio::select! {
+            _ = children.recv() => {}
+            () = inner.poke.notified() => {}
+        }
+        // What ends at the same time is seen at the same time.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let inner = inner.clone();
+        let _reaped = spawn_blocking(move || {
+            let me = i64::from(std::process::id());
+            let Ok(entries) = std::fs::read_dir("/proc") else { return };
+            let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+            for pid in pids {
+                let over =
+                    procfs::Stat::of(pid).is_some_and(|stat| stat.parent == me && stat.is_over());
+                let own = lock(&inner.own);
+                let stranger = over && !own.contains(&pid);
+                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+                    && stranger
+                {
+                    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                    let _reaped_meanwhile = waitid(WaitId::Pid(pid), options);
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// A process that has not been told to go ends, and is then nobody's.
+struct Unreleased(Arc<Inner>, i64);
+
+impl Drop for Unreleased {
+    fn drop(&mut self) {
+        self.0.forget(self.1);
+    }
+}
+
+impl World for Native {
+    fn prepare(&self, launch: Launch) -> Pending<Result<Prepared, String>> {
+        let inner = self.0.clone();
+        let this = Self(inner.clone());
+        self.fallible(async move {
+            let forking = inner.clone();
+            let forked = spawn_blocking(move || forking.fork(&launch)).await;
+            let (process, mut control) = forked.map_err(|error| error.to_string())??;
+            let unreleased = Unreleased(inner, process.pid);
+            let go = async move {
+                let told = spawn_blocking(move || {
+                    control.write_all(b"g").map_err(|error| error.to_string())?;
+                    let mut why = String::new();
+                    // Closed when the program is executed.
+                    let said = control.read_to_string(&mut why);
+                    said.map_err(|error| error.to_string())?;
+                    if why.is_empty() { Ok(()) } else { Err(why) }
+                });
+                let outcome = told.await.map_err(|error| error.to_string()).flatten();
+                if outcome.is_ok() {
+                    std::mem::forget(unreleased);
+                }
+                outcome
+            };
+            Ok(Prepared { process, go: this.fallible(go) })
+        })
+    }
+
+    fn exit(&self, process: Process) -> Pending<Exit> {
+        self.elsewhere(Exit::Unknown, self.0.clone().wait(process))
+    }
+
+    fn is_alive(&self, process: &Process) -> bool {
+        procfs::is_alive(process)
+    }
+
+    fn signal(&self, process: &Process, signal: Signal) -> Result<(), String> {
+        let gone = || "the process is gone".to_owned();
+        let pid = pid_of(process).ok_or_else(gone)?;
+        // Holds on to the number while it is used.
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
+        if !is_still(process) {
+            return Err(gone());
+        }
+        kill_process_group(pid, signal)
+            .or_else(|_| pidfd_send_signal(&pidfd, signal))
+            .map_err(|error| error.to_string())
+    }
+
+    fn ready(&self, launch: Launch, process: Process) -> Pending<Result<(), String>> {
+        let Some(wanted) = launch.definition.ready.clone() else {
+            return Box::pin(std::future::ready(Ok(())));
+        };
+        let notify =
+            lock(&self.0.held).get_mut(&launch.service).and_then(|held| held.notify.take());
+        let this = Self(self.0.clone());
+        self.fallible(async move {
+            let run = move || {
+                this.run(
+                    launch.clone(),
+                    launch
+                        .definition
+                        .ready
+                        .as_ref()
+                        .map(|ready| ready.command.clone())
+                        .unwrap_or_default(),
+                )
+            };
+            ready::until(&wanted, &process, notify, run).await
+        })
+    }
+
+    fn listen(&self, launch: Launch) -> Pending<Result<(), String>> {
+        let inner = self.0.clone();
+        self.fallible(async move {
+            let Some(wanted) = &launch.definition.socket else { return Ok(()) };
+            let there =
+                lock(&inner.held).get(&launch.service).is_some_and(|held| held.listeners.is_some());
+            if !there {
+                let listeners = Listeners::bind(&wanted.listen).await?;
+                let mut held = lock(&inner.held);
+                held.entry(launch.service).or_default().listeners = Some(Arc::new(listeners));
+            }
+            Ok(())
+        })
+    }
+
+    fn connection(&self, service: &str) -> Pending<Result<(), String>> {
+        let listeners = lock(&self.0.held).get(service).and_then(|held| held.listeners.clone());
+        self.fallible(async move {
+            let listeners = listeners.ok_or("the sockets are closed")?;
+            listeners.connection().await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn close(&self, service: &str) {
+        if let Some(held) = lock(&self.0.held).get_mut(service) {
+            held.listeners = None;
+        }
+    }
+
+    fn log(&self, launch: Launch, sink: Sink) -> Pending<Result<Lines, String>> {
+        let inner = self.0.clone();
+        self.fallible(async move {
+            let settings = launch.definition.log.clone();
+            if let Some(held) = lock(&inner.held).get_mut(&launch.service) {
+                match &held.pump {
+                    Some((_, current)) if *current == settings => return Ok(Vec::new()),
+                    Some((pump, _)) => pump.abort(),
+                    None => {}
+                }
+                held.pump = None;
+            }
+            let (path, zone) = (inner.log_path(&launch), inner.zone.clone());
+            let pipe = inner.pipe(&launch.service);
+            let opening = path.clone();
+            let opened = spawn_blocking(move || {
+                make_pipe(&pipe)?;
+                let lines = logfile::tail(&opening, &zone, RECENT);
+                let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&pipe)?;
+                Ok::<_, std::io::Error>((lines, receiver))
+            });
+            // On a thread of the runtime, as the pipe has to be.
+            let opened = opened.await.map_err(|error| error.to_string())?;
+            let (lines, receiver) = opened.map_err(|error| error.to_string())?;
+            let file = LogFile::new(path, settings.size.0.max(1), settings.keep);
+            let pump = inner.runtime.spawn(pump(receiver, file, inner.zone.clone(), sink));
+            let mut held = lock(&inner.held);
+            held.entry(launch.service).or_default().pump = Some((pump, settings));
+            Ok(lines)
+        })
+    }
+
+    fn run(&self, launch: Launch, command: Vec<String>) -> Pending<Result<(Exit, String), String>> {
+        let inner = self.0.clone();
+        self.fallible(async move {
+            let definition = &launch.definition;
+            let environment = inner.environment(definition, "none");
+            let ids = users::ids(definition)?;
+            let (program, arguments) = command.split_first().ok_or("no command")?;
+            let mut command = tokio::process::Command::new(program);
+            command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+            command.current_dir(definition.directory.as_deref().unwrap_or(Path::new("/")));
+            if let Some(ids) = ids {
+                command.uid(ids.user).gid(ids.group);
+            }
+            let child = {
+                let mut own = lock(&inner.own);
+                let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+                own.extend(child.id().map(i64::from));
+                child
+            };
+            let pid = child.id().map(i64::from);
+            let outcome = ready::output(child).await;
+            pid.into_iter().for_each(|pid| inner.forget(pid));
+            outcome.map_err(|error| format!("{program}: {error}"))
+        })
+    }
+
+    fn durable(&self) -> Pending<Result<(), String>> {
+        let node = self.0.node.clone();
+        Box::pin(async move { node.durable().await.map_err(|error| error.to_string()) })
+    }
+
+    fn audit(&self, line: String) {
+        let inner = self.0.clone();
+        // In order, for the lock is fair enough and the lines carry their time.
+        drop(self.0.runtime.spawn_blocking(move || {
+            lock(&inner.audit).write(&vec![(logfile::now(), line)], &inner.zone);
+        }));
+    }
+
+    fn audited(&self, lines: usize) -> Pending<Result<Lines, String>> {
+        let inner = self.0.clone();
+        self.fallible(async move {
+            let path = inner.directory.join("audit.log");
+            let read = spawn_blocking(move || logfile::tail(&path, &inner.zone, lines));
+            read.await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn catalogue(&self) -> Pending<Result<Catalogue, String>> {
+        let path = self.0.definitions.clone();
+        self.fallible(async move {
+            let read = spawn_blocking(move || Catalogue::read(&path));
+            let read = read.await.map_err(|error| error.to_string())?;
+            read.map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// A named pipe for what a service says. It outlives us, and so do services: they hold
+/// both its ends, and what they say waits in it for the next shepherd.
+fn make_pipe(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.file_type().is_fifo() => return Ok(()),
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
+}
