@@ -355,11 +355,14 @@ fn a_machine_boots_joins_comes_back_and_goes() {
     let identity = identity(&console);
 
     // A reboot keeps its disk, and so its identity and what it is in the fleet.
+    let start = Instant::now();
     machines.qemu.reset(&order.key).unwrap();
     let console = machines.console_until(&order, "guest: ready");
     assert!(console.contains("guest: known instance"), "{console}");
     assert_eq!(self::identity(&console), identity);
+    println!("from the reset to `ready`: {:.1} s", start.elapsed().as_secs_f64());
     boss.until_it_answers("app");
+    println!("from the reset to the answer: {:.1} s", start.elapsed().as_secs_f64());
 
     // As does a machine that is made anew after it has died.
     kill("-KILL", machines.pid(&order));

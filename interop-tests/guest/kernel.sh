@@ -15,7 +15,8 @@ work=$(mktemp -d "$out/kernel.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 cd "$work"
 package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)$/\1/p')
-apt-get -qq download "$package"
+# As the user that runs this, since others may not write here.
+apt-get -qq -o APT::Sandbox::User=root download "$package"
 dpkg-deb -x "$package"_*.deb .
 version=${package#linux-image-}
 rm -f "lib/modules/$version/modules.dep"

@@ -189,7 +189,7 @@ impl Qemu {
         add("-name", format!("guest=hob-{0},process=hob-{0}", order.name).into());
         add("-uuid", uuid(&order.key).into());
         add("-machine", settings.machine.clone().into());
-        add("-accel", self.accelerator.name().into());
+        add("-accel", self.accelerator.option().into());
         add("-cpu", settings.cpu.clone().into());
         add("-smp", spec.cpus.unwrap_or(settings.cpus).to_string().into());
         add("-m", spec.memory.as_ref().unwrap_or(&settings.memory).into());

@@ -49,7 +49,7 @@ fn arguments_are_what_is_set_and_asked_for() {
     let all = arguments.join(" ");
     for wanted in [
         "-name guest=hob-db,process=hob-db -uuid 00112233-4455-6677-8899-aabbccddeeff",
-        "-accel tcg -cpu max -smp 2 -m 2G",
+        "-accel tcg,tb-size=32 -cpu max -smp 2 -m 2G",
         "hostfwd=tcp:127.0.0.1:40000-:7001",
         "-drive if=none,id=disk,format=raw,file=/a,,b/00112233445566778899aabbccddeeff/disk.img",
         "readonly=on,file=/a,,b/00112233445566778899aabbccddeeff/seed.img",
