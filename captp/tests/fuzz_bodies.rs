@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngSeed};
 
 fn seeded() -> Config {
     Config {
-        cases: 256,
+        cases: if cfg!(miri) { 2 } else { 256 },
         rng_seed: RngSeed::Fixed(0x0ca9),
         failure_persistence: None,
         ..Config::default()

@@ -216,7 +216,7 @@ fn counts(dump: &str, start: &str, middle: &str) -> BTreeMap<u64, u64> {
 
 proptest! {
     #![proptest_config(Config {
-        cases: 256,
+        cases: if cfg!(miri) { 2 } else { 256 },
         rng_seed: RngSeed::Fixed(0x0ca9),
         failure_persistence: None,
         ..Config::default()

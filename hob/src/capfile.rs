@@ -22,6 +22,13 @@ pub(crate) struct CapError {
     pub(crate) why: Why,
 }
 
+impl CapError {
+    /// Whether there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(&self.why, Why::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 fn show(from: &Path) -> String {
     if from == Path::new("-") { "standard input".to_owned() } else { from.display().to_string() }
 }

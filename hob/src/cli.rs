@@ -1,13 +1,25 @@
 //! The command line.
 
-use ocapn::netlayers::{ListenSpec, PublicAddress};
+pub(crate) mod fleet;
+pub(crate) mod groups;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use ocapn::netlayers::{ListenSpec, PublicAddress};
 
+pub(crate) use crate::config::quantity::duration;
+use crate::config::{Flags, KEYS, LIMIT, Settings};
 use crate::kinds::Kind;
+use crate::output::screen::ColorChoice;
+use crate::units::Scope;
+
+use fleet::{FleetCommand, GetBinding, MachineCommon, Offer};
+use groups::Form;
+pub(crate) use groups::NodeChoice;
 
 /// OCapN nodes, calls by capability, and fleets of machines.
 #[derive(Debug, Parser)]
@@ -17,9 +29,14 @@ use crate::kinds::Kind;
     about,
     after_help = "\
 Exit codes:
-  0  done                              3  no such object
-  1  the call broke, or it failed      5  unreachable or timed out
+  0  done                              5  unreachable or timed out
+  1  the call broke, or it failed      6  not there yet: pending
   2  something given can't be used     7  identity mismatch
+  3  not found                         8  done for a part of the fleet only
+  4  refused, revoked or expired     130  interrupted
+
+What is not said on the command line is taken from environment variables, then from
+the config file: see hob config show --origin.
 
 Capabilities are secrets: whoever reads a .cap file may call the object.
 
@@ -36,6 +53,12 @@ pub(crate) struct Cli {
     /// Log nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    /// The config file [env: HOB_CONFIG] [default: as `hob where` says]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: ColorChoice,
     /// Log bare messages, for a parent process that tells them on
     #[arg(long, global = true, hide = true)]
     pub(crate) plain_log: bool,
@@ -84,7 +107,7 @@ Examples:
   hob boss --state ./boss --listen tcp-tls:10.0.0.1:7000
   hob call --file boss/boss.cap create-machine '\"db-machine\"'
   hob call --file boss/boss.cap --cap-out db.enrol.cap enrolment '\"db-machine\"'")]
-    Boss(ServeOptions),
+    Boss(BossOptions),
     /// Make this a machine of a fleet, and run its node
     #[command(after_help = "\
 Writes hob.cap to the state directory: the machine's bindings, which understand
@@ -94,11 +117,46 @@ Examples:
   hob join --state ./db --enrol db.enrol.cap --listen tcp-tls:10.0.0.2:7000
   hob call --file db/hob.cap list-bindings")]
     Join(Join),
+    /// Make, bind and look after the machines of a fleet, by its boss
+    #[command(subcommand)]
+    Fleet(FleetCommand),
+    /// On a machine of a fleet: say what is bound to a name, or call it
+    #[command(after_help = "\
+Examples:
+  hob get-binding db
+  hob get-binding db get '\"last-entry\"'")]
+    GetBinding(GetBinding),
+    /// On a machine of a fleet: list what is bound
+    ListBindings {
+        #[command(flatten)]
+        common: MachineCommon,
+    },
+    /// On a machine of a fleet: have an object bound, so that other machines may be given it
+    #[command(after_help = "\
+The object is one of this machine's node, or it lasts only as long as its session.
+
+Example:
+  hob export db --kind kv --transport unix -o db.cap && hob offer db -f db.cap")]
+    Offer(Offer),
     /// See three machines find each other: a boss, a database, an application
     #[command(after_help = "\
 With --netns each process gets a network namespace and an address of its own. That
 needs root and iproute2.")]
     Demo(Demo),
+    /// Show the settings, and where they come from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Say where things are: state, socket, config files, logs, and the node's locators
+    Where(Where),
+    /// Write systemd units for a node, a boss and a machine
+    #[command(after_help = "\
+The units are hob-node.service, hob-boss.service and hob-join.service. One state
+directory serves one of them at a time.
+
+Examples:
+  hob units --system && systemctl daemon-reload && systemctl enable --now hob-boss
+  hob units --user --dir ./units")]
+    Units(Units),
     /// Run the services of this machine in the foreground
     #[command(after_help = crate::services::SHEPHERD_HELP)]
     Shepherd(crate::services::ShepherdOptions),
@@ -152,32 +210,234 @@ Examples:
 /// How a node is set up.
 #[derive(Args, Debug)]
 pub(crate) struct ServeOptions {
-    /// The state directory [default: $XDG_STATE_HOME/hob]
-    #[arg(long, value_name = "DIR", env = "HOB_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    /// The state directory [env: HOB_STATE] [config: state.path] [default: as `hob where`
+    /// says]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state: Option<PathBuf>,
     /// Where to listen; may be repeated. The first is what capabilities name.
     /// tcp-tls:HOST:PORT, unix:PATH, websocket:HOST:PORT (nothing is secret), or, with
     /// no security at all, tcp-testing-only:HOST:PORT; then settings, as in
-    /// ?framing=length
+    /// ?framing=length [env: HOB_LISTEN, separated by spaces] [config: node.listen]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<ListenSpec>,
     /// Where others reach the TCP address, if not where it listens
+    /// [env: HOB_PUBLIC_ADDRESS] [config: node.public_address]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) public_address: Option<PublicAddress>,
+    /// A limit, as in the config file's [limits]; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    pub(crate) limit: Vec<String>,
     /// End when standard input is closed
     #[arg(long, hide = true)]
     pub(crate) stop_with_stdin: bool,
+    /// All settings, also those that have no option here.
+    #[arg(skip)]
+    pub(crate) settings: Arc<Settings>,
 }
 
-/// Which running node to use.
+impl ServeOptions {
+    /// Puts in what the command line has not said.
+    fn settle(&mut self, settings: &Arc<Settings>) {
+        self.state = self.state.take().or_else(|| settings.state());
+        if self.listen.is_empty() {
+            self.listen = settings.listen();
+        }
+        self.public_address = self.public_address.take().or_else(|| settings.public_address());
+        self.settings = settings.clone();
+    }
+}
+
+/// `hob boss`.
 #[derive(Args, Debug)]
-pub(crate) struct NodeChoice {
-    /// The node's state directory [default: $XDG_STATE_HOME/hob]
-    #[arg(long, value_name = "DIR", env = "HOB_STATE", hide_env_values = true, value_hint = ValueHint::DirPath)]
-    pub(crate) state: Option<PathBuf>,
-    /// How long to wait, as 500ms, 30s or 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
-    pub(crate) timeout: Duration,
+pub(crate) struct BossOptions {
+    #[command(flatten)]
+    pub(crate) serve: ServeOptions,
+    /// How often to compare what is with what should be [env: HOB_RECONCILE] [config:
+    /// boss.reconcile] [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) reconcile: Option<Duration>,
+    /// How long enrolments are good for [env: HOB_ENROL_TTL] [config: boss.enrol_ttl]
+    /// [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) enrol_ttl: Option<Duration>,
+    /// Who makes machines where nobody is named [env: HOB_PROVIDER] [config:
+    /// boss.default_provider] [default: manual]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) default_provider: Option<String>,
+}
+
+/// That it is a limit there is: what it is set to is read with the other settings.
+fn limit(text: &str) -> Result<String, String> {
+    let names = || KEYS.iter().filter_map(|key| key.name.strip_prefix("limits."));
+    match text.split_once('=') {
+        Some((name, _)) if names().any(|known| known == name) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "write NAME=VALUE; the limits are {}",
+            names().collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// `hob config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the settings, as a config file would have them
+    #[command(after_help = "\
+Secrets in the tables of providers are not shown.
+
+Examples:
+  hob config show --origin
+  hob config show --state ./a --json")]
+    Show {
+        /// Print a table that says for each setting where it comes from
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        options: Box<BossOptions>,
+    },
+    /// Say whether the config file and the environment can be used
+    Check {
+        #[command(flatten)]
+        form: Form,
+    },
+}
+
+/// `hob where`.
+#[derive(Args, Debug)]
+pub(crate) struct Where {
+    #[command(flatten)]
+    pub(crate) form: Form,
+    #[command(flatten)]
+    pub(crate) node: NodeChoice,
+}
+
+/// `hob units`.
+#[derive(Args, Debug)]
+pub(crate) struct Units {
+    /// For the whole machine
+    #[arg(long, conflicts_with = "user")]
+    pub(crate) system: bool,
+    /// For this user alone [default, unless the user is root]
+    #[arg(long)]
+    pub(crate) user: bool,
+    /// The directory [default: /etc/systemd/system or ~/.config/systemd/user]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+    /// The program that the units start [default: this one]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) program: Option<PathBuf>,
+    /// A file with the node's key that systemd passes on as a credential, instead of a key
+    /// in the state directory
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) consent: groups::Consent,
+}
+
+impl Units {
+    /// For whom, if that was said.
+    pub(crate) const fn scope(&self) -> Option<Scope> {
+        match (self.system, self.user) {
+            (true, _) => Some(Scope::System),
+            (_, true) => Some(Scope::User),
+            _ => None,
+        }
+    }
+}
+
+impl Command {
+    /// The place for the settings of each command that has any.
+    pub(crate) fn settle(&mut self, settings: &Arc<Settings>) {
+        match self {
+            Self::Node(serve) => serve.settle(settings),
+            Self::Boss(options) => options.serve.settle(settings),
+            Self::Join(join) => join.serve.settle(settings),
+            Self::Shepherd(options) => options.serve.settle(settings),
+            Self::Export(export) => export.node.settle(settings),
+            Self::Revoke(revoke) => revoke.node.settle(settings),
+            Self::State(command) => command.node().settle(settings),
+            Self::Where(options) => options.node.settle(settings),
+            Self::Fleet(command) => command.settle(settings),
+            Self::GetBinding(GetBinding { common, .. })
+            | Self::Offer(Offer { common, .. })
+            | Self::ListBindings { common } => common.settle(settings),
+            Self::Call(_)
+            | Self::Demo(_)
+            | Self::Config(_)
+            | Self::Units(_)
+            | Self::Svc(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => {}
+        }
+    }
+
+    /// Whether the command looks at settings, so that they must be sound.
+    pub(crate) const fn has_settings(&self) -> bool {
+        !matches!(
+            self,
+            Self::Call(_)
+                | Self::Demo(_)
+                | Self::Units(_)
+                | Self::Svc(_)
+                | Self::Completions { .. }
+                | Self::Man { .. }
+        )
+    }
+
+    /// Whether the command serves until it is told to stop.
+    pub(crate) const fn serves(&self) -> bool {
+        matches!(self, Self::Node(_) | Self::Boss(_) | Self::Join(_) | Self::Shepherd(_))
+    }
+
+    /// Whether what fails is to be said in JSON as well.
+    pub(crate) const fn speaks_json(&self) -> bool {
+        match self {
+            Self::Config(ConfigCommand::Show { form, .. } | ConfigCommand::Check { form }) => {
+                form.json
+            }
+            Self::Where(options) => options.form.json,
+            Self::Fleet(command) => command.common().form.json,
+            Self::GetBinding(GetBinding { common, .. })
+            | Self::Offer(Offer { common, .. })
+            | Self::ListBindings { common } => common.form.json,
+            // A call says it in its own way.
+            _ => false,
+        }
+    }
+}
+
+impl StateCommand {
+    const fn node(&mut self) -> &mut NodeChoice {
+        match self {
+            Self::Doctor { node }
+            | Self::Backup { node, .. }
+            | Self::Export { node, .. }
+            | Self::Import { node, .. } => node,
+        }
+    }
+}
+
+/// What the command line sets of the settings: the words as they were given.
+pub(crate) fn flags(matches: &ArgMatches) -> Flags {
+    let mut leaf = matches;
+    while let Some((_, inner)) = leaf.subcommand() {
+        leaf = inner;
+    }
+    let given = |flag: &'static str| {
+        let words = leaf.try_get_raw(&flag.replace('-', "_")).ok().flatten()?;
+        let words = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        Some((flag.to_owned(), words))
+    };
+    let mut flags: Flags = KEYS.iter().filter_map(|key| given(key.flag?)).collect();
+    // One option for all of them: the last word about each counts.
+    for limit in flags.remove(LIMIT).into_iter().flatten() {
+        if let Some((name, value)) = limit.split_once('=') {
+            flags.insert(format!("limits.{name}"), vec![value.to_owned()]);
+        }
+    }
+    flags
 }
 
 /// `hob export`.
@@ -307,27 +567,6 @@ pub(crate) struct Demo {
     pub(crate) timeout: Duration,
 }
 
-/// A time: a number, with `ms`, `s`, `m` or `h` after it, seconds if nothing is.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || "write a time as 500ms, 30s, 2m or 1h".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(wanted()),
-    };
-    let number: f64 = number.parse().map_err(|_| wanted())?;
-    let seconds = number * factor;
-    let time = Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())?;
-    if time.is_zero() || seconds > 366.0 * 86400.0 {
-        return Err("a time between nothing and a year is wanted".to_owned());
-    }
-    Ok(time)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,12 +578,24 @@ mod tests {
     }
 
     #[test]
-    fn times() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "-1s", "0", "1.2.3", "5 days", "9999999h", "nan", "1e400"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
+    fn what_the_command_line_sets_is_found_under_the_names_of_the_settings() {
+        let words = "hob -v node --state ./a --listen unix:/a --listen unix:/b";
+        let matches = Cli::command().try_get_matches_from(words.split(' ')).unwrap();
+        let flags = flags(&matches);
+        assert_eq!(flags["listen"], ["unix:/a", "unix:/b"]);
+        assert_eq!(flags["state"], ["./a"]);
+        assert!(!flags.contains_key("public-address"));
+        let words = "hob boss --limit sessions=5 --limit sessions=7 --reconcile 5s";
+        let matches = Cli::command().try_get_matches_from(words.split(' ')).unwrap();
+        let flags = super::flags(&matches);
+        assert_eq!(
+            (&*flags["limits.sessions"], &*flags["reconcile"]),
+            (&["7".into()][..], &["5s".into()][..])
+        );
+        assert_eq!(flags.len(), 2);
+        let unknown = Cli::command().try_get_matches_from(["hob", "node", "--limit", "x=1"]);
+        assert!(unknown.unwrap_err().to_string().contains("the limits are sessions,"));
+        let matches = Cli::command().try_get_matches_from(["hob", "call", "-", "x"]).unwrap();
+        assert!(super::flags(&matches).is_empty());
     }
 }

@@ -11,7 +11,7 @@ use ocapn::netlayers::{
 use ocapn::{DialError, EnlivenError, Node, Promise, Ref, Sturdyref, Value};
 use tempfile::TempDir;
 
-use crate::capfile::{self, Why};
+use crate::capfile;
 use crate::exit::{Broke, NoNode, Severed, TimedOut};
 
 use crate::state::{self, StateDir};
@@ -68,7 +68,7 @@ impl Client {
     pub(crate) async fn of_node(state: &StateDir) -> anyhow::Result<(Self, Ref)> {
         let no_node = || NoNode(state.path().to_owned());
         let sturdyref = match capfile::read(&state.admin_cap()) {
-            Err(error) if is_missing(&error.why) => return Err(no_node().into()),
+            Err(error) if error.is_missing() => return Err(no_node().into()),
             outcome => outcome?,
         };
         let client = Self::start([&sturdyref].into_iter()).await?;
@@ -118,10 +118,6 @@ impl Client {
     pub(crate) async fn end(self) {
         self.node.shutdown().await;
     }
-}
-
-fn is_missing(why: &Why) -> bool {
-    matches!(why, Why::Io(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Gives up after the time allowed.

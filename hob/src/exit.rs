@@ -4,21 +4,25 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | the call broke, or the command could not be carried out |
-//! | 2 | usage: an argument, URI, file or address can't be used |
-//! | 3 | no such object |
-//! | 4 | refused: the capability is not for that, has expired or was revoked |
+//! | 2 | usage: an argument, URI, file, address or setting can't be used |
+//! | 3 | not found: no such object, machine, binding or token |
+//! | 4 | refused, revoked or expired: the capability does not give that, or no longer |
 //! | 5 | unreachable or timed out |
+//! | 6 | pending: not there yet, and still on its way |
 //! | 7 | identity mismatch: somebody else answered |
+//! | 8 | done for a part of the fleet only |
 //! | 130 | interrupted |
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Error;
+use ocapn::actors::Refusal;
 use ocapn::netlayers::{BindError, ConnectError, IdentityError};
 use ocapn::{DialError, EnlivenError, Fault, PeerViolation, SessionEnd, Value};
 
 use crate::capfile::{CapError, Why};
+use crate::config::ConfigError;
 use crate::notation::{NotationError, print};
 use crate::state::StateError;
 
@@ -32,14 +36,42 @@ pub(crate) enum Exit {
     Usage = 2,
     /// There is no such object.
     NoSuchObject = 3,
-    /// The capability is not for that, has expired or was revoked.
+    /// The capability does not give that, or no longer.
     Refused = 4,
     /// Nobody could be reached, or not in time.
     Unreachable = 5,
+    /// It is not there yet, and still on its way.
+    Pending = 6,
     /// Somebody else answered.
     IdentityMismatch = 7,
+    /// It is done for a part of the fleet only.
+    Partial = 8,
     /// Ctrl-C.
     Interrupted = 130,
+}
+
+/// A failure of which the command itself knows what it is and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Failure {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// What failed, and why.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) next: Option<String>,
+}
+
+impl Failure {
+    /// A failure with nothing to do about it.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), next: None }
+    }
+
+    /// What to do about it: a command, if there is one.
+    pub(crate) fn next(self, next: impl Into<String>) -> Self {
+        Self { next: Some(next.into()), ..self }
+    }
 }
 
 /// The object answered, with a fault.
@@ -48,6 +80,11 @@ pub(crate) enum Exit {
 pub(crate) struct Broke(pub(crate) Fault);
 
 impl Broke {
+    /// How the program ends of it.
+    pub(crate) fn exit(&self) -> Exit {
+        of_fault(&self.0)
+    }
+
     /// What the object said, as text.
     pub(crate) fn why(&self) -> String {
         match self.0.value() {
@@ -108,6 +145,12 @@ pub(crate) fn code(error: &Error) -> Exit {
 }
 
 fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return Some(failure.exit);
+    }
+    if let Some(Broke(fault)) = error.downcast_ref() {
+        return Some(of_fault(fault));
+    }
     if let Some(error) = error.downcast_ref::<EnlivenError>() {
         return Some(of_enliven(error));
     }
@@ -135,7 +178,10 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             _ => Exit::Failed,
         });
     }
-    let usage = error.is::<NotationError>() || error.is::<CapError>() || error.is::<BadUsage>();
+    let usage = error.is::<NotationError>()
+        || error.is::<CapError>()
+        || error.is::<BadUsage>()
+        || error.is::<ConfigError>();
     let unreachable = error.is::<TimedOut>() || error.is::<Severed>() || error.is::<NoNode>();
     match error {
         _ if usage => Some(Exit::Usage),
@@ -143,10 +189,24 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         _ if error.is::<NotExported>() => Some(Exit::NoSuchObject),
         _ if error.is::<NotThere>() => Some(Exit::NoSuchObject),
         _ if error.is::<Refused>() => Some(Exit::Refused),
-        _ if error.is::<Broke>() => Some(Exit::Failed),
         _ if error.is::<Mismatch>() => Some(Exit::IdentityMismatch),
         _ if error.is::<Interrupted>() => Some(Exit::Interrupted),
         _ => None,
+    }
+}
+
+/// An object may say no in a way that programs can tell.
+fn of_fault(fault: &Fault) -> Exit {
+    if Refusal::of(fault).is_some() {
+        return Exit::Refused;
+    }
+    match fault.value() {
+        Value::Error(error)
+            if error.fields.first().and_then(Value::as_symbol) == Some("not-found") =>
+        {
+            Exit::NoSuchObject
+        }
+        _ => Exit::Failed,
     }
 }
 
@@ -201,6 +261,16 @@ pub(crate) fn next_step(error: &Error) -> Option<String> {
 }
 
 fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.next.clone();
+    }
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return match error {
+            ConfigError::InFile { hint, .. } => hint.clone(),
+            ConfigError::Unreadable { .. } => Some("name another file with --config".to_owned()),
+            ConfigError::Elsewhere { .. } => None,
+        };
+    }
     if let Some(NoNode(path)) = error.downcast_ref() {
         let path = path.display();
         return Some(format!("start one with: hob node --state {path}"));
@@ -225,6 +295,14 @@ fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(BindError::PathTooLong { .. }) = error.downcast_ref() {
         return Some("name a directory with a shorter path".to_owned());
+    }
+    if let Some(Broke(fault)) = error.downcast_ref() {
+        let next = match Refusal::of(fault)? {
+            Refusal::Method => "this capability does not give that: ask for one that does",
+            Refusal::TooOften => "try again later",
+            _ => "ask for a new capability",
+        };
+        return Some(next.to_owned());
     }
     if error.is::<NotationError>() {
         return Some("hob call --help explains how arguments are written".to_owned());
@@ -251,6 +329,7 @@ fn next_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ocapn::ErrorValue;
     use std::io;
     use std::sync::Arc;
 
@@ -265,11 +344,19 @@ mod tests {
         ConnectError::IdentityMismatch { address: "x".into(), expected: "a".into(), found: None }
     }
 
+    fn not_found() -> Fault {
+        let fields = vec![Value::symbol("not-found")];
+        Value::Error(Box::new(ErrorValue { message: "no x".into(), fields, label: None })).into()
+    }
+
     #[test]
     fn every_code_by_type() {
         let dial = |error| EnlivenError::Dial(DialError::Connect(Arc::new(error)));
         let table: Vec<(Error, Exit)> = vec![
             (Broke("no".into()).into(), Exit::Failed),
+            (Broke(Refusal::Revoked.fault("gone")).into(), Exit::Refused),
+            (Broke(Refusal::Method.fault("not that")).into(), Exit::Refused),
+            (Broke(not_found()).into(), Exit::NoSuchObject),
             (BadUsage("no".into()).into(), Exit::Usage),
             (EnlivenError::NoSuchObject("x".into()).into(), Exit::NoSuchObject),
             (EnlivenError::SessionEnded(SessionEnd::Disconnected).into(), Exit::Unreachable),
@@ -287,6 +374,10 @@ mod tests {
             (Refused("no".into()).into(), Exit::Refused),
             (NotThere("no".into()).into(), Exit::NoSuchObject),
             (Interrupted.into(), Exit::Interrupted),
+            (Failure::new(Exit::Refused, "x").into(), Exit::Refused),
+            (Failure::new(Exit::Pending, "x").into(), Exit::Pending),
+            (Failure::new(Exit::Partial, "x").into(), Exit::Partial),
+            (ConfigError::Elsewhere { from: "x".into(), what: "y".into() }.into(), Exit::Usage),
             (Error::msg("anything"), Exit::Failed),
         ];
         for (error, expected) in table {
@@ -294,5 +385,33 @@ mod tests {
             let error = error.context("doing something");
             assert_eq!(code(&error), expected, "{error:#}");
         }
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_the_table() {
+        let codes = [
+            (Exit::Failed, 1),
+            (Exit::Usage, 2),
+            (Exit::NoSuchObject, 3),
+            (Exit::Refused, 4),
+            (Exit::Unreachable, 5),
+            (Exit::Pending, 6),
+            (Exit::IdentityMismatch, 7),
+            (Exit::Partial, 8),
+            (Exit::Interrupted, 130),
+        ];
+        for (exit, code) in codes {
+            assert_eq!(exit as u8, code);
+        }
+    }
+
+    #[test]
+    fn failures_say_what_to_do() {
+        let error: Error =
+            Failure::new(Exit::Pending, "x is pending").next("hob fleet show x").into();
+        assert_eq!(next_step(&error.context("doing")).unwrap(), "hob fleet show x");
+        let often = Error::from(Broke(Refusal::TooOften.fault("too often")));
+        assert_eq!(next_step(&often).unwrap(), "try again later");
+        assert_eq!(next_step(&Broke("no".into()).into()), None);
     }
 }

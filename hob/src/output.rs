@@ -1,5 +1,14 @@
-//! Writing to standard output, which may be gone: a reader such as `head` that has had
-//! enough is no error.
+//! What is printed: data on standard output, messages on standard error; for people in
+//! lines and tables, for programs as JSON.
+//!
+//! Standard output may be gone: a reader such as `head` that has had enough is no error.
+
+pub(crate) mod json;
+pub(crate) mod progress;
+pub(crate) mod redact;
+pub(crate) mod screen;
+pub(crate) mod table;
+pub(crate) mod time;
 
 use std::io::{self, Write as _};
 

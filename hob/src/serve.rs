@@ -13,7 +13,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
-use crate::fleet::{Fleet, Settings};
+use crate::fleet::{Fleet, MANUAL, Settings};
+use crate::notify::Notifier;
 use crate::state::{LockedState, StateDir};
 use crate::{capfile, kinds, output};
 
@@ -29,19 +30,21 @@ pub(crate) struct Serving {
     pub(crate) fleet: Fleet,
     state: LockedState,
     caps: Vec<PathBuf>,
+    systemd: Notifier,
 }
 
 impl Serving {
     /// Takes the state directory and listens everywhere, on the state directory's own
     /// socket last.
     pub(crate) async fn start(options: &ServeOptions) -> anyhow::Result<Self> {
-        Self::start_with(options, |_state| Ok(Settings::default())).await
+        Self::start_with(options, |_state| Ok(Vec::new())).await
     }
 
-    /// The same, for a boss, whose settings may depend on the state directory.
+    /// The same, for a boss: `providers` sets up those that there are in the state
+    /// directory, and gives their names.
     pub(crate) async fn start_with(
         options: &ServeOptions,
-        settings: impl FnOnce(&Path) -> anyhow::Result<Settings>,
+        providers: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<Self> {
         let public = options.public_address.as_ref();
         let tcp = options.listen.iter().filter(|listen| listen.address.is_tcp());
@@ -57,11 +60,13 @@ impl Serving {
             _ => {}
         }
         let state = StateDir::named(options.state.clone())?.lock()?;
-        let settings = settings(state.path())?;
-        let mut builder = Node::builder();
+        let providers = providers(state.path())?;
+        let settings = &options.settings;
+        let mut builder =
+            Node::builder().limits(settings.limits()).sessions_per_netlayer(settings.sessions());
         for listen in &options.listen {
             let public = public.filter(|_| listen.address.is_tcp());
-            let identities = Identities::KeptIn(state.path().to_owned());
+            let identities = Identities::KeptIn(state.keys());
             let netlayer =
                 listen.listen(public, &identities).await.map_err(|error| match error {
                     ListenError::Bind(error) => error.into(),
@@ -74,9 +79,15 @@ impl Serving {
         builder = builder.netlayer(socket.context("the state directory's own socket")?);
         let store = open_store(&state)?;
         let node = builder.start_durable(&store)?;
-        let fleet = Fleet::new(node.clone(), settings);
+        let fleet = Settings {
+            default_provider: settings.default_provider().unwrap_or(MANUAL).to_owned(),
+            enrol_ttl: settings.enrol_ttl(),
+            reconcile: settings.reconcile(),
+            providers,
+        };
+        let fleet = Fleet::new(node.clone(), fleet);
         let kept = node.open_vat("node", &kinds::environment(&fleet)?)?;
-        Ok(Self { node, kept, fleet, state, caps: Vec::new() })
+        Ok(Self { node, kept, fleet, state, caps: Vec::new(), systemd: Notifier::of_process() })
     }
 
     /// Writes a sturdyref for the object into the state directory, for the owner's use
@@ -96,7 +107,9 @@ impl Serving {
         for location in self.node.locations() {
             output::line(&format!("listening {location}"))?;
         }
-        output::line("ready")
+        output::line("ready")?;
+        self.systemd.ready(&format!("reachable in {} ways", self.node.locations().len()));
+        Ok(())
     }
 
     /// Serves until a signal says to stop, and says goodbye. Meanwhile does what else is
@@ -113,6 +126,7 @@ impl Serving {
         let why = tokio::select! {
             why = signals.wait() => why,
             () = meanwhile => "nothing is left to be done",
+            () = self.systemd.keep_alive(&self.kept) => "the watchdog is gone",
         };
         tracing::info!("stopping: {why}");
         self.end().await;
@@ -121,6 +135,7 @@ impl Serving {
 
     /// Ends the node in good order.
     pub(crate) async fn end(self) {
+        self.systemd.stopping();
         for cap in &self.caps {
             if let Err(error) = std::fs::remove_file(cap) {
                 tracing::warn!(%error, "can't remove {}", cap.display());

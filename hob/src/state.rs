@@ -78,17 +78,10 @@ pub(crate) struct LockedState {
 }
 
 impl StateDir {
-    /// The directory named, or the user's own: `$XDG_STATE_HOME/hob`, else
-    /// `~/.local/state/hob`.
+    /// The directory that the settings name: see [`Settings::state`].
+    ///
+    /// [`Settings::state`]: crate::config::Settings::state
     pub(crate) fn named(path: Option<PathBuf>) -> Result<Self, StateError> {
-        // The XDG specification has relative paths ignored.
-        let absolute = |name| {
-            let value = std::env::var_os(name).map(PathBuf::from);
-            value.filter(|path| path.is_absolute())
-        };
-        let path = path
-            .or_else(|| Some(absolute("XDG_STATE_HOME")?.join("hob")))
-            .or_else(|| Some(absolute("HOME")?.join(".local/state/hob")));
         path.map(Self).ok_or(StateError::NoDefault)
     }
 
@@ -96,8 +89,21 @@ impl StateDir {
         &self.0
     }
 
+    /// Where the keys are: with the credentials that systemd passes on if they are among
+    /// them, else here.
+    pub(crate) fn keys(&self) -> PathBuf {
+        let passed_on = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let passed_on = passed_on.filter(|directory| directory.join("identity.pem").is_file());
+        passed_on.unwrap_or_else(|| self.0.clone())
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.0.join("store.redb")
+    }
+
+    /// The socket on which the node listens for its own user.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("sock")
     }
 
     pub(crate) fn admin_cap(&self) -> PathBuf {

@@ -162,7 +162,7 @@ fn without_its_boss_an_application_has_its_database_and_with_it_what_is_taken_ba
             boss.call(&format!("wait {last}")).with(0);
         }
     }
-    let gone = sign().with(1);
+    let gone = sign().with(3);
     assert!(gone.err.contains("nothing is bound as \"db\""), "{}", gone.err);
     let listed = boss.place.hob(&format!("call --file {}/hob.cap list-bindings", app.display()));
     assert_eq!(listed.with(0).out, "[]\n");

@@ -154,7 +154,7 @@ fn a_machine_joins_and_is_bound_by_hand() {
     assert_eq!(place.hob("call @store.cap get last-entry").with(0).out, "\"hello\"\n");
     // The enrolment has been used, the other machine's is not for this one's address.
     assert!(!place.path("db.cap").exists());
-    let again = place.hob("join --state x --enrol again.cap --listen tcp-tls:127.0.0.1:0").with(1);
+    let again = place.hob("join --state x --enrol again.cap --listen tcp-tls:127.0.0.1:0").with(4);
     assert!(again.err.contains("has used already"), "{}", again.err);
     place.hob("join --state x --enrol again.cap").with(2);
     place.hob("join --state x").with(2);

@@ -91,9 +91,11 @@ impl LastingLimits {
 /// - While there is no session with the peer, messages wait in order and the sturdyref is
 ///   enlivened, again and again: with a pause that grows ([`LastingLimits::backoff`]), or
 ///   as soon as a session with the peer comes up for any other reason, such as that it
-///   dials us.
+///   dials us: also where it was not noticed yet that the one before is dead.
 /// - Each message is delivered at most once. Those that were on their way when the session
-///   ended break with how it ended, and nobody knows whether they have arrived.
+///   ended break with how it ended, and nobody knows whether they have arrived, or will
+///   yet: a peer may come to read them after what is sent by the next session. All others
+///   arrive in order.
 /// - A message that has waited for [`LastingLimits::patience`] breaks. Where the peer
 ///   refuses, or is not who the sturdyref names, all that wait break at once. Such faults
 ///   are told from those of the object by [`Unreachable::of`]. The next message tries anew.

@@ -95,7 +95,8 @@
 //! - Within a turn send by [`Turn::send`], which takes back what a failed turn sent;
 //!   [`Ref::send`] is for code outside of turns.
 //! - When a session ends, all promises that waited for its peer break; nothing waits
-//!   for ever. [`Node::on_sever`] tells when and how.
+//!   for ever. [`Node::on_sever`] tells when and how. References to the peer's objects are
+//!   of no use from then on; a [`Lasting`] is one that heals.
 //! - Dropping the last clone of a remote reference tells its peer. Dropping a promise
 //!   cancels nothing.
 //! - What each session may cost is in [`Limits`], what each vat in [`VatLimits`];

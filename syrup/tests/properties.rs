@@ -16,6 +16,7 @@ fn config() -> ProptestConfig {
     ProptestConfig {
         rng_seed: RngSeed::Fixed(0x5ea_5e11),
         failure_persistence: None,
+        cases: if cfg!(miri) { 4 } else { ProptestConfig::default().cases },
         ..ProptestConfig::default()
     }
 }

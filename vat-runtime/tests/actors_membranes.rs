@@ -343,7 +343,7 @@ fn a_log_hears_of_arguments_if_it_is_to() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..ProptestConfig::default() })]
 
     /// Whatever passes in whatever order, each object has one face on the other side, and
     /// is itself again when that comes back; and no face is left once it is cut.

@@ -5,7 +5,7 @@ use ocapn::Value;
 
 use crate::cli::ServeOptions;
 use crate::fleet::reconcile::Reconciler;
-use crate::fleet::{Boss, BossRef, Settings};
+use crate::fleet::{Boss, BossRef};
 use crate::providers::{FleetId, Providers};
 use crate::serve::{Serving, StopSignals};
 
@@ -15,10 +15,12 @@ pub(crate) async fn boss(options: &ServeOptions) -> anyhow::Result<()> {
     let mut made = None;
     let mut serving = Serving::start_with(options, |state| {
         let state = state.join("providers");
-        let providers = Providers::from_config(toml::Table::new(), &state, &program)?;
+        let set = &options.settings;
+        let providers = Providers::from_config(set.provider_tables(), &state, &program)
+            .map_err(|error| set.of_provider(&error))?;
         let names = providers.names().map(str::to_owned).collect();
         made = Some(providers);
-        Ok(Settings { providers: names, ..Settings::default() })
+        Ok(names)
     })
     .await?;
     let providers = made.context("there are no providers")?;

@@ -61,7 +61,7 @@ impl Form {
     }
 }
 
-async fn save(file: &Path, form: Form, node: &NodeChoice) -> anyhow::Result<()> {
+pub(super) async fn save(file: &Path, form: Form, node: &NodeChoice) -> anyhow::Result<()> {
     // The node may be elsewhere in the file system.
     let path = std::path::absolute(file)?;
     let name = path.to_str().ok_or_else(|| BadUsage("the path is not text".to_owned()))?;

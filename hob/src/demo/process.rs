@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
 use super::story::Story;
+use crate::config::{CONFIG_VARIABLE, OWN_VARIABLES};
 
 /// How long a process may take to end once it is told to.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,11 +49,15 @@ impl Process {
             .args(["--stop-with-stdin", "--plain-log", "--state"])
             .arg(&state)
             .env("HOB_LOG", "warn,fleet=info")
-            .env_remove("HOB_STATE")
+            // The demo is the same whatever the user's own settings are.
+            .env(CONFIG_VARIABLE, "/dev/null")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        for own in OWN_VARIABLES {
+            command.env_remove(own);
+        }
         // Ctrl-C is for the demo, which then ends its processes in good order.
         command.process_group(0);
         let mut child = command.spawn().with_context(|| format!("starting {name}"))?;

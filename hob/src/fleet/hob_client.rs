@@ -2,12 +2,13 @@
 //! under, and what is granted of them to other machines.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
+use ocapn::{Answer, Args, Behaviour, Fault, Passable, Ref, Reply, Sturdyref, Turn, Value, object};
 
 use super::rules::Rules;
 use super::{Fleet, LOG};
-use crate::kinds::Name;
+use crate::kinds::{Kind, Name};
 
 /// The methods that change nothing, of objects that do not say so themselves.
 const READS: &[&str] = &[
@@ -46,9 +47,20 @@ struct Bound {
     rules: Rules,
     /// The methods of it that change nothing, if it is not the usual ones.
     reads: Option<Vec<String>>,
-    /// It makes something of its own for each grant: see [`HobClient::offer`].
+    /// It makes something of its own for each grant: see [`Offer`].
     #[passable(default)]
     grants: bool,
+    /// If this machine has made it.
+    service: Option<Made>,
+}
+
+/// What a machine has made to offer it.
+#[derive(Clone, Debug, Passable)]
+struct Made {
+    /// From what.
+    from: String,
+    /// What it is called among the wrappers, if it is one.
+    wrapper: Option<String>,
 }
 
 /// What was granted.
@@ -97,9 +109,65 @@ pub(crate) struct Offer {
 }
 
 impl Bound {
+    /// Something, as it is.
+    fn plain(value: Value) -> Self {
+        Self {
+            value,
+            id: None,
+            from: None,
+            rules: Rules::default(),
+            reads: None,
+            grants: false,
+            service: None,
+        }
+    }
+
     /// What it is, for people.
     fn what(&self) -> &'static str {
         if self.id.is_some() { "an object elsewhere" } else { what(&self.value) }
+    }
+}
+
+/// Something that a machine can offer by itself.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) enum Service {
+    /// A TCP service, `HOST:PORT` as seen from the machine.
+    Tcp(String),
+    /// A Unix socket on the machine.
+    Unix(String),
+    /// Roles of a PostgreSQL database, one for each grant: settings as JSON.
+    Postgres(String),
+    /// A new actor of a kind.
+    Kind(Name),
+    /// What is bound there under another name.
+    Binding(Name),
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp {address}"),
+            Self::Unix(path) => write!(f, "unix {path}"),
+            Self::Postgres(settings) => write!(f, "postgres {settings}"),
+            Self::Kind(Name(kind)) => write!(f, "kind {kind}"),
+            Self::Binding(Name(name)) => write!(f, "binding {name}"),
+        }
+    }
+}
+
+/// Whatever is bound to a name at the time: passes on what it is sent.
+#[derive(Clone, ocapn::Durable)]
+pub(crate) struct Current {
+    client: HobClientRef,
+    name: String,
+}
+
+impl Behaviour for Current {
+    fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
+        match self.client.call(turn).get_binding(Name(self.name.clone()))? {
+            Value::Ref(bound) => Ok(Value::from(turn.send(&bound, args)).into()),
+            other => Err(format!("what is bound as {} is {}", self.name, what(&other)).into()),
+        }
     }
 }
 
@@ -130,29 +198,27 @@ impl HobClient {
         Ok(())
     }
 
-    /// What is granted: made by the service itself, or what is bound, by the rules.
-    fn make(
+    /// Makes what is to be offered. Gives whether it is a wrapper, of that name.
+    fn serve(
         &self,
         turn: &mut Turn<'_>,
-        id: &str,
-        bound: &Bound,
-        rules: &Rules,
-    ) -> Result<(Ref, Ref), Fault> {
-        let Value::Ref(target) = &bound.value else {
-            return Err(format!("what is bound is no object, but {}", bound.what()).into());
+        wrapper: &str,
+        service: &Service,
+    ) -> Result<(Value, bool), Fault> {
+        let mut wrap = |kind, argument: String| {
+            let make = vec![Value::symbol(kind), wrapper.into(), argument.into()];
+            turn.call(self.fleet.wrappers()?, make)
         };
-        let clock = &self.fleet.clock;
-        if bound.grants {
-            let message = vec![Value::symbol("grant"), id.into(), rules.to_string().into()];
-            let made = turn.send(target, message).into_ref();
-            // The service has seen to read-only itself, and to nothing else.
-            return Ok(rules.without_read_only().over(made, &[], clock).spawn(turn));
-        }
-        let reads: Vec<&str> = match &bound.reads {
-            Some(reads) => reads.iter().map(String::as_str).collect(),
-            None => READS.to_vec(),
-        };
-        Ok(rules.over(target.clone(), &reads, clock).spawn(turn))
+        Ok(match service {
+            Service::Tcp(address) => (wrap("socket", format!("tcp:{address}"))?, true),
+            Service::Unix(path) => (wrap("socket", format!("unix:{path}"))?, true),
+            Service::Postgres(settings) => (wrap("postgres", settings.clone())?, true),
+            Service::Kind(Name(kind)) => {
+                let kind = Kind::named(kind).ok_or_else(|| format!("there is no kind {kind:?}"))?;
+                (kind.spawn(turn, self.fleet.client())?.into(), false)
+            }
+            Service::Binding(Name(other)) => (self.bound(other)?.value.clone(), false),
+        })
     }
 }
 
@@ -179,8 +245,81 @@ impl HobClient {
         offer: Offer,
     ) -> Result<(), Fault> {
         let Offer { reads, grants } = offer;
-        let bound = Bound { value, id: None, from: None, rules: Rules::default(), reads, grants };
+        let bound = Bound { reads, grants, ..Bound::plain(value) };
         self.set(turn, name.0, bound)
+    }
+
+    /// Offers something that this machine makes: see [`Service`]. The answer comes when
+    /// it is bound. Asked again for the same, it is the same.
+    #[method]
+    fn offer_service(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: Name,
+        service: Service,
+    ) -> Result<(), Fault> {
+        let Name(name) = name;
+        let from = service.to_string();
+        if let Some(there) = self.names.bindings.get(&name) {
+            match &there.service {
+                Some(made) if made.from == from => return Ok(()),
+                Some(_) => self.withdraw(turn, Name(name.clone()))?.ignore(),
+                None => return Err(format!("{name:?} is bound already, by hand").into()),
+            }
+        }
+        // One that is on its way out has its name for a while.
+        let wrapper = format!("{name} {}", super::random_id()?);
+        let (value, wrapped) = self.serve(turn, &wrapper, &service)?;
+        let made = Made { from, wrapper: wrapped.then_some(wrapper) };
+        let bound = Bound { grants: wrapped, service: Some(made), ..Bound::plain(value) };
+        self.set(turn, name, bound)
+    }
+
+    /// Offers no longer what this machine has made, and takes it back from all who were
+    /// granted it. The answer comes when nothing is left of it. Whether it was there.
+    #[method]
+    fn withdraw(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<Answer<bool>, Fault> {
+        let Name(name) = name;
+        let Some(bound) = self.names.bindings.get(&name) else { return Ok(Answer::ready(false)) };
+        let Some(made) = bound.service.clone() else {
+            return Err(format!("{name:?} was bound by hand: unbind it").into());
+        };
+        self.names.bindings.remove(&name);
+        let grants = self.names.grants.iter().filter(|(_, granted)| granted.name == name);
+        let grants: Vec<String> = grants.map(|(id, _)| id.clone()).collect();
+        for id in grants {
+            self.ungrant(turn, id)?.ignore();
+        }
+        self.fleet.changed_after(turn, &name);
+        let Some(wrapper) = made.wrapper else { return Ok(Answer::ready(true)) };
+        let wrappers = self.fleet.wrappers()?.clone();
+        let removed = turn.send(&wrappers, vec![Value::symbol("remove"), wrapper.into()]);
+        Ok(removed.into())
+    }
+
+    /// Has what is bound to a name reached by programs that speak no CapTP: at
+    /// `unix:PATH` or `tcp:127.0.0.1:PORT`. Gives where.
+    #[method]
+    fn forward(&self, turn: &mut Turn<'_>, name: Name, listen: String) -> Result<Value, Fault> {
+        let Name(name) = name;
+        self.bound(&name)?;
+        let current =
+            turn.spawn(Current { client: HobClientRef::from_ref(turn.me()), name: name.clone() });
+        let forward = vec![
+            Value::symbol("forward"),
+            format!("forward {name}").into(),
+            listen.into(),
+            current.into(),
+        ];
+        turn.call(self.fleet.wrappers()?, forward)
+    }
+
+    /// Ends a forward. Whether there was one.
+    #[method]
+    fn unforward(&self, turn: &mut Turn<'_>, name: Name) -> Result<Value, Fault> {
+        let Name(name) = name;
+        let remove = vec![Value::symbol("remove"), format!("forward {name}").into()];
+        turn.call(self.fleet.wrappers()?, remove)
     }
 
     /// The names that are bound.
@@ -238,22 +377,59 @@ impl HobClient {
         name: Name,
         rules: Rules,
         to: String,
-    ) -> Result<GrantRef, Fault> {
+    ) -> Result<Answer<GrantRef>, Fault> {
         if let Some(granted) = self.names.grants.get(&id) {
-            return Ok(granted.grant.clone());
+            return Ok(Answer::ready(granted.grant.clone()));
         }
         if self.names.grants.len() >= NAMES {
             return Err(format!("a machine grants at most {NAMES} times").into());
         }
-        let Name(name) = name;
-        let bound = self.bound(&name)?.clone();
-        let (proxy, controller) = self.make(turn, &id, &bound, &rules)?;
-        let grant = Grant { fleet: self.fleet.clone(), object: proxy };
-        let grant = GrantRef::spawn(turn, grant);
-        let service = match &bound.value {
-            Value::Ref(service) if bound.grants => Some(service.clone()),
-            _ => None,
+        let bound = self.bound(&name.0)?;
+        let Value::Ref(target) = &bound.value else {
+            return Err(format!("what is bound is no object, but {}", bound.what()).into());
         };
+        let target = target.clone();
+        if !bound.grants {
+            let grant = self.granted(turn, id, name, rules, to, target, None)?;
+            return Ok(Answer::ready(grant));
+        }
+        // The service sees to read-only itself, and to nothing else. It is waited for, so
+        // that what is stored of the grant is complete.
+        let read_only = super::fields([("rule", Value::symbol("read-only"))]);
+        let own = if rules.is_read_only() { vec![read_only] } else { Vec::new() };
+        let message = vec![Value::symbol("grant"), id.as_str().into(), Value::List(own)];
+        let made: Answer<Ref> = turn.send(&target, message).into();
+        let me = HobClientRef::from_ref(turn.me());
+        Ok(made.on_promise(turn, move |turn, made| {
+            me.call(turn).granted(id, name, rules, to, made?, Some(target))
+        }))
+    }
+
+    /// Grants an object: for the presence itself. `service` has made it for the grant.
+    #[method]
+    #[expect(clippy::too_many_arguments, reason = "all that a grant is made of, for itself")]
+    fn granted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: String,
+        name: Name,
+        rules: Rules,
+        to: String,
+        object: Ref,
+        service: Option<Ref>,
+    ) -> Result<GrantRef, Fault> {
+        if let Some(granted) = self.names.grants.get(&id) {
+            return Ok(granted.grant.clone());
+        }
+        let Name(name) = name;
+        let reads = self.names.bindings.get(&name).and_then(|bound| bound.reads.as_ref());
+        let reads: Vec<&str> = match reads {
+            Some(reads) => reads.iter().map(String::as_str).collect(),
+            None => READS.to_vec(),
+        };
+        let limits = if service.is_some() { rules.without_read_only() } else { rules.clone() };
+        let (proxy, controller) = limits.over(object, &reads, &self.fleet.clock).spawn(turn);
+        let grant = GrantRef::spawn(turn, Grant { fleet: self.fleet.clone(), object: proxy });
         let bar = if rules.is_empty() { "" } else { " | " };
         tracing::info!(target: LOG, "granted {name}{bar}{rules} to {to}: {id}");
         let granted = Granted { name, to, rules, grant: grant.clone(), controller, service };
@@ -348,7 +524,7 @@ impl HobClient {
         rules: Rules,
     ) -> Result<(), Fault> {
         let (id, from) = (Some(id), Some(from));
-        let bound = Bound { value: value.into(), id, from, rules, reads: None, grants: false };
+        let bound = Bound { id, from, rules, ..Bound::plain(value.into()) };
         self.set(turn, name, bound)
     }
 

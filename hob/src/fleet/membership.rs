@@ -9,7 +9,7 @@ use ocapn::{DialError, EnlivenError, Node, PeerLocator, Ref, Sturdyref, Value, V
 
 use super::desk::{DeskRef, Report};
 use super::enrolment::EnrolmentRef;
-use super::hob_client::{HobClient, HobClientRef};
+use super::hob_client::HobClientRef;
 use super::{Fleet, LOG, short};
 use crate::exit::{BadUsage, Broke, Exit, Severed};
 use crate::{capfile, exit};
@@ -41,8 +41,7 @@ impl Membership {
 
     /// The machine's hob-client presence, made if there is none.
     pub(crate) fn client(fleet: &Fleet, vat: &Vat) -> anyhow::Result<Ref> {
-        let client = vat.root_or_spawn("hob", || HobClient::new(fleet.clone()))?;
-        Ok(fleet.client.get_or_init(|| client).clone())
+        Ok(fleet.machinery(vat)?.client.clone())
     }
 
     /// Registers with an enrolment, and tries again for as long as the boss can't be
@@ -129,6 +128,9 @@ impl Membership {
 
     /// Keeps in touch with the boss, for ever.
     pub(crate) async fn run(self) {
+        if let Ok(wrappers) = self.fleet.wrappers() {
+            wrappers.send_only(vec![Value::symbol("start")]);
+        }
         let mut said = None;
         loop {
             let told = async {

@@ -33,28 +33,34 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use boss::{Boss, BossRef};
+pub(crate) use audit::{Entry, Page};
+pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
 pub(crate) use guestbook::Guestbook;
-pub(crate) use hob_client::HobClient;
+pub(crate) use hob_client::{HobClient, ShownBinding};
+pub(crate) use machine::{Binding, State};
+pub(crate) use rules::Rules;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ocapn::actors::{UnixClock, after_turn};
-use ocapn::persist::{Environment, EnvironmentError};
+use ocapn::persist::{Environment, EnvironmentError, StoreError};
 use ocapn::{
     Behaviour, Clock, ErrorValue, Fault, FromValue, IntoValue, Lasting, LastingLimits, Node,
-    Promise, Ref, Resolver, RestoreError, SessionInfo, Sturdyref, Turn, Value, promise,
+    Promise, Ref, Resolver, RestoreError, SessionInfo, Sturdyref, Turn, Value, Vat, promise,
 };
 use tokio::sync::Notify;
 
 use audit::{Audit, Listeners, Segment};
-use desk::{Desk, Report};
+use desk::Desk;
+pub(crate) use desk::Report;
 use enrolment::Enrolment;
-use hob_client::Grant;
+use hob_client::{Current, Grant};
 use hob_server::HobServer;
 use machine::Machine;
+
+use crate::wrap::{self, StreamLimits, Wrap, Wrappers};
 
 /// The target of the log lines that tell what happens in the fleet.
 pub(crate) const LOG: &str = "fleet";
@@ -97,12 +103,22 @@ pub(crate) struct Fleet {
     /// The time since 1970.
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Arc<Settings>,
-    /// The hob-client presence of this machine, if it is one.
-    client: Arc<OnceLock<Ref>>,
+    /// What wrappers of services do their work with.
+    wrap: Wrap,
+    /// What there is on this machine, if it is one.
+    machine: Arc<OnceLock<Machinery>>,
     wake: Arc<Notify>,
     listeners: Listeners,
     watchers: Arc<Mutex<HashMap<String, Vec<Resolver>>>>,
     health: Arc<Mutex<BTreeMap<String, (u64, Report)>>>,
+}
+
+/// The objects of a machine.
+pub(crate) struct Machinery {
+    /// Its hob-client presence.
+    pub(crate) client: Ref,
+    /// What makes its sockets and databases capabilities.
+    pub(crate) wrappers: Ref,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,9 +129,10 @@ impl Fleet {
     pub(crate) fn new(node: Node, settings: Settings) -> Self {
         Self {
             clock: UnixClock::new(node.clock()),
+            wrap: Wrap::new(&node, StreamLimits::default()),
             node,
             settings: Arc::new(settings),
-            client: Arc::default(),
+            machine: Arc::default(),
             wake: Arc::default(),
             listeners: Listeners::default(),
             watchers: Arc::default(),
@@ -125,7 +142,27 @@ impl Fleet {
 
     /// The hob-client presence of this machine, if it is one.
     pub(crate) fn client(&self) -> Option<&Ref> {
-        self.client.get()
+        self.machine.get().map(|machine| &machine.client)
+    }
+
+    /// The wrappers of this machine, if it is one.
+    fn wrappers(&self) -> Result<&Ref, Fault> {
+        let machine = self.machine.get();
+        Ok(machine.map(|machine| &machine.wrappers).ok_or("this is no machine of a fleet")?)
+    }
+
+    /// Makes this a machine: with its objects, or those that it had before.
+    ///
+    /// # Errors
+    ///
+    /// If the vat has no store.
+    pub(crate) fn machinery(&self, vat: &Vat) -> Result<&Machinery, StoreError> {
+        if let Some(there) = self.machine.get() {
+            return Ok(there);
+        }
+        let client = vat.root_or_spawn("hob", || HobClient::new(self.clone()))?;
+        let wrappers = vat.root_or_spawn("wrappers", || Wrappers::new(&self.wrap))?;
+        Ok(self.machine.get_or_init(|| Machinery { client, wrappers }))
     }
 
     /// Has the process's tasks look at what is to be done, once the turn holds.
@@ -199,7 +236,7 @@ impl Fleet {
     pub(crate) fn environment(&self) -> Result<Environment, EnvironmentError> {
         let mut kinds = Environment::new();
         kinds.kind::<Segment>("audit-segment")?.kind::<HobServer>("hob-server")?;
-        kinds.kind::<Guestbook>("guestbook")?;
+        kinds.kind::<Guestbook>("guestbook")?.kind::<Current>("current-binding")?;
         Lasting::kind(&mut kinds, "lasting", &self.node, &LastingLimits::default())?;
         let fleet = || self.clone();
         keep(
@@ -251,6 +288,7 @@ impl Fleet {
             fleet(),
             |fleet, object| Grant { fleet, object },
         )?;
+        kinds.extend("wrap", &wrap::environment(&self.wrap)?)?;
         Ok(kinds)
     }
 }

@@ -299,9 +299,9 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The systemd unit. Exit codes 2, 4 and 7 are a wrong command line, an enrolment that has
-/// been used or is refused, and another boss than the enrolment's: to try again would only
-/// fill the boss's audit log.
+/// The systemd unit. Exit codes 4 and 7 are an enrolment that has been used or is refused,
+/// and another boss than the enrolment's: to try again would only fill the boss's audit
+/// log.
 fn unit(command: &str, options: &CloudInit) -> String {
     let install = match options.install {
         Install::Download { .. } => format!("ExecStartPre=+{INSTALL}\n"),
@@ -322,7 +322,7 @@ fn unit(command: &str, options: &CloudInit) -> String {
          ExecStartPost=+/bin/rm -f {ENROLMENT_FILE}\n\
          Restart=always\n\
          RestartSec=5\n\
-         RestartPreventExitStatus=2 4 7\n\
+         RestartPreventExitStatus=4 7\n\
          TimeoutStartSec=30min\n\
          StateDirectory=hob\n\
          StateDirectoryMode=0700\n\
@@ -348,6 +348,7 @@ fn confined(port: u16) -> String {
         "CapabilityBoundingSet={capabilities}\n\
          NoNewPrivileges=yes\n\
          ProtectSystem=strict\n\
+         ReadWritePaths=-/etc/hob\n\
          ProtectHome=yes\n\
          PrivateTmp=yes\n\
          PrivateDevices=yes\n\

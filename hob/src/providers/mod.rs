@@ -8,19 +8,78 @@
 //! **Never a lost or a doubled machine.** The boss may be killed at any moment, and so
 //! may the connection to a cloud: whatever was asked is then asked again. Each order has
 //! a [`Key`], made once for each machine; a provider marks what it makes with the key,
-//! and looks for the mark before it makes anything.
+//! and looks for the mark before it makes anything. `docs/providers.md` has all the rules,
+//! and [`contract`] is a test of them.
+//!
+//! A whole provider, whose machines are directories:
+//!
+//! ```
+//! use std::{fs, io, path::PathBuf};
+//!
+//! use hob::providers::{
+//!     FleetId, Instance, Order, Progress, Provider, ProviderError, Target, contract,
+//! };
+//!
+//! struct Shelf(PathBuf);
+//!
+//! impl Provider for Shelf {
+//!     fn create(&self, order: &Order, progress: &dyn Progress) -> Result<Instance, ProviderError> {
+//!         progress.step("make room");
+//!         // Marked in the act of making it; and that it is there already is just as well.
+//!         let place = self.0.join(order.fleet.as_str()).join(order.key.as_str());
+//!         fs::create_dir_all(&place).map_err(later)?;
+//!         // Here its hob would be started, with `order.enrolment.reveal()` in a file.
+//!         Ok(instance(order.key.as_str()))
+//!     }
+//!
+//!     fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
+//!         let place = self.0.join(target.fleet.as_str()).join(target.key.as_str());
+//!         match fs::remove_dir_all(place) {
+//!             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+//!             outcome => outcome.map_err(later),
+//!         }
+//!     }
+//!
+//!     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
+//!         let places = self.0.join(fleet.as_str()).read_dir().into_iter().flatten();
+//!         let names = places.map(|place| Ok(place.map_err(later)?.file_name()));
+//!         names.map(|name| Ok(instance(&name?.to_string_lossy()))).collect()
+//!     }
+//! }
+//!
+//! fn instance(key: &str) -> Instance {
+//!     Instance { key: key.to_owned(), id: format!("shelf/{key}"), address: None }
+//! }
+//!
+//! fn later(error: io::Error) -> ProviderError {
+//!     ProviderError::temporary(error.to_string())
+//! }
+//!
+//! let directory = tempfile::tempdir()?;
+//! let fleet = FleetId::random()?;
+//! let order = contract::order("db-machine", &fleet);
+//! let shelf = Shelf(directory.path().to_owned());
+//! let made = shelf.create(&order, &|step: &str| println!("{step} …"))?;
+//! assert_eq!(shelf.create(&order, &|_: &str| {})?, made);
+//! assert_eq!(shelf.list(&fleet)?, [made]);
+//! shelf.destroy(&order.target())?;
+//! assert_eq!(shelf.list(&fleet)?, []);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub mod cloud;
 pub mod cloud_init;
 pub mod command;
-//pub mod contract;
+pub mod contract;
 pub mod dummy;
 mod files;
 pub mod local;
 pub mod netns;
 mod process;
-//mod provisioner;
+mod provisioner;
+pub mod qemu;
 mod settings;
-//pub mod ssh;
+pub mod ssh;
 
 pub use settings::{Context, Providers, SettingsError, Span, provider};
 

@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `machine.json` | the [`Record`] of it, there before anything else is |
-//! | `enrol.cap` | its enrolment, 0600, until it has been used |
+//! | `enrol.cap` | its enrolment, 0600, which it removes when it has used it |
 //! | `state/` | its state directory |
 //! | `log` | what it says |
 //!
@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, absent_is_fine, failed};
 use super::{Context, FleetId, Instance, Key, Order, ProviderError};
+use crate::config::{CONFIG_VARIABLE, OWN_VARIABLES};
 
 /// What a machine's processes have in their environment: this, `=`, and the key.
 pub(super) const MARK: &str = "HOB_MACHINE";
@@ -120,7 +121,6 @@ impl Processes {
         self.reap();
         let home = self.home(&order.key);
         if home.runs()? {
-            home.forget_used_enrolment();
             return Ok(());
         }
         let log = home.open_log()?;
@@ -161,13 +161,14 @@ impl Processes {
         command.arg("--enrol").arg(enrolment).arg("--listen").arg(&record.listen);
         // The boss may be away for a while; longer than this, and the enrolment is over.
         command.args(["--timeout", "15m"]);
-        // What the boss was told about itself by its own supervisor is not for others.
-        for own in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "HOB_STATE"] {
+        // What the boss was told about itself, also by its own supervisor, is not for others.
+        for own in OWN_VARIABLES {
             command.env_remove(own);
         }
         let and = |error| failed(&home.directory, &error);
         command
             .env(MARK, order.key.as_str())
+            .env(CONFIG_VARIABLE, "/dev/null")
             .current_dir(&home.directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(and)?)
@@ -245,7 +246,6 @@ impl Processes {
         for home in self.homes()? {
             let Some(record) = home.record()? else { continue };
             if record.fleet == fleet.as_str() {
-                home.forget_used_enrolment();
                 all.push(told(&home, &record));
             }
         }
@@ -259,8 +259,7 @@ impl Processes {
         let mut pause = Pause::until(patience);
         while pause.rest() {
             self.reap();
-            if home.is_ready() {
-                home.forget_used_enrolment();
+            if !home.enrolment().exists() {
                 return true;
             }
             if !matches!(home.runs(), Ok(true)) {
@@ -409,18 +408,6 @@ impl Home {
         };
         // For people only, who can look at the log themselves.
         read().unwrap_or_default()
-    }
-
-    /// Whether it has registered, so that its enrolment is dead.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.enrolment().exists() || self.said(0).lines().any(|line| line == "ready")
-    }
-
-    /// Removes an enrolment that has been used. It opens nothing any more.
-    pub(super) fn forget_used_enrolment(&self) {
-        if self.is_ready() {
-            let _gone_already = std::fs::remove_file(self.enrolment());
-        }
     }
 }
 

@@ -11,11 +11,15 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
 use toml::{Table, Value};
 
+use super::cloud::hetzner::Hetzner;
+use super::cloud::linode::Linode;
+use super::cloud_init::nocloud::NoCloud;
 use super::command::Command;
 use super::dummy::Dummy;
 use super::local::Local;
 use super::netns::Netns;
-//use super::ssh::Ssh;
+use super::qemu::Qemu;
+use super::ssh::Ssh;
 use super::{Provider, ProviderError};
 
 /// What a provider is given besides its settings.
@@ -51,11 +55,17 @@ type Maker = fn(&str, Table, &Context) -> Result<Arc<dyn Provider>, SettingsErro
 
 /// The kinds of providers.
 const KINDS: &[(&str, Maker)] = &[
+    ("cloud-init", |name, table, context| made(name, table, context, NoCloud::new)),
     ("command", |name, table, context| made(name, table, context, Command::new)),
     ("dummy", |name, table, context| made(name, table, context, Dummy::new)),
+    ("hetzner", |name, table, context| made(name, table, context, Hetzner::new)),
+    ("linode", |name, table, context| made(name, table, context, Linode::new)),
     ("local", |name, table, context| made(name, table, context, Local::new)),
     ("netns", |name, table, context| made(name, table, context, Netns::new)),
-    //    ("ssh", |name, table, context| made(name, table, context, Ssh::new)),
+    ("qemu", |name, table, context| {
+        made(name, table, context, |settings, context| Qemu::new(settings, &context.state))
+    }),
+    ("ssh", |name, table, context| made(name, table, context, Ssh::new)),
 ];
 
 /// The kinds that are there without a word in the configuration.
@@ -197,6 +207,6 @@ pub struct Span(pub Duration);
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        crate::cli::duration(&text).map(Self).map_err(D::Error::custom)
+        crate::config::quantity::duration(&text).map(Self).map_err(D::Error::custom)
     }
 }

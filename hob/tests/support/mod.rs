@@ -11,7 +11,9 @@ use tempfile::TempDir;
 /// The program under test, with none of the tester's own settings.
 pub(crate) fn hob() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hob"));
-    for name in ["HOB_LOG", "HOB_STATE", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
+    let own = ["XDG_STATE_HOME", "XDG_CONFIG_HOME", "NOTIFY_SOCKET", "STATE_DIRECTORY", "NO_COLOR"];
+    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in set.filter(|name| name.starts_with("HOB_") || own.contains(&name.as_str())) {
         command.env_remove(name);
     }
     command.env("HOME", "/nonexistent").stdin(Stdio::null());
@@ -44,6 +46,22 @@ impl Done {
         assert!(!self.err.contains("panicked"), "{self:#?}");
         assert_eq!(self.err.contains("error: "), code != 0, "{self:#?}");
         self
+    }
+}
+
+impl Done {
+    /// Ended with this code and nothing on standard error but perhaps what to do next.
+    #[track_caller]
+    pub(crate) fn with_next(self, code: i32) -> Self {
+        assert!(self.err.lines().all(|line| line.starts_with("  next: ")), "{self:#?}");
+        self.with(code)
+    }
+
+    /// Refused by the definition of the command line.
+    #[track_caller]
+    pub(crate) fn with_usage(self) -> Self {
+        assert!(self.err.contains("For more information, try '--help'"), "{self:#?}");
+        self.with(2)
     }
 }
 
@@ -81,7 +99,12 @@ impl Place {
 
     /// Starts a command that serves, and waits until it is ready.
     pub(crate) fn serve(&self, words: &str) -> Server {
-        Server::start(self.0.path(), words)
+        self.serve_with(words, &[])
+    }
+
+    /// The same with variables.
+    pub(crate) fn serve_with(&self, words: &str, variables: &[(&str, &str)]) -> Server {
+        Server::start(self.0.path(), words, variables)
     }
 
     /// Writes a file with a mode.
@@ -97,6 +120,16 @@ impl Place {
     }
 }
 
+/// A process that is killed when this is dropped.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 /// A `hob` process that serves until it is dropped.
 pub(crate) struct Server {
     child: Child,
@@ -108,8 +141,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(directory: &Path, words: &str) -> Self {
+    fn start(directory: &Path, words: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = hob()
+            .envs(variables.iter().copied())
             .current_dir(directory)
             .args(words.split_whitespace())
             .stdout(Stdio::piped())

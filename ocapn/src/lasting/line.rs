@@ -13,6 +13,7 @@ use vat_runtime::{Args, Clock, Fault, Ref, Resolver, Value};
 
 use super::unreachable::{Unreachable, reason};
 use super::{LastingLimits, LastingState};
+use crate::DialError;
 use crate::bootstrap::NO_SUCH_OBJECT;
 use crate::glue;
 use crate::hub::{Dialled, Hub, Link, STOPPED, fetch};
@@ -42,9 +43,9 @@ struct State {
     attempt: u64,
     /// Not before then, unless a session comes up.
     try_at: Duration,
-    /// The last try came to something that the next will come to as well: who sends a
-    /// message is to hear of it at once.
-    refused: bool,
+    /// The next message is not to wait for that: those before it have heard why not, and
+    /// it is to hear at once whether that has changed.
+    hasty: bool,
     /// When the next alarm rings.
     alarm: Option<Duration>,
     /// How many want the line to be up even if there is no message.
@@ -84,6 +85,25 @@ impl Way {
     }
 }
 
+impl Way {
+    /// Whether the peer has begun another session although it had this one: it knows
+    /// nothing of this one any more, which is to be noticed only later. Two that began at
+    /// the same time are both good: what goes by the one would overtake the other.
+    fn is_superseded(
+        &self,
+        peer: &PeerId,
+        by: &Arc<Link>,
+        now: Duration,
+        handshake: Duration,
+    ) -> bool {
+        self.link.as_ref().is_some_and(|link| {
+            !Arc::ptr_eq(link, by)
+                && link.peer().is_some_and(|there| there.location.id() == *peer)
+                && now.saturating_sub(self.from) >= handshake
+        })
+    }
+}
+
 impl State {
     fn is_wanted(&self) -> bool {
         !self.waiting.is_empty() || self.keepers > 0
@@ -92,7 +112,7 @@ impl State {
     /// When to try, if somebody wants that.
     fn try_at(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Down if self.refused && !self.waiting.is_empty() => Some(Duration::ZERO),
+            Phase::Down if self.hasty && !self.waiting.is_empty() => Some(Duration::ZERO),
             Phase::Down if self.is_wanted() => Some(self.try_at),
             _ => None,
         }
@@ -101,7 +121,7 @@ impl State {
     /// Begins a try. Gives its number.
     fn begin(&mut self) -> u64 {
         self.phase = Phase::Trying(None);
-        self.refused = false;
+        self.hasty = false;
         self.attempt += 1;
         self.tries = self.tries.saturating_add(1);
         self.attempt
@@ -140,7 +160,7 @@ impl Line {
                     tries: 0,
                     attempt: 0,
                     try_at: Duration::ZERO,
-                    refused: false,
+                    hasty: false,
                     alarm: None,
                     keepers: 0,
                     was_up: false,
@@ -236,6 +256,9 @@ impl Line {
         let now = self.clock.now();
         let mut state = self.lock();
         let overdue = state.take_overdue(now);
+        if !overdue.is_empty() && state.waiting.is_empty() {
+            state.hasty = true;
+        }
         let attempt = state.try_at().filter(|due| *due <= now).map(|_| state.begin());
         let alarm = state.next_due().filter(|due| state.alarm.is_none_or(|alarm| *due < alarm));
         state.alarm = alarm.or(state.alarm);
@@ -288,9 +311,12 @@ impl Line {
         let link = match dialled {
             Ok(link) => link,
             Err(error) => {
+                if let DialError::Stopped = error {
+                    return self.refused(attempt, Unreachable::Away, STOPPED);
+                }
                 return match reason(&error) {
-                    Unreachable::Away => self.failed(attempt, &error.to_string()),
-                    why => self.refused(attempt, why, &error.to_string()),
+                    (Unreachable::Away, why) => self.failed(attempt, &why),
+                    (reason, why) => self.refused(attempt, reason, &why),
                 };
             }
         };
@@ -305,22 +331,24 @@ impl Line {
         if let Some(hub) = self.hub.upgrade() {
             hub.remember(&promise, &self.sturdyref);
         }
-        let me = self.me.clone();
+        let (me, link) = (self.me.clone(), Arc::downgrade(&link));
         promise.when_settled(move |outcome| {
             if let Some(line) = me.upgrade() {
-                line.fetched(attempt, &link, outcome);
+                line.fetched(attempt, link.upgrade().as_deref(), outcome);
             }
         });
     }
 
-    fn fetched(&self, attempt: u64, link: &Link, outcome: Result<Value, Fault>) {
+    fn fetched(&self, attempt: u64, link: Option<&Link>, outcome: Result<Value, Fault>) {
         match outcome {
             Ok(Value::Ref(object)) => self.found(attempt, object),
             Ok(other) => {
                 let why = format!("it gave a {}", other.kind());
                 self.refused(attempt, Unreachable::NoSuchObject, &why);
             }
-            Err(fault) if link.is_over() => self.failed(attempt, &fault.to_string()),
+            Err(fault) if link.is_none_or(Link::is_over) => {
+                self.failed(attempt, &fault.to_string())
+            }
             Err(fault) => self.refused(attempt, Unreachable::NoSuchObject, &fault.to_string()),
         }
     }
@@ -336,6 +364,7 @@ impl Line {
             return self.failed(attempt, CUT);
         }
         let way = Way { object, link, from: self.clock.now(), draining: true };
+        let wall_time = hub.outside().wall_time();
         {
             let mut state = self.lock();
             if state.attempt != attempt || !matches!(state.phase, Phase::Trying(_)) {
@@ -343,7 +372,7 @@ impl Line {
             }
             state.phase = Phase::Up(way.clone());
             state.was_up = true;
-            state.since = hub.outside().wall_time();
+            state.since = wall_time;
         }
         if let Some(session) = session {
             hub.lines().leads_through(session, self.me.clone());
@@ -402,7 +431,7 @@ impl Line {
             return;
         }
         state.try_at = self.clock.now().saturating_add(state.backoff.most);
-        state.refused = true;
+        state.hasty = true;
         state.last_error = Some(why.to_owned());
         let before = std::mem::replace(&mut state.phase, Phase::Down);
         let waiting = std::mem::take(&mut state.waiting);
@@ -431,11 +460,17 @@ impl Line {
         let Some(hub) = self.hub.upgrade() else { return };
         // It may be one with somebody who has not proven to be the peer.
         let Some(there) = hub.session_with(&self.sturdyref.peer) else { return };
+        let handshake = hub.settings().peers.handshake;
+        let (now, wall_time) = (self.clock.now(), hub.outside().wall_time());
         let mut state = self.lock();
         if !state.is_wanted() && !state.was_up {
             return;
         }
         match &state.phase {
+            Phase::Up(way) if way.is_superseded(&self.peer, &there, now, handshake) => {
+                state.since = wall_time;
+                state.last_error = Some("the peer has begun another session".to_owned());
+            }
             Phase::Up(_) => return,
             Phase::Trying(Some(link)) if Arc::ptr_eq(link, &there) => return,
             Phase::Trying(_) | Phase::Down => {}
@@ -458,6 +493,7 @@ impl Line {
 
     fn cut_off(&self, way: &Way, why: &str) {
         let pause = self.pause();
+        let wall_time = self.hub.upgrade().map(|hub| hub.outside().wall_time());
         let mut state = self.lock();
         if !matches!(&state.phase, Phase::Up(now) if now.object == way.object) {
             return;
@@ -471,9 +507,7 @@ impl Line {
             state.try_at = now.saturating_add(pause(&state));
         }
         state.last_error = Some(why.to_owned());
-        if let Some(hub) = self.hub.upgrade() {
-            state.since = hub.outside().wall_time();
-        }
+        state.since = wall_time.unwrap_or(state.since);
         let before = std::mem::replace(&mut state.phase, Phase::Down);
         drop(state);
         drop(before);

@@ -76,13 +76,17 @@ impl Unreachable {
     }
 }
 
-/// Why there was no session, and in what way that matters.
-pub(super) fn reason(error: &DialError) -> Unreachable {
-    match error {
+/// Why there was no session: in what way that matters, and in words.
+pub(super) fn reason(error: &DialError) -> (Unreachable, String) {
+    let reason = match error {
         DialError::NoNetlayer(_) => Unreachable::BadLocator,
-        DialError::Connect(error) => match **error {
+        DialError::Connect(error) => match &**error {
             ConnectError::IdentityMismatch { .. } => Unreachable::WrongPeer,
             ConnectError::BadLocator(_) => Unreachable::BadLocator,
+            // The fault says already who it is.
+            ConnectError::Unreachable { cause, .. } => {
+                return (Unreachable::Away, cause.to_string());
+            }
             _ => Unreachable::Away,
         },
         DialError::Handshake {
@@ -90,5 +94,6 @@ pub(super) fn reason(error: &DialError) -> Unreachable {
             ..
         } => Unreachable::WrongPeer,
         DialError::Handshake { .. } | DialError::Stopped => Unreachable::Away,
-    }
+    };
+    (reason, error.to_string())
 }

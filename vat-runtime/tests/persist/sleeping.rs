@@ -1,7 +1,9 @@
 //! Actors sleep when there are more than the vat may have awake, and wake when called.
 
-use vat_runtime::persist::Memory;
-use vat_runtime::{Limits, Value, Vat};
+use std::sync::Arc;
+
+use vat_runtime::persist::{Environment, EnvironmentError, Memory};
+use vat_runtime::{Args, Behaviour, Fault, Limits, Reply, Turn, Value, Vat};
 
 use crate::kit::{Counter, Holder, World, environment, set};
 
@@ -127,7 +129,7 @@ fn who_would_come_back_as_less_stays_awake() {
     let waiting = vat.root_or_spawn("waiting", || Holder(promise.into())).unwrap();
     // Holds the one above, and is held by nobody in memory once it sleeps itself.
     let outer = vat.root_or_spawn("outer", || Holder(Value::from(&waiting))).unwrap();
-    let closure = vat.spawn(|_: &mut vat_runtime::Turn<'_>, _: Vec<Value>| Ok(7.into()));
+    let closure = vat.spawn(|_: &mut Turn<'_>, _: Vec<Value>| Ok(7.into()));
     world.hand.run_until_idle();
     drop(waiting);
     world.commit();
@@ -192,4 +194,67 @@ fn the_behaviour_of_one_that_sleeps_is_replaced_and_stored() {
     let world = World::open(disk.fork());
     let vat = world.vat("upgraded");
     assert_eq!(world.get(&vat.root("counter").unwrap().unwrap()), 7.into());
+}
+
+/// Holds what tells how many of it there are.
+struct Guard {
+    _one: Arc<()>,
+}
+
+impl Behaviour for Guard {
+    fn receive(&self, _turn: &mut Turn<'_>, _args: Args) -> Result<Reply, Fault> {
+        Ok(Reply::value(true))
+    }
+}
+
+fn guarded(guards: &Arc<()>) -> Environment {
+    let (mut environment, guards) = (environment(), guards.clone());
+    let restore = move |_| Ok(Guard { _one: guards.clone() });
+    environment.kind_with("guard", 1, |_: &Guard| Value::Null, restore).unwrap();
+    environment.awake("guard").unwrap();
+    environment
+}
+
+#[test]
+fn those_that_are_to_be_awake_are_so_from_the_opening_of_their_vat_until_nothing_holds_them() {
+    let unknown = Environment::new().awake("guard").unwrap_err();
+    assert_eq!(unknown, EnvironmentError::NoSuchKind("guard".into()));
+
+    let disk = Memory::new();
+    let guards = Arc::new(());
+    let count = || Arc::strong_count(&guards) - 1;
+    let world = World::open(disk.clone());
+    let environment = guarded(&guards);
+    let others = count();
+    let vat = world.vat_with("guards", Limits::default(), &environment);
+    vat.set_root("guard", vat.spawn(Guard { _one: guards.clone() })).unwrap();
+    drop(vat.spawn(Guard { _one: guards.clone() }));
+    world.hand.run_until_idle();
+    world.commit();
+    assert_eq!(count() - others, 1, "also if nothing in memory refers to it");
+    drop((vat, environment));
+    world.store.close().unwrap();
+    drop(world);
+    assert_eq!(count(), 0);
+
+    let world = World::open(disk);
+    let environment = guarded(&guards);
+    let others = count();
+    let vat = world.vat_with("guards", Limits::default().awake(1), &environment);
+    assert_eq!(count() - others, 1, "nobody has called it");
+    let guard = vat.root("guard").unwrap().unwrap();
+    assert_eq!(world.ask(&guard, vec![]), Ok(true.into()));
+    drop(guard);
+    for _ in 0..10 {
+        drop(vat.spawn(Counter(0)));
+        breathe(&world, &vat);
+        world.commit();
+    }
+    assert_eq!(count() - others, 1, "it does not sleep, and there are not two");
+    vat.remove_root("guard").unwrap();
+    world.commit();
+    world.store.collect().unwrap();
+    world.commit();
+    breathe(&world, &vat);
+    assert_eq!(count() - others, 0);
 }

@@ -6,30 +6,28 @@
 //! `genisoimage -V cidata -r -o seed.iso user-data meta-data` makes of them a disk that any
 //! image with cloud-init understands.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use tempfile::NamedTempFile;
 
 use super::{CloudInit, DEFAULT_PORT, PublicAddress, render};
+use crate::providers::files::{absent_is_fine, failed, read_json, write, write_json};
 use crate::providers::{
-    FleetId, Install, Instance, Key, Order, Progress, Provider, ProviderError, Target,
+    Context, FleetId, Install, Instance, Key, Order, Progress, Provider, ProviderError, Target,
 };
 
-/// More than any `hob.json` has.
-const MAX_MARK_BYTES: u64 = 64 * 1024;
 const MARK: &str = "hob.json";
 
 /// `[providers.NAME]` with `kind = "cloud-init"`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NoCloudSettings {
-    /// Where the machines' directories are. It is made if need be, for its owner only.
-    pub directory: PathBuf,
+    /// Where the machines' directories are, if not where the boss keeps the provider's
+    /// files. It is made if need be, for its owner only.
+    pub directory: Option<PathBuf>,
     /// How machines come to have `hob`.
     pub install: Install,
     /// The port on which they listen.
@@ -52,7 +50,7 @@ fn default_port() -> u16 {
 }
 
 /// What can be asked for, for one machine.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Spec {
     port: Option<u16>,
@@ -70,6 +68,7 @@ struct Mark {
 #[derive(Debug)]
 pub struct NoCloud {
     settings: NoCloudSettings,
+    directory: PathBuf,
 }
 
 impl NoCloud {
@@ -78,61 +77,52 @@ impl NoCloud {
     /// # Errors
     ///
     /// A lasting one, if no machine could be made with them.
-    pub fn new(settings: NoCloudSettings) -> Result<Self, ProviderError> {
-        let provider = Self { settings };
-        super::check(&provider.options(&Map::new())?)?;
+    pub fn new(settings: NoCloudSettings, context: &Context) -> Result<Self, ProviderError> {
+        let directory = settings.directory.clone().unwrap_or_else(|| context.state.clone());
+        let provider = Self { settings, directory };
+        super::check(&provider.options(Spec::default()))?;
         Ok(provider)
     }
 
-    fn options(&self, spec: &Map<String, Value>) -> Result<CloudInit, ProviderError> {
-        let spec: Spec = serde_json::from_value(Value::Object(spec.clone()))
-            .map_err(|error| ProviderError::lasting(format!("the spec: {error}")))?;
+    fn options(&self, spec: Spec) -> CloudInit {
         let settings = &self.settings;
-        Ok(CloudInit {
+        CloudInit {
             install: settings.install.clone(),
             port: spec.port.unwrap_or(settings.port),
             public_address: spec.public_address.unwrap_or_else(|| settings.public_address.clone()),
             manage: settings.manage,
             ssh_authorized_keys: settings.ssh_authorized_keys.clone(),
-        })
+        }
     }
 
-    fn machine(&self, key: &str) -> PathBuf {
-        self.settings.directory.join(key)
+    fn machine(&self, key: &Key) -> PathBuf {
+        self.directory.join(key.as_str())
     }
 }
 
 impl Provider for NoCloud {
     /// Writes the files, also if they are there: the order's enrolment is the valid one.
     fn create(&self, order: &Order, progress: &dyn Progress) -> Result<Instance, ProviderError> {
-        let data = render(order, &self.options(&order.spec)?)?;
+        let data = render(order, &self.options(order.spec_as()?))?;
         progress.step("write");
-        let path = self.machine(order.key.as_str());
+        let path = self.machine(&order.key);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| failed(&path, &error))?;
+        // The mark first, so that what is begun is found again.
         let mark = Mark { fleet: order.fleet.to_string(), name: order.name.clone() };
-        let mark = serde_json::to_string(&mark)
-            .map_err(|error| ProviderError::lasting(error.to_string()))?;
-        let written = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            // The mark first, so that what is begun is found again.
-            .and_then(|()| write(&path, MARK, &mark))
-            .and_then(|()| write(&path, "meta-data", &data.meta_data))
-            .and_then(|()| write(&path, "user-data", &data.user_data));
-        written.map_err(|error| failed(&path, &error))?;
-        Ok(instance(order.key.as_str(), &path))
+        write_json(&path.join(MARK), &mark)?;
+        write(&path.join("meta-data"), data.meta_data.as_bytes())?;
+        write(&path.join("user-data"), data.user_data.as_bytes())?;
+        Ok(instance(&order.key, &path))
     }
 
     fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
-        let path = self.machine(target.key.as_str());
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path, &error)),
-            _ => Ok(()),
-        }
+        let path = self.machine(&target.key);
+        absent_is_fine(fs::remove_dir_all(&path)).map_err(|error| failed(&path, &error))
     }
 
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
-        let directory = &self.settings.directory;
+        let directory = &self.directory;
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -141,12 +131,16 @@ impl Provider for NoCloud {
         let mut instances = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| failed(directory, &error))?;
-            let Some(key) = entry.file_name().to_str().and_then(|name| name.parse::<Key>().ok())
-            else {
+            let name = entry.file_name();
+            let Some(key) = name.to_str().and_then(|name| name.parse::<Key>().ok()) else {
                 continue;
             };
-            if read_mark(&entry.path())?.is_some_and(|mark| mark.fleet == fleet.as_str()) {
-                instances.push(instance(key.as_str(), &entry.path()));
+            let path = entry.path();
+            if path.is_dir()
+                && read_json(&path.join(MARK))?
+                    .is_some_and(|mark: Mark| mark.fleet == fleet.as_str())
+            {
+                instances.push(instance(&key, &path));
             }
         }
         instances.sort_by(|a, b| a.key.cmp(&b.key));
@@ -154,55 +148,27 @@ impl Provider for NoCloud {
     }
 }
 
-fn instance(key: &str, path: &Path) -> Instance {
-    Instance { key: key.to_owned(), id: path.display().to_string(), address: None }
-}
-
-/// All at once, for the owner only.
-fn write(directory: &Path, name: &str, text: &str) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(directory.join(name))?;
-    Ok(())
-}
-
-/// What marks that directory; nothing, if nothing does.
-fn read_mark(directory: &Path) -> Result<Option<Mark>, ProviderError> {
-    let path = directory.join(MARK);
-    let read = || {
-        let mut text = String::new();
-        File::open(&path)?.take(MAX_MARK_BYTES).read_to_string(&mut text)?;
-        Ok(serde_json::from_str(&text)?)
-    };
-    match read() {
-        Ok(mark) => Ok(Some(mark)),
-        Err(error) => match io::Error::kind(&error) {
-            // The first does not exist yet, or the machine is removed just now.
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
-            _ => Err(failed(&path, &error)),
-        },
-    }
-}
-
-fn failed(path: &Path, error: &io::Error) -> ProviderError {
-    ProviderError::temporary(format!("{}: {error}", path.display()))
+fn instance(key: &Key, path: &Path) -> Instance {
+    Instance { key: key.to_string(), id: path.display().to_string(), address: None }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use serde_json::Map;
+
     use super::*;
     use crate::providers::Enrolment;
 
+    fn context(directory: &Path) -> Context {
+        Context { state: directory.to_owned(), program: PathBuf::from("hob") }
+    }
+
     fn provider(directory: &Path) -> NoCloud {
-        let settings = format!(
-            "directory = {directory:?}\n\
-             install = {{ present = \"/usr/bin/hob\" }}\n\
-             public-address = \"db.example.org:7000\"\n"
-        );
-        NoCloud::new(toml::from_str(&settings).unwrap()).unwrap()
+        let settings = "install = { present = \"/usr/bin/hob\" }\n\
+             public-address = \"db.example.org:7000\"\n";
+        NoCloud::new(toml::from_str(settings).unwrap(), &context(directory)).unwrap()
     }
 
     fn order(name: &str, fleet: &FleetId, secret: &str) -> Order {
@@ -280,7 +246,8 @@ mod tests {
         for install in ["\"copy\"", "{ copy = \"/bin/hob\" }", "{ present = \"hob\" }"] {
             let settings = format!("directory = \"/nowhere\"\ninstall = {install}\n");
             let Ok(settings) = toml::from_str(&settings) else { continue };
-            assert!(!NoCloud::new(settings).unwrap_err().temporary, "{install}");
+            let error = NoCloud::new(settings, &context(Path::new("/"))).unwrap_err();
+            assert!(!error.temporary, "{install}");
         }
     }
 }

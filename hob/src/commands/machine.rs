@@ -1,0 +1,166 @@
+//! `hob get-binding`, `hob list-bindings` and `hob offer`: what programs and people on a
+//! machine of a fleet ask of its hob.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ocapn::{FromValue as _, Ref, Value};
+use serde_json::json;
+
+use super::fleet::shown;
+use crate::capfile;
+use crate::cli::fleet::{GetBinding, MachineCommon, Offer};
+use crate::client::{Client, within};
+use crate::exit::{BadUsage, Exit, Failure};
+use crate::fleet::ShownBinding;
+use crate::notation::{self, json::to_json};
+use crate::output::screen::Screen;
+use crate::output::{self, json};
+use crate::state::StateDir;
+
+/// The machine's hob, and a node to ask it with.
+struct Hob {
+    client: Client,
+    object: Ref,
+}
+
+impl Hob {
+    /// Asks the machine that was chosen. `others` are dialled as well.
+    async fn ask<T>(
+        common: &MachineCommon,
+        others: &[ocapn::Sturdyref],
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let patience: Duration = common.patience.timeout;
+        within(patience, async {
+            let sturdyref = match &common.hob {
+                Some(path) => capfile::read(path)?,
+                None => Self::here(&StateDir::named(common.state.clone())?)?,
+            };
+            let client = Client::start(others.iter().chain([&sturdyref])).await?;
+            let asked = match client.resolve(&sturdyref).await {
+                Ok(object) => {
+                    let hob = Self { client, object };
+                    let outcome = work(&hob).await;
+                    (hob.client, outcome)
+                }
+                Err(error) => (client, Err(error.context("the machine's hob"))),
+            };
+            asked.0.end().await;
+            asked.1
+        })
+        .await
+    }
+
+    /// That of the machine that runs in a state directory.
+    fn here(state: &StateDir) -> anyhow::Result<ocapn::Sturdyref> {
+        match capfile::read(&state.path().join("hob.cap")) {
+            Err(error) if error.is_missing() => {
+                let directory = state.path().display();
+                let what = format!("no machine of a fleet runs in {directory}");
+                let next = format!("hob join --state {directory} --enrol FILE, or name another");
+                Err(Failure::new(Exit::Unreachable, what).next(next).into())
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn call(&self, args: Vec<Value>) -> anyhow::Result<Value> {
+        self.client.call(&self.object, args).await
+    }
+
+    async fn bindings(&self) -> anyhow::Result<Vec<ShownBinding>> {
+        let answer = self.call(vec![Value::symbol("bindings")]).await?;
+        Vec::from_value(answer).context("the hob's answer to bindings")
+    }
+}
+
+pub(crate) async fn list_bindings(common: &MachineCommon, screen: Screen) -> anyhow::Result<()> {
+    let bindings = Hob::ask(common, &[], async |hob| hob.bindings().await).await?;
+    if common.form.json {
+        let bindings: Vec<_> = bindings.iter().map(shown::name).collect();
+        return json::print(json!({"bindings": bindings}));
+    }
+    if bindings.is_empty() {
+        return output::line("nothing is bound here");
+    }
+    output::line(&shown::names(&bindings).render(screen))
+}
+
+/// Says what is bound to a name; or calls it, if there is something to be sent.
+pub(crate) async fn get_binding(options: &GetBinding) -> anyhow::Result<()> {
+    let GetBinding { name, words, common } = options;
+    let no_references = |_: &str| Err("name no files here: use hob call".to_owned());
+    let args: Result<Vec<Value>, _> =
+        words.iter().map(|word| notation::parse(word, &mut { no_references })).collect();
+    let args = args?;
+    let shown = Hob::ask(common, &[], async |hob| {
+        let get = vec![Value::symbol("get-binding"), name.as_str().into()];
+        if words.is_empty() {
+            // What there is to know is asked first: it is there even if the object is not.
+            let all = hob.bindings().await?;
+            let found = all.into_iter().find(|bound| bound.name == *name);
+            hob.call(get).await?;
+            return Ok(found.map(|bound| Shown::Binding(Box::new(bound))));
+        }
+        let object = match hob.call(get).await? {
+            Value::Ref(object) => object,
+            other => {
+                let what = format!("what is bound as {name} is no object, but {}", other.kind());
+                return Err(BadUsage(what).into());
+            }
+        };
+        let answer = hob.client.call(&object, args).await?;
+        Ok(Some(match common.form.json {
+            true => Shown::Json(json!({"fulfilled": to_json(&answer, false)})),
+            false if matches!(answer, Value::Undefined) => Shown::Text(String::new()),
+            false => Shown::Text(notation::print(&answer, false)),
+        }))
+    });
+    match shown.await? {
+        Some(Shown::Binding(bound)) if common.form.json => {
+            json::print(json!({"binding": shown::name(&bound)}))
+        }
+        Some(Shown::Binding(bound)) => {
+            let from = bound.from.map(|from| format!(", from {from}")).unwrap_or_default();
+            let bar = if bound.rules.is_empty() { "" } else { " | " };
+            output::line(&output::harmless(&format!(
+                "{name} is {}{from}{bar}{}",
+                bound.what, bound.rules
+            )))
+        }
+        Some(Shown::Json(value)) => json::print(value),
+        Some(Shown::Text(text)) if !text.is_empty() => output::line(&text),
+        Some(Shown::Text(_)) | None => Ok(()),
+    }
+}
+
+/// What is to be printed. Made while there is a session that references live on.
+enum Shown {
+    Binding(Box<ShownBinding>),
+    Json(serde_json::Value),
+    Text(String),
+}
+
+pub(crate) async fn offer(options: &Offer) -> anyhow::Result<()> {
+    let Offer { name, file, reads, grants, common } = options;
+    let target = [capfile::read(file)?];
+    Hob::ask(common, &target, async |hob| {
+        let [target] = &target;
+        let object = hob.client.resolve(target).await?;
+        let mut how = Vec::new();
+        if !reads.is_empty() {
+            let reads = reads.iter().map(|method| method.as_str().into()).collect();
+            how.push(("reads".into(), Value::List(reads)));
+        }
+        how.push(("grants".into(), (*grants).into()));
+        let args =
+            vec![Value::symbol("offer"), name.as_str().into(), object.into(), Value::Struct(how)];
+        hob.call(args).await
+    })
+    .await?;
+    if common.form.json {
+        return json::print(json!({"offered": name}));
+    }
+    output::line(&format!("offered {name}"))
+}
