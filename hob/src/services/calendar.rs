@@ -124,7 +124,7 @@ impl Calendar {
         (today..today + FARTHEST_DAYS)
             .filter(|day| self.is_on(*day))
             .flat_map(|day| self.times.iter().map(move |time| day * DAY + time))
-            .map(|local| zone.from_local(local))
+            .map(|local| zone.to_universal(local))
             .find(|time| *time > after)
     }
 

@@ -321,7 +321,7 @@ impl Definition {
             }
         }
         for (name, action) in &self.actions {
-            if action.signal.is_some() == !action.command.is_empty() {
+            if action.signal.is_some() != action.command.is_empty() {
                 return Err(format!("the action {name:?} is either a signal or a command"));
             }
             if RESERVED.contains(&name.as_str()) || !super::text::is_name(name) {

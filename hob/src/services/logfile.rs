@@ -147,7 +147,7 @@ fn unstamp(line: &str, zone: &Zone) -> Option<(i64, String)> {
     let of_year = (153 * from_march + 2) / 5 + day - 1;
     let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let days = year * 365 + leaps + of_year - 719_468;
-    let at = zone.from_local(days * 86_400 + hour * 3600 + minute * 60 + second);
+    let at = zone.to_universal(days * 86_400 + hour * 3600 + minute * 60 + second);
     (stamp(at, zone) == stamp_text).then(|| (at, text.to_owned()))
 }
 

@@ -66,7 +66,7 @@ impl Zone {
 
     /// When the clock on the wall shows that. Of an hour that comes twice the first is
     /// meant; one that is left out is a time after the change.
-    pub(crate) fn from_local(&self, local: i64) -> i64 {
+    pub(crate) fn to_universal(&self, local: i64) -> i64 {
         let guess = local - self.offset(local - 86_400);
         let other = local - self.offset(guess);
         if self.local(guess) != local && self.local(other) == local { other } else { guess }
@@ -126,11 +126,11 @@ mod tests {
     #[test]
     fn there_and_back() {
         for time in [1_743_200_000, 1_743_400_000, 1_761_300_000, 1_761_500_000] {
-            assert_eq!(berlin().from_local(berlin().local(time)), time);
+            assert_eq!(berlin().to_universal(berlin().local(time)), time);
         }
         // 30 March 02:30 is left out: it becomes 03:30.
         let left_out = 1_743_301_800;
-        assert_eq!(berlin().local(berlin().from_local(left_out)), left_out + 3600);
+        assert_eq!(berlin().local(berlin().to_universal(left_out)), left_out + 3600);
     }
 
     #[test]
