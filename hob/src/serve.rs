@@ -146,6 +146,7 @@ impl Serving {
                 tracing::warn!(%error, "can't remove {}", cap.display());
             }
         }
+        self.fleet.end().await;
         if tokio::time::timeout(GOODBYE, self.node.shutdown()).await.is_err() {
             tracing::warn!("some peers took no note that this node ends");
         }

@@ -173,6 +173,11 @@ impl Fleet {
         after_turn(turn, move || wake.notify_one());
     }
 
+    /// Lets go of what is outside: ports and sockets that programs use.
+    pub(crate) async fn end(&self) {
+        self.wrap.end().await;
+    }
+
     /// Waits until there may be something to be done.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;

@@ -71,6 +71,7 @@ const fn grants() -> u32 {
 
 impl PostgresSettings {
     /// The settings of a database by default.
+    #[cfg(test)]
     pub(crate) fn new(database: &str) -> Self {
         Self {
             database: database.to_owned(),
