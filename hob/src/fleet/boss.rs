@@ -1,6 +1,6 @@
 //! The boss: knows the machines by name, and who may use what of whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
@@ -13,7 +13,6 @@ use super::hob_server::{HobServer, HobServerRef};
 use super::machine::{Binding, Machine, MachineRef, Offered, Record, State};
 use super::rules::Rules;
 use super::{Fleet, MANUAL, random_id};
-use crate::desired::plan::Action;
 use crate::kinds::Name;
 use crate::providers::{FleetId, Key};
 
@@ -222,6 +221,10 @@ impl Boss {
         let (Some(giver), Some(taker)) = (reachable(&source), reachable(&record)) else {
             return Ok(None);
         };
+        // What is not there yet is bound when it is: that is told, and looked at then.
+        if source.offers.get(&binding.other).is_some_and(|offered| !offered.made) {
+            return Ok(None);
+        }
         let Binding { id, from, other, rules, .. } = binding;
         let grant: Answer<GrantRef> =
             giver.send(turn).grant(id.clone(), Name(other.clone()), rules.clone(), to.to_owned());
@@ -556,7 +559,7 @@ impl Boss {
     }
 
     /// What there is to be done so that the fleet becomes what a graph says: a plan, as
-    /// JSON. `prune` destroys machines that the graph made and has no longer.
+    /// JSON, with what was decided and is not there yet as `pending`. `prune` destroys machines that the graph made and has no longer.
     #[method]
     fn plan(
         &self,
@@ -564,8 +567,8 @@ impl Boss {
         graph: Value,
         prune: Option<bool>,
     ) -> Result<String, Fault> {
-        self.planned(turn, &read(&graph)?, prune.unwrap_or(false))
-            .map(|plan| plan.to_json().to_string())
+        let plan = self.planned(turn, &read(&graph)?, prune.unwrap_or(false))?;
+        self.told(turn, &plan)
     }
 
     /// Does what `plan` says, and keeps the graph: what can't be done yet is done when it
@@ -584,21 +587,24 @@ impl Boss {
         self.books.audit.call(turn).record("apply", None, text)?;
         self.carry_out(turn, &graph, &plan)?;
         self.books.graph = Some(graph.to_json().to_string());
-        Ok(plan.to_json().to_string())
+        self.told(turn, &plan)
     }
 
     /// Does what the graph that was applied last has not come to: for the boss's own
-    /// process.
+    /// process. It makes no machines: what failed, or somebody has destroyed since, is for
+    /// people to see, and to apply again.
     #[method]
     fn follow_graph(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let Some(graph) = &self.books.graph else { return Ok(()) };
-        let graph = stored(graph)?;
-        let plan = self.planned(turn, &graph, false)?;
-        // What failed is for people to see, and to have done again.
-        if plan.steps.iter().any(|step| !matches!(step.action, Action::CreateMachine { .. })) {
-            self.carry_out(turn, &graph, &plan)?;
+        let mut there = BTreeSet::new();
+        for (name, entry) in &self.books.machines {
+            if entry.record.call(turn).record()?.state != State::Failed {
+                there.insert(name.clone());
+            }
         }
-        Ok(())
+        let graph = stored(graph)?.without_making(|name| !there.contains(name.as_str()));
+        let plan = self.planned(turn, &graph, false)?;
+        if plan.is_empty() { Ok(()) } else { self.carry_out(turn, &graph, &plan) }
     }
 
     /// The graph that was applied last, as JSON.

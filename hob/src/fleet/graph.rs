@@ -51,6 +51,11 @@ pub(super) fn service_of(offer: &str) -> Option<Service> {
     })
 }
 
+fn late(machine: &str, name: &str, what: &str, why: &Option<String>) -> String {
+    let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    format!("{machine}.{name} is not {what} yet{why}")
+}
+
 fn json(offer: &Offer) -> Result<String, Fault> {
     serde_json::to_string(offer).map_err(|error| error.to_string().into())
 }
@@ -67,6 +72,35 @@ impl Boss {
         prune_machines: bool,
     ) -> Result<Plan, Fault> {
         Ok(plan(graph, &self.actual(turn)?, &Options { prune_machines }))
+    }
+
+    /// A plan as JSON, with what was decided and is not there yet.
+    pub(super) fn told(&self, turn: &mut Turn<'_>, plan: &Plan) -> Result<String, Fault> {
+        let mut json = plan.to_json();
+        json["pending"] = self.pending(turn)?.into();
+        Ok(json.to_string())
+    }
+
+    /// What was decided and is not there yet, a line each.
+    fn pending(&self, turn: &mut Turn<'_>) -> Result<Vec<String>, Fault> {
+        let mut pending = Vec::new();
+        for (machine, entry) in &self.books.machines {
+            let record = entry.record.call(turn).record()?;
+            if matches!(record.state, State::Pending | State::Leaving) {
+                pending.push(format!("{machine} is {}", record.state.word()));
+                continue;
+            }
+            let offers = record.offers.iter().filter(|(_, it)| !it.made);
+            pending.extend(offers.map(|(name, it)| late(machine, name, "offered", &it.why)));
+            let bindings = record.bindings.iter().filter(|(_, it)| !it.live);
+            pending.extend(bindings.map(|(name, it)| late(machine, name, "bound", &it.why)));
+            let held = self.fleet.health(machine).and_then(|(_, report)| report.digest);
+            if record.digest.is_some() && record.digest != held {
+                pending
+                    .push(format!("{machine} does not hold generation {} yet", record.generation));
+            }
+        }
+        Ok(pending)
     }
 
     /// What there is. Names that a graph can't have are none of its business.

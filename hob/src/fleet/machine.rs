@@ -487,6 +487,9 @@ impl Machine {
     ) -> Result<(), Fault> {
         let binding = self.kept.record.bindings.get_mut(&name);
         let Some(binding) = binding.filter(|binding| binding.id == id) else { return Ok(()) };
+        if binding.live == why.is_none() && binding.why == why {
+            return Ok(());
+        }
         (binding.live, binding.why) = (why.is_none(), why.clone());
         match why {
             None => self.audit(turn, "bound", format!("{name} is live (grant {id})")),

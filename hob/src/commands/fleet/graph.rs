@@ -34,6 +34,9 @@ struct Plan {
     steps: Vec<serde_json::Map<String, serde_json::Value>>,
     #[serde(default)]
     notes: Vec<Note>,
+    /// What the boss has decided, and is not there yet.
+    #[serde(default)]
+    pending: Vec<String>,
     #[serde(skip)]
     whole: serde_json::Value,
 }
@@ -175,7 +178,7 @@ pub(super) async fn apply(
     let graph = read(graph)?;
     let begun = ask(boss, "apply", &graph, *prune).await?;
     begun.say(common.form.json, screen)?;
-    let last = match options.waiting.wait && !begun.steps.is_empty() {
+    let last = match options.waiting.wait {
         true => wait_until_done(boss, (&graph, *prune), options.waiting, quiet).await?,
         false => begun,
     };
@@ -192,16 +195,18 @@ async fn wait_until_done(
     let deadline = Instant::now() + waiting.wait_for;
     loop {
         let left = ask(boss, "plan", graph, prune).await?;
-        if left.steps.is_empty() {
+        if left.steps.is_empty() && left.pending.is_empty() {
             return Ok(left);
         }
+        let first = left.pending.first().cloned();
+        let missing = first.unwrap_or_else(|| left.summary());
         if Instant::now() >= deadline {
             let waited = about(waiting.wait_for);
-            let what = format!("not all is there after {waited}: {}", left.summary());
+            let what = format!("not all is there after {waited}: {missing}");
             let failure = Failure::new(Exit::Pending, what);
             return Err(failure.next("it goes on by itself; hob fleet list").into());
         }
-        progress.step(&left.summary());
+        progress.step(&missing);
         tokio::time::sleep(LOOK).await;
     }
 }

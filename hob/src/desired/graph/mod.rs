@@ -203,6 +203,14 @@ impl Graph {
         &self.machines
     }
 
+    /// The same graph, which does not make those machines.
+    pub(crate) fn without_making(mut self, which: impl Fn(&Name) -> bool) -> Self {
+        for (name, machine) in &mut self.machines {
+            machine.existing |= which(name);
+        }
+        self
+    }
+
     /// The bindings, by where they are bound.
     pub(crate) const fn bindings(&self) -> &BTreeMap<Place, Binding> {
         &self.bindings
