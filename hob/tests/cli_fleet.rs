@@ -229,6 +229,8 @@ fn a_list_that_is_watched_says_what_changes_and_events_are_followed() {
 fn a_boss_is_made_again_of_its_backup() {
     let fleet = Fleet::new();
     let pi = fleet.join("pi");
+    // As a boss has it that listens by websocket too.
+    fleet.place.write("boss/websocket-key", 0o600, "a key");
     fleet.hob("backup copy").with(0);
     fleet.hob("backup copy").with(1);
     fleet.hob("restore copy").with(1);
@@ -240,6 +242,7 @@ fn a_boss_is_made_again_of_its_backup() {
     place.hob("fleet restore nothing --state other").with(2);
     let restored = place.hob("fleet restore copy --state other").with(0);
     assert!(restored.out.contains("start it with: hob boss --state "), "{}", restored.out);
+    assert_eq!(place.read("other/websocket-key"), "a key");
     // Where the machines look for it.
     let boss = place.serve(&format!("boss --state other --listen tcp-tls:127.0.0.1:{port}"));
     assert_eq!(boss.designator(), designator);

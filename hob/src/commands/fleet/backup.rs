@@ -20,7 +20,7 @@ use crate::state::StateDir;
 const STORE: &str = "store.redb";
 
 /// What a key file is called, as far as there is one.
-const KEYS: [&str; 2] = ["identity.pem", "websocket.pem"];
+const KEYS: [&str; 2] = ["identity.pem", "websocket-key"];
 
 pub(super) async fn backup(to: &Path, common: &Common) -> anyhow::Result<()> {
     let state = StateDir::named(common.boss.state.clone())?;
