@@ -46,6 +46,15 @@ impl Serving {
         options: &ServeOptions,
         providers: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<Self> {
+        Self::start_beside(options, providers, None).await
+    }
+
+    /// The same with one more netlayer, which capabilities name before others of its kind.
+    pub(crate) async fn start_beside(
+        options: &ServeOptions,
+        providers: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
+        beside: Option<Unix>,
+    ) -> anyhow::Result<Self> {
         let public = options.public_address.as_ref();
         let tcp = options.listen.iter().filter(|listen| listen.address.is_tcp());
         match (public, tcp.count()) {
@@ -74,6 +83,9 @@ impl Serving {
                     other => anyhow::Error::from(other),
                 })?;
             builder = builder.netlayer_boxed(netlayer);
+        }
+        if let Some(beside) = beside {
+            builder = builder.netlayer(beside);
         }
         let socket = Unix::bind(state.path().join("sock"), UnixOptions::default()).await;
         builder = builder.netlayer(socket.context("the state directory's own socket")?);

@@ -597,3 +597,38 @@ fn a_watcher_sees_every_change_in_order() {
     ];
     assert_eq!(states, expected);
 }
+
+/// A root shepherd and another user of the machine: he has what he was given, and a third
+/// one has nothing, although she holds the same file.
+#[test]
+fn another_user_has_what_was_granted() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this needs root");
+        return;
+    }
+    let mut pasture = Pasture::new(EMACS);
+    pasture.end("-TERM");
+    let place = |name: &str| pasture.place.path(name);
+    std::fs::set_permissions(place(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_hob"), place("hob")).unwrap();
+    std::os::unix::fs::symlink("hob", place("herd")).unwrap();
+    pasture.start(&["--socket", "shared", "--users", "65533"]);
+    pasture.says("grant emacs --actions status -o ci.cap");
+    let cap = pasture.place.read("ci.cap");
+    let run = |user: u32, words: &str| {
+        let file = format!("{user}.cap");
+        pasture.place.write(&file, 0o600, &cap);
+        chown(pasture.place.path(&file), Some(user), Some(user)).unwrap();
+        let mut command = Command::new(pasture.place.path("herd"));
+        command.current_dir(pasture.place.path("")).uid(user).gid(user).env("TZ", "UTC");
+        command.args(["-c", &file]).args(words.split_whitespace()).env_remove("HOB_STATE");
+        Done::from(command.stdin(Stdio::null()).output().unwrap())
+    };
+    let done = run(65533, "status emacs");
+    assert!(done.out.starts_with("Status of emacs:"), "{done:#?}");
+    assert_eq!(run(65533, "stop emacs").code, Some(4));
+    assert_eq!(run(65532, "status emacs").code, Some(5));
+    assert_eq!(pasture.json("emacs")["state"], "running");
+}

@@ -8,7 +8,7 @@
 //!      └── failed: it could not start, ended by itself for good, or too often
 //! ```
 //!
-//! What takes time is in [`procedures`](super::procedures): async blocks that tell the
+//! What takes time is in [`procedures`]: async blocks that tell the
 //! controller how far they are. A generation counts the starts, so that what belongs to
 //! an earlier one is not taken for the present one's.
 

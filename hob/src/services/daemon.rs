@@ -1,5 +1,8 @@
 //! `hob shepherd`: the services of this machine, in the foreground.
 
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueHint};
 use ocapn::Node;
 use ocapn::actors::{self, UnixClock};
+use ocapn::netlayers::{Unix, UnixOptions};
 use ocapn::persist::{Environment, EnvironmentError};
 
 use super::catalogue::Catalogue;
@@ -18,6 +22,7 @@ use super::native::Native;
 use super::procfs;
 use super::registry::Registry;
 use super::shepherd::{Shepherd, ShepherdRef};
+use super::users;
 use super::zone::Zone;
 use crate::cli::ServeOptions;
 use crate::exit::BadUsage;
@@ -35,8 +40,30 @@ pub(crate) struct ShepherdOptions {
     /// When told to end, leave the services running for the next shepherd
     #[arg(long)]
     pub(crate) leave_running: bool,
+    /// A socket for other users of this machine too: what they may do is what they
+    /// were granted
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, requires = "users")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Who may connect to --socket, by name or number
+    #[arg(long, value_name = "USER", value_delimiter = ',', requires = "socket")]
+    pub(crate) users: Vec<String>,
     #[command(flatten)]
     pub(crate) serve: ServeOptions,
+}
+
+/// The socket for other users. All of them can connect; who is none of those that may is
+/// hung up on, by what the kernel says of it.
+async fn shared_socket(options: &ShepherdOptions) -> anyhow::Result<Option<Unix>> {
+    let Some(path) = &options.socket else { return Ok(None) };
+    let path = std::path::absolute(path)?;
+    let users = options.users.iter().map(|name| users::user(name).map_err(BadUsage));
+    let mut users: BTreeSet<u32> = users.collect::<Result<_, _>>()?;
+    users.extend([0, rustix::process::geteuid().as_raw()]);
+    let mut unix = UnixOptions::default();
+    unix.allowed_users = Some(users);
+    let socket = Unix::bind(&path, unix).await.context("the socket for other users")?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    Ok(Some(socket))
 }
 
 /// What the actors of services are stored as. Names are for ever.
@@ -76,7 +103,8 @@ pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
     let Catalogue(definitions) =
         Catalogue::read(&options.services).map_err(|error| BadUsage(error.to_string()))?;
     let source = options.services.canonicalize().context("the definitions")?;
-    let mut serving = Serving::start(&options.serve).await?;
+    let socket = shared_socket(options).await?;
+    let mut serving = Serving::start_beside(&options.serve, |_| Ok(Vec::new()), socket).await?;
     let directory = crate::state::StateDir::named(options.serve.state.clone())?;
     let directory = directory.path().canonicalize()?;
     let node = serving.node.clone();

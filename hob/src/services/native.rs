@@ -467,10 +467,14 @@ impl World for Native {
         let inner = self.0.clone();
         self.fallible(async move {
             let settings = launch.definition.log.clone();
+            let mut known = false;
             if let Some(held) = lock(&inner.held).get_mut(&launch.service) {
                 match &held.pump {
                     Some((_, current)) if *current == settings => return Ok(Vec::new()),
-                    Some((pump, _)) => pump.abort(),
+                    Some((pump, _)) => {
+                        pump.abort();
+                        known = true;
+                    }
                     None => {}
                 }
                 held.pump = None;
@@ -491,7 +495,8 @@ impl World for Native {
             let pump = inner.runtime.spawn(pump(receiver, file, inner.zone.clone(), sink));
             let mut held = lock(&inner.held);
             held.entry(launch.service).or_default().pump = Some((pump, settings));
-            Ok(lines)
+            // What was said before this shepherd; the rest is known.
+            Ok(if known { Vec::new() } else { lines })
         })
     }
 

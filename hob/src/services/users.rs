@@ -30,6 +30,13 @@ pub(crate) fn ids(definition: &Definition) -> Result<Option<Ids>, String> {
     Ok(Some(Ids { user: id, group }))
 }
 
+/// The number of a user.
+pub(crate) fn user(name: &str) -> Result<u32, String> {
+    let definition = Definition { user: Some(name.to_owned()), ..Definition::default() };
+    let ids = ids(&definition)?;
+    ids.map(|ids| ids.user).ok_or_else(|| format!("there is no user {name}"))
+}
+
 fn entry<'f>(file: &'f str, name: &str) -> Option<Vec<&'f str>> {
     let entries = file.lines().map(|line| line.split(':').collect::<Vec<_>>());
     entries.into_iter().find(|fields| fields.first() == Some(&name) || fields.get(2) == Some(&name))
