@@ -38,7 +38,7 @@ mod tests;
 pub(crate) use audit::{Entry, Page};
 pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
 pub(crate) use guestbook::Guestbook;
-pub(crate) use hob_client::{HobClient, ShownBinding};
+pub(crate) use hob_client::{HobClient, Service, ShownBinding};
 pub(crate) use machine::{Binding, State};
 pub(crate) use rules::Rules;
 
