@@ -258,6 +258,14 @@ fn a_graph_is_applied_changed_and_followed() {
     assert_eq!(server.end("-KILL").code, None);
     let _server = boss.again();
     assert_eq!(fleet("plan graph.toml").with(0).out, "nothing to do\n");
+
+    // What people take back stays away until a graph is applied again.
+    fleet("unbind app:echo").with(0);
+    boss.call("follow-graph").with(0);
+    let plan = fleet("plan graph.toml").with(0).out;
+    assert!(plan.ends_with("+1 bind\n"), "{plan}");
+    fleet("apply graph.toml --wait").with(0);
+    assert_eq!(shout(&socket), "HELLO\n");
     fleet("destroy app db --yes --wait").with(0);
     assert_eq!((boss.states().len(), boss.processes()), (0, 0));
 }

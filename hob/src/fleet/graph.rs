@@ -212,8 +212,7 @@ impl Boss {
                 Ok(())
             }
             Action::Unbind { to, .. } => {
-                let to = (Name(to.machine.to_string()), Name(to.name.to_string()));
-                self.unbind(turn, to.0, to.1).map(drop)
+                self.take_back(turn, to.machine.as_str(), to.name.as_str()).map(drop)
             }
             Action::Withdraw { place } => {
                 let machine = place.machine.as_str();
