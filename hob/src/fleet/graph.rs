@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use ocapn::{Fault, Turn, Value};
 
 use super::boss::{Boss, Source};
-use super::hob_client::Service;
 use super::machine::{Record, State};
+use super::names::Service;
 use crate::desired::graph::{Graph, Offer};
 use crate::desired::limits::Limits;
 use crate::desired::machine::Digest;

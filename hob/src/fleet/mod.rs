@@ -30,6 +30,7 @@ mod hob_client;
 mod hob_server;
 mod machine;
 pub(crate) mod membership;
+mod names;
 pub(crate) mod reconcile;
 mod rules;
 #[cfg(test)]
@@ -38,8 +39,9 @@ mod tests;
 pub(crate) use audit::{Entry, Page};
 pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
 pub(crate) use guestbook::Guestbook;
-pub(crate) use hob_client::{HobClient, Service, ShownBinding};
+pub(crate) use hob_client::{HobClient, ShownBinding};
 pub(crate) use machine::{Binding, State};
+pub(crate) use names::Service;
 pub(crate) use rules::Rules;
 
 use std::collections::{BTreeMap, HashMap};
@@ -58,9 +60,9 @@ use audit::{Audit, Listeners, Segment};
 use desk::Desk;
 pub(crate) use desk::Report;
 use enrolment::Enrolment;
-use hob_client::{Current, Grant};
 use hob_server::HobServer;
 use machine::Machine;
+use names::{Current, Grant};
 
 use crate::wrap::{self, StreamLimits, Wrap, Wrappers};
 
