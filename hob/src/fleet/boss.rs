@@ -51,6 +51,10 @@ pub(crate) struct Shown {
     pub(crate) provider: String,
     pub(crate) state: State,
     pub(crate) why: Option<String>,
+    /// Whether it has failed because somebody else answered than the one whose key is
+    /// pinned.
+    #[passable(default)]
+    pub(crate) identity_mismatch: bool,
     pub(crate) step: Option<String>,
     pub(crate) identity: Option<String>,
     pub(crate) instance: Option<String>,
@@ -138,6 +142,7 @@ impl Boss {
             provider: record.provider,
             state: record.state,
             why: record.why,
+            identity_mismatch: record.identity_mismatch,
             step: record.step,
             identity: record.identity,
             instance: record.instance,

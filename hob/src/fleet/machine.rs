@@ -13,7 +13,7 @@ use super::enrolment::{Enrolment, EnrolmentRef};
 use super::hob_server::HobServerRef;
 use super::rules::Rules;
 use super::{Fleet, MANUAL, Moment, random_id, short};
-use crate::providers::Key;
+use crate::providers::{Key, ProviderError};
 
 /// In what state a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Passable)]
@@ -68,6 +68,10 @@ pub(crate) struct Record {
     pub(crate) attempts: u32,
     #[passable(default)]
     pub(crate) not_before: u64,
+    /// Whether it is for that that somebody else answered than the one whose key is pinned
+    /// that it could not be made.
+    #[passable(default)]
+    pub(crate) identity_mismatch: bool,
     pub(crate) created: u64,
     /// The designator that registered: the machine is who can prove to be this.
     pub(crate) identity: Option<String>,
@@ -109,6 +113,24 @@ pub(crate) struct Record {
     pub(crate) digest: Option<String>,
     #[passable(default)]
     pub(crate) generation: u64,
+}
+
+/// Why a provider has not done what was asked.
+#[derive(Clone, Debug, PartialEq, Passable)]
+pub(crate) struct Failure {
+    /// For people.
+    pub(crate) why: String,
+    /// Whether the same may work later.
+    pub(crate) temporary: bool,
+    /// Whether somebody else answered than the one whose key is pinned.
+    pub(crate) identity_mismatch: bool,
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        let ProviderError { temporary, identity_mismatch, why } = error;
+        Self { why, temporary, identity_mismatch }
+    }
 }
 
 /// Something that a machine is to offer.
@@ -168,6 +190,7 @@ impl Record {
             address: None,
             attempts: 0,
             not_before: 0,
+            identity_mismatch: false,
             created: Moment::now().millis(),
             identity: None,
             client: None,
@@ -347,10 +370,19 @@ impl Machine {
         self.audit(turn, "allocated", text)
     }
 
+    /// Its provider has started it again.
+    #[method]
+    fn revived(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let text = format!("it had ended: {} has started it again", self.kept.record.provider);
+        self.audit(turn, "revived", text)
+    }
+
     /// Its provider could not make or remove it.
     #[method]
-    fn failed(&mut self, turn: &mut Turn<'_>, why: String, temporary: bool) -> Result<(), Fault> {
+    fn failed(&mut self, turn: &mut Turn<'_>, failure: Failure) -> Result<(), Fault> {
+        let Failure { why, temporary, identity_mismatch } = failure;
         let record = &mut self.kept.record;
+        record.identity_mismatch = identity_mismatch;
         record.attempts += 1;
         let wait = Duration::from_secs(1 << record.attempts.min(7)).min(PATIENCE);
         record.not_before = Moment::now().after(wait).millis();
@@ -437,7 +469,7 @@ impl Machine {
         let text = why.clone().unwrap_or_else(|| state.word().to_owned());
         let record = &mut self.kept.record;
         (record.state, record.why) = (state, why);
-        (record.attempts, record.not_before) = (0, 0);
+        (record.attempts, record.not_before, record.identity_mismatch) = (0, 0, false);
         if state != State::Active {
             self.revoke_tokens(|_, token| token.used_by.is_none());
             self.kept.record.enrolment = None;

@@ -31,6 +31,7 @@ mod hob_server;
 mod machine;
 pub(crate) mod membership;
 pub(crate) mod reconcile;
+mod revival;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) enrol_ttl: Duration,
     /// How often everything is looked at, if nothing happens.
     pub(crate) reconcile: Duration,
+    /// How long a machine may say nothing until its provider is asked to start it again.
+    pub(crate) revive_after: Duration,
 }
 
 impl Default for Settings {
@@ -93,6 +96,7 @@ impl Default for Settings {
             providers: Vec::new(),
             enrol_ttl: Duration::from_secs(15 * 60),
             reconcile: Duration::from_secs(60),
+            revive_after: Duration::from_secs(120),
         }
     }
 }
