@@ -8,6 +8,7 @@ use ocapn::{
     Answer, Args, Behaviour, Fault, Passable, Promise, Ref, Reply, Sturdyref, Turn, Value, object,
 };
 
+use super::grant::{Grant, GrantRef};
 use super::rules::Rules;
 use super::{Fleet, LOG};
 use crate::kinds::{Kind, Name};
@@ -566,28 +567,6 @@ impl HobClient {
     #[method]
     fn desired_changed(&self, turn: &mut Turn<'_>) {
         self.fleet.wake_after(turn);
-    }
-}
-
-/// What a machine is given of another: good for having it once and for all.
-#[derive(Clone)]
-pub(crate) struct Grant {
-    pub(crate) fleet: Fleet,
-    pub(crate) object: Ref,
-}
-
-#[object(reference = pub(crate) GrantRef)]
-impl Grant {
-    /// The object.
-    #[method]
-    fn object(&self) -> Ref {
-        self.object.clone()
-    }
-
-    /// A sturdyref for the object: for the machine that it is granted to.
-    #[method]
-    fn sturdyref(&self) -> Result<Sturdyref, Fault> {
-        self.fleet.mint(self.object.clone())
     }
 }
 

@@ -24,6 +24,7 @@ mod audit;
 mod boss;
 mod desk;
 mod enrolment;
+mod grant;
 mod graph;
 mod guestbook;
 mod hob_client;
@@ -31,17 +32,20 @@ mod hob_server;
 mod machine;
 pub(crate) mod membership;
 pub(crate) mod reconcile;
+mod record;
 mod revival;
 mod rules;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use audit::{Entry, Page};
-pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
+pub(crate) use boss::{Boss, BossRef};
 pub(crate) use guestbook::Guestbook;
 pub(crate) use hob_client::{HobClient, ShownBinding};
-pub(crate) use machine::{Binding, State};
+pub(crate) use record::{Binding, State};
 pub(crate) use rules::Rules;
+pub(crate) use shown::{Revoked, Shown, ShownToken};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -59,7 +63,8 @@ use audit::{Audit, Listeners, Segment};
 use desk::Desk;
 pub(crate) use desk::Report;
 use enrolment::Enrolment;
-use hob_client::{Current, Grant};
+use grant::Grant;
+use hob_client::Current;
 use hob_server::HobServer;
 use machine::Machine;
 

@@ -9,7 +9,8 @@ use ocapn::Answer;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::boss::BossRef;
-use super::machine::{Failure, MachineRef, Record, State};
+use super::machine::MachineRef;
+use super::record::{Failure, Record, State};
 use super::revival::Revival;
 use super::{Fleet, LOG, Moment};
 use crate::kinds::Name;
