@@ -272,6 +272,10 @@ pub(crate) struct BossOptions {
     /// [default: 15m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) enrol_ttl: Option<Duration>,
+    /// How long a machine may say nothing until its provider is asked to start it again
+    /// [env: HOB_REVIVE_AFTER] [config: boss.revive_after] [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) revive_after: Option<Duration>,
     /// Who makes machines where nobody is named [env: HOB_PROVIDER] [config:
     /// boss.default_provider] [default: manual]
     #[arg(long, value_name = "NAME")]

@@ -36,6 +36,19 @@ impl Boss {
         answer["fulfilled"].clone()
     }
 
+    /// The same, and it asks soon after those that say nothing.
+    fn again_impatient(&self) -> Server {
+        let port = &self.port;
+        let words = format!("boss --state boss --listen tcp-tls:127.0.0.1:{port}");
+        self.place.serve(&format!("{words} --revive-after 1s"))
+    }
+
+    /// Waits until the machine says that it is there to this boss's process.
+    fn until_heard_of(&self, name: &str) {
+        // Reports are no events: the boss is asked again and again.
+        while !self.ask(&format!("show {name}"))["seen"].is_number() {}
+    }
+
     /// Waits for the machine to be in a state, from one event to the next.
     fn until(&self, name: &str, state: &str) -> Value {
         loop {
@@ -268,4 +281,46 @@ fn a_graph_is_applied_changed_and_followed() {
     assert_eq!(shout(&socket), "HELLO\n");
     fleet("destroy app db --yes --wait").with(0);
     assert_eq!((boss.states().len(), boss.processes()), (0, 0));
+}
+
+/// Ends the process that has that state directory, without a word.
+fn kill(state: &std::path::Path) {
+    let process = std::fs::read_to_string(state.join("lock")).unwrap();
+    let process = process.trim();
+    let killed = std::process::Command::new("kill").args(["-9", process]).status();
+    assert!(killed.unwrap().success());
+    // It is the boss's to be reaped, if there is one.
+    let state = || std::fs::read_to_string(format!("/proc/{process}/stat"));
+    while state().is_ok_and(|state| !state.contains(") Z ")) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn machines_that_were_killed_come_back_with_what_they_had() {
+    let (boss, server) = Boss::start();
+    let (db, app) = two_machines(&boss);
+    let sign = |boss: &Boss| boss.place.run(["call", "@guests.cap", "sign", "\"hello\""]);
+    sign(&boss).with(0);
+    // All are gone, as after a reboot of the host.
+    assert_eq!(server.end("-KILL").code, None);
+    kill(&db);
+    kill(&app);
+    assert_eq!(boss.processes(), 0);
+    let server = boss.again_impatient();
+    boss.until_heard_of("db");
+    boss.until_heard_of("app");
+    assert_eq!(boss.processes(), 2);
+    assert_eq!(sign(&boss).with(0).out, "\"hello\"\n");
+    let count = |event: &str| boss.events().iter().filter(|e| e.0 == event).count();
+    assert_eq!((count("revived"), count("registered")), (2, 2));
+    // One is gone while the boss is there.
+    kill(&app);
+    while count("revived") < 3 {
+        let last = boss.ask("events")["last"].as_u64().unwrap();
+        if count("revived") < 3 {
+            boss.call(&format!("wait {last}")).with(0);
+        }
+    }
+    drop(server);
 }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
 
 use super::audit::{AuditRef, Page};
-use super::desk::Report;
+use super::grant::GrantRef;
 use super::graph::{read, service_of, stored};
 use super::hob_client::HobClientRef;
 use super::hob_server::{HobServer, HobServerRef};
-use super::machine::{Binding, Machine, MachineRef, Offered, Record, State};
-use super::names::GrantRef;
+use super::machine::{Machine, MachineRef};
+pub(super) use super::record::Source;
+use super::record::{Binding, Offered, Record, State};
 use super::rules::Rules;
-use super::{Fleet, MANUAL, random_id};
+use super::shown::{Revoked, Shown, ShownToken};
+use super::{Fleet, MANUAL};
 use crate::desired::plan::Action;
 use crate::kinds::Name;
 use crate::providers::{FleetId, Key};
@@ -49,68 +51,6 @@ pub(crate) struct Entry {
     pub(crate) server: HobServerRef,
 }
 
-/// A machine, for people.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) struct Shown {
-    pub(crate) name: String,
-    pub(crate) provider: String,
-    pub(crate) state: State,
-    pub(crate) why: Option<String>,
-    pub(crate) step: Option<String>,
-    pub(crate) identity: Option<String>,
-    pub(crate) instance: Option<String>,
-    pub(crate) address: Option<String>,
-    pub(crate) spec: String,
-    pub(crate) created: u64,
-    /// When it reported last, in milliseconds since 1970.
-    pub(crate) seen: Option<u64>,
-    /// When its enrolment expires that was not used, likewise.
-    pub(crate) enrol_expires: Option<u64>,
-    pub(crate) bindings: BTreeMap<String, Binding>,
-    pub(crate) generation: u64,
-    pub(crate) report: Option<Report>,
-}
-
-/// An enrolment, for people.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) struct ShownToken {
-    pub(crate) id: String,
-    pub(crate) machine: String,
-    pub(crate) made: u64,
-    pub(crate) expires: u64,
-    pub(crate) used_by: Option<String>,
-}
-
-/// What a name on a machine is to stand for.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) struct Source {
-    pub(crate) from: String,
-    pub(crate) other: String,
-    #[passable(default)]
-    pub(crate) rules: Rules,
-    #[passable(default)]
-    pub(crate) by_graph: bool,
-}
-
-impl Source {
-    fn is_of(&self, there: &Binding) -> bool {
-        let Self { from, other, rules, by_graph } = self;
-        (from, other, rules, by_graph) == (&there.from, &there.other, &there.rules, &there.by_graph)
-    }
-
-    fn binding(self) -> Result<Binding, Fault> {
-        let Self { from, other, rules, by_graph } = self;
-        Ok(Binding { id: random_id()?, from, other, rules, by_graph, live: false, why: None })
-    }
-}
-
-/// What was taken back, and what stays valid all the same.
-#[derive(Clone, Debug, Default, PartialEq, Passable)]
-pub(crate) struct Revoked {
-    pub(crate) revoked: Vec<String>,
-    pub(crate) stays: Vec<String>,
-}
-
 impl Boss {
     /// A boss without machines.
     pub(crate) fn new(fleet: Fleet, id: &FleetId, audit: Ref) -> Self {
@@ -144,6 +84,7 @@ impl Boss {
             provider: record.provider,
             state: record.state,
             why: record.why,
+            identity_mismatch: record.identity_mismatch,
             step: record.step,
             identity: record.identity,
             instance: record.instance,
@@ -592,8 +533,7 @@ impl Boss {
         prune: Option<bool>,
     ) -> Result<String, Fault> {
         let graph = read(&graph)?;
-        let prune = prune.unwrap_or(false);
-        let plan = self.planned(turn, &graph, prune)?;
+        let plan = self.planned(turn, &graph, prune.unwrap_or(false))?;
         let text = format!("a graph is applied: {plan}");
         self.books.audit.call(turn).record("apply", None, text)?;
         self.carry_out(turn, &graph, &plan)?;
@@ -665,10 +605,9 @@ impl Boss {
     /// A machine has gone: for the boss's own process.
     #[method]
     fn forget(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
-        let Name(name) = name;
-        if let Some(entry) = self.books.machines.remove(&name) {
+        if let Some(entry) = self.books.machines.remove(&name.0) {
             entry.record.call(turn).gone()?;
-            self.fleet.forget(&name);
+            self.fleet.forget(&name.0);
         }
         Ok(())
     }

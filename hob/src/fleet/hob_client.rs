@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use ocapn::{Answer, Fault, Passable, Promise, Ref, Sturdyref, Turn, Value, object};
 
-use super::names::{Bound, Current, Grant, GrantRef, Granted, Made, Offer, Service, follow};
+use super::grant::{Grant, GrantRef};
+use super::names::{Bound, Current, Granted, Made, Offer, Service, follow};
 use super::rules::Rules;
 use super::{Fleet, LOG};
 use crate::kinds::{Kind, Name};

@@ -3,11 +3,12 @@
 
 use std::fmt;
 
-use ocapn::{Args, Behaviour, Fault, Passable, Ref, Reply, Sturdyref, Turn, Value, object};
+use ocapn::{Args, Behaviour, Fault, Passable, Ref, Reply, Turn, Value};
 
+use super::LOG;
+use super::grant::GrantRef;
 use super::hob_client::HobClientRef;
 use super::rules::Rules;
-use super::{Fleet, LOG};
 use crate::kinds::Name;
 
 /// What a name stands for.
@@ -122,28 +123,6 @@ impl Behaviour for Current {
             Value::Ref(bound) => Ok(Value::from(turn.send(&bound, args)).into()),
             other => Err(format!("what is bound as {} is {}", self.name, what(&other)).into()),
         }
-    }
-}
-
-/// What a machine is given of another: good for having it once and for all.
-#[derive(Clone)]
-pub(crate) struct Grant {
-    pub(crate) fleet: Fleet,
-    pub(crate) object: Ref,
-}
-
-#[object(reference = pub(crate) GrantRef)]
-impl Grant {
-    /// The object.
-    #[method]
-    fn object(&self) -> Ref {
-        self.object.clone()
-    }
-
-    /// A sturdyref for the object: for the machine that it is granted to.
-    #[method]
-    fn sturdyref(&self) -> Result<Sturdyref, Fault> {
-        self.fleet.mint(self.object.clone())
     }
 }
 
