@@ -13,6 +13,7 @@ use super::hob_server::{HobServer, HobServerRef};
 use super::machine::{Binding, Machine, MachineRef, Offered, Record, State};
 use super::rules::Rules;
 use super::{Fleet, MANUAL, random_id};
+use crate::desired::plan::Action;
 use crate::kinds::Name;
 use crate::providers::{FleetId, Key};
 
@@ -35,6 +36,9 @@ pub(crate) struct Books {
     pub(crate) audit: AuditRef,
     /// The graph that was applied last, as it was written.
     pub(crate) graph: Option<String>,
+    /// What people have taken back of it since, as `machine.name`.
+    #[passable(default)]
+    pub(crate) held_back: BTreeSet<String>,
 }
 
 /// The two ends of a machine that are with the boss.
@@ -114,6 +118,7 @@ impl Boss {
             machines: BTreeMap::new(),
             audit: AuditRef::from_ref(audit),
             graph: None,
+            held_back: BTreeSet::new(),
         };
         Self { fleet, books }
     }
@@ -517,10 +522,11 @@ impl Boss {
         Ok(self.connect(turn, &to, &name)?.unwrap_or_else(|| Answer::ready(())))
     }
 
-    /// Takes back what is bound on a machine under a name.
+    /// Takes back what is bound on a machine under a name. If the graph wants it there, it
+    /// is gone all the same until a graph is applied again.
     #[method]
     pub(super) fn unbind(
-        &self,
+        &mut self,
         turn: &mut Turn<'_>,
         machine: Name,
         name: Name,
@@ -532,6 +538,9 @@ impl Boss {
         };
         self.ungrant(turn, &binding.from, &binding.id)?;
         self.settle(turn, &to)?;
+        if binding.by_graph {
+            self.books.held_back.insert(format!("{to}.{name}"));
+        }
         let revoked = vec![format!("{to}'s {name}, which was {}:{}", binding.from, binding.other)];
         let stays = vec![format!(
             "what {to} has read of it, and other bindings of {}:{}",
@@ -587,6 +596,7 @@ impl Boss {
         self.books.audit.call(turn).record("apply", None, text)?;
         self.carry_out(turn, &graph, &plan)?;
         self.books.graph = Some(graph.to_json().to_string());
+        self.books.held_back.clear();
         self.told(turn, &plan)
     }
 
@@ -603,7 +613,11 @@ impl Boss {
             }
         }
         let graph = stored(graph)?.without_making(|name| !there.contains(name.as_str()));
-        let plan = self.planned(turn, &graph, false)?;
+        let mut plan = self.planned(turn, &graph, false)?;
+        plan.steps.retain(|step| {
+            let Action::Bind { to, .. } = &step.action else { return true };
+            !self.books.held_back.contains(&to.to_string())
+        });
         if plan.is_empty() { Ok(()) } else { self.carry_out(turn, &graph, &plan) }
     }
 
