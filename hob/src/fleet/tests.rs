@@ -329,3 +329,17 @@ async fn what_is_taken_back_of_a_graph_stays_away_until_it_is_applied_again() {
     apply().await.unwrap();
     bound("[\"db\"]").await;
 }
+
+#[tokio::test]
+async fn what_is_destroyed_of_a_graph_is_left_alone_while_it_goes() {
+    let world = World::new();
+    let directory = crate::desired::graph::Directory("/".into());
+    let graph = "[machines.app]\nprovider = \"manual\"\n";
+    let graph = crate::desired::graph::Graph::parse(graph, &directory, &Default::default());
+    let graph = graph.unwrap().to_value();
+    world.boss.send(vec![Value::symbol("apply"), graph]).await.unwrap();
+    world.boss("destroy-machine \"app\"").await;
+    let before = world.audit().await;
+    assert_eq!(world.boss("follow-graph").await, "<'void>");
+    assert_eq!((world.state("app").await.as_str(), world.audit().await), ("leaving", before));
+}
