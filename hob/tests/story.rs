@@ -130,6 +130,7 @@ impl Story {
             settings = self.settings,
         );
         self.place.write("hob.toml", 0o600, &config);
+        self.place.write("password", 0o600, database::PASSWORD);
         self.place.write("app", 0o755, include_str!("story/app.sh"));
         let app = match self.kind {
             Kind::Qemu => "/usr/local/app".to_owned(),
@@ -138,7 +139,8 @@ impl Story {
         let graph = format!(
             "[machines.db-machine]\nprovider = \"ssh\"\n\n\
              [machines.db-machine.offers]\n\
-             db.postgres = {{ database = \"shop\", server = \"{socket}\" }}\n\n\
+             db.postgres = {{ database = \"shop\", server = \"{socket}\", admin = \"hob\", \
+             password-file = {password:?} }}\n\n\
              [machines.app-machine]\nprovider = \"{provider}\"\n\
              offers.spare.binding = \"db\"\n\n\
              [machines.app-machine.state.files.\"{app}\"]\n\
@@ -146,6 +148,7 @@ impl Story {
              [bindings]\napp-machine.db = \"db-machine.db | read-only\"\n\n\
              [forwards]\napp-machine.db = \"tcp:127.0.0.1:5432\"\n",
             socket = self.database.directory().display(),
+            password = at("password"),
             provider = self.kind.provider(),
         );
         self.place.write("graph.toml", 0o644, &graph);
@@ -208,7 +211,7 @@ impl Story {
 
     /// The roles that hob has made in the database.
     fn roles(&self) -> String {
-        let made = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'hob%'";
+        let made = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'hob\\_%'";
         self.database.query("postgres", made)
     }
 }
@@ -330,7 +333,10 @@ fn from_nothing_to_a_query_and_back() {
     ];
     in_order(&events, &told);
     in_order(&events, &["created app-machine ", "registered app-machine ", "bound app-machine "]);
-    assert_eq!(events.iter().filter(|event| event.starts_with("enrolment ")).count(), 2);
+    for event in ["created ", "enrolment ", "registered "] {
+        let times = events.iter().filter(|other| other.starts_with(event)).count();
+        assert_eq!(times, 2, "{event}once for each machine: {events:#?}");
+    }
     story.fleet("events").with(0);
     story.fleet("destroy app-machine db-machine --yes --wait").with(0);
     assert_eq!(

@@ -9,7 +9,10 @@ use tempfile::TempDir;
 
 use crate::support::Killed;
 
-/// A server with the database `shop`. It ends when it is dropped.
+/// That of the role `hob`, which may make others.
+pub(crate) const PASSWORD: &str = "not a secret";
+
+/// A server with the database `shop`, which is the role `hob`'s. It ends when it is dropped.
 pub(crate) struct Database {
     _server: Killed,
     directory: TempDir,
@@ -69,10 +72,12 @@ impl Database {
         // It stops if nobody reads what it says.
         std::thread::spawn(move || log.for_each(drop));
         let database = Self { _server: server, directory };
-        database.query("postgres", "CREATE DATABASE shop");
+        let maker = format!("CREATE ROLE hob LOGIN CREATEROLE PASSWORD '{PASSWORD}'");
+        database.query("postgres", &maker);
+        database.query("postgres", "CREATE DATABASE shop OWNER hob");
         database.query(
             "shop",
-            "CREATE TABLE orders (id int, what text); \
+            "SET ROLE hob; CREATE TABLE orders (id int, what text); \
              INSERT INTO orders VALUES (1, 'rope'), (2, 'soap'), (3, 'salt')",
         );
         database

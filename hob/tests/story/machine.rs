@@ -156,11 +156,14 @@ impl Machine {
 
     /// Loses power, and starts again by itself, with nothing but what is on its disk.
     pub(crate) fn reboot(&mut self) {
+        self.forget();
         match &mut self.source {
-            Source::Console(qemu, key) => qemu.reset(key).unwrap(),
+            Source::Console(qemu, key) => {
+                qemu.reset(key).unwrap();
+                self.says("guest: known instance");
+            }
             Source::Processes(namespace) => namespace.reboot(),
         }
-        self.forget();
     }
 }
 
