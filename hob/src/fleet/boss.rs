@@ -550,7 +550,8 @@ impl Boss {
         let Some(graph) = &self.books.graph else { return Ok(()) };
         let mut there = BTreeSet::new();
         for (name, entry) in &self.books.machines {
-            if entry.record.call(turn).record()?.state != State::Failed {
+            let state = entry.record.call(turn).record()?.state;
+            if !matches!(state, State::Failed | State::Leaving) {
                 there.insert(name.clone());
             }
         }
