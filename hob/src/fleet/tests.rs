@@ -318,6 +318,9 @@ async fn what_is_taken_back_of_a_graph_stays_away_until_it_is_applied_again() {
     };
     apply().await.unwrap();
     bound("[\"db\"]").await;
+    while !world.audit().await.contains("is live") {
+        tokio::task::yield_now().await;
+    }
     world.boss("unbind \"app\" \"db\"").await;
     bound("[]").await;
     world.boss("follow-graph").await;
