@@ -16,6 +16,7 @@ use super::record::{Binding, Offered, Record, State};
 use super::rules::Rules;
 use super::shown::{Revoked, Shown, ShownToken};
 use super::{Fleet, MANUAL};
+use crate::desired::plan::Action;
 use crate::kinds::Name;
 use crate::providers::{FleetId, Key};
 
@@ -36,8 +37,11 @@ pub(crate) struct Books {
     pub(crate) fleet: String,
     pub(crate) machines: BTreeMap<String, Entry>,
     pub(crate) audit: AuditRef,
-    /// The graph that was applied last, as it was written.
+    /// The graph that was applied last, as JSON.
     pub(crate) graph: Option<String>,
+    /// What the graph wants and people have taken back since, as `machine.name`.
+    #[passable(default)]
+    pub(crate) withheld: BTreeSet<String>,
 }
 
 /// The two ends of a machine that are with the boss.
@@ -55,6 +59,7 @@ impl Boss {
             machines: BTreeMap::new(),
             audit: AuditRef::from_ref(audit),
             graph: None,
+            withheld: BTreeSet::new(),
         };
         Self { fleet, books }
     }
@@ -146,6 +151,25 @@ impl Boss {
             });
         }
         Ok(())
+    }
+
+    /// Takes back what is bound on a machine under a name.
+    pub(super) fn take_back(
+        &self,
+        turn: &mut Turn<'_>,
+        to: &str,
+        name: &str,
+    ) -> Result<Revoked, Fault> {
+        let target = self.entry(to)?.record.clone();
+        let Some(binding) = target.call(turn).unbind(name)? else {
+            return Err(super::not_found(format!("nothing is bound as {name:?} on {to}")));
+        };
+        self.ungrant(turn, &binding.from, &binding.id)?;
+        self.settle(turn, to)?;
+        let source = format!("{}:{}", binding.from, binding.other);
+        let revoked = vec![format!("{to}'s {name}, which was {source}")];
+        let stays = vec![format!("what {to} has read of it, and other bindings of {source}")];
+        Ok(Revoked { revoked, stays })
     }
 
     /// Asks the machine that has something to grant it, and passes the promise of the
@@ -459,27 +483,13 @@ impl Boss {
         Ok(self.connect(turn, &to, &name)?.unwrap_or_else(|| Answer::ready(())))
     }
 
-    /// Takes back what is bound on a machine under a name.
+    /// Takes back what is bound on a machine under a name. If the graph wants it, it does
+    /// not come back before a graph is applied again.
     #[method]
-    pub(super) fn unbind(
-        &self,
-        turn: &mut Turn<'_>,
-        machine: Name,
-        name: Name,
-    ) -> Result<Revoked, Fault> {
+    fn unbind(&mut self, turn: &mut Turn<'_>, machine: Name, name: Name) -> Result<Revoked, Fault> {
         let (Name(to), Name(name)) = (machine, name);
-        let target = self.entry(&to)?.record.clone();
-        let Some(binding) = target.call(turn).unbind(name.clone())? else {
-            return Err(super::not_found(format!("nothing is bound as {name:?} on {to}")));
-        };
-        self.ungrant(turn, &binding.from, &binding.id)?;
-        self.settle(turn, &to)?;
-        let revoked = vec![format!("{to}'s {name}, which was {}:{}", binding.from, binding.other)];
-        let stays = vec![format!(
-            "what {to} has read of it, and other bindings of {}:{}",
-            binding.from, binding.other
-        )];
-        Ok(Revoked { revoked, stays })
+        self.books.withheld.insert(format!("{to}.{name}"));
+        self.take_back(turn, &to, &name)
     }
 
     /// The audit log after that number.
@@ -528,6 +538,7 @@ impl Boss {
         self.books.audit.call(turn).record("apply", None, text)?;
         self.carry_out(turn, &graph, &plan)?;
         self.books.graph = Some(graph.to_json().to_string());
+        self.books.withheld.clear();
         self.told(turn, &plan)
     }
 
@@ -539,12 +550,17 @@ impl Boss {
         let Some(graph) = &self.books.graph else { return Ok(()) };
         let mut there = BTreeSet::new();
         for (name, entry) in &self.books.machines {
-            if entry.record.call(turn).record()?.state != State::Failed {
+            let state = entry.record.call(turn).record()?.state;
+            if !matches!(state, State::Failed | State::Leaving) {
                 there.insert(name.clone());
             }
         }
         let graph = stored(graph)?.without_making(|name| !there.contains(name.as_str()));
-        let plan = self.planned(turn, &graph, false)?;
+        let mut plan = self.planned(turn, &graph, false)?;
+        plan.steps.retain(|step| match &step.action {
+            Action::Bind { to, .. } => !self.books.withheld.contains(&to.to_string()),
+            _ => true,
+        });
         if plan.is_empty() { Ok(()) } else { self.carry_out(turn, &graph, &plan) }
     }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use ocapn::{Fault, Turn, Value};
 
 use super::boss::{Boss, Source};
-use super::hob_client::Service;
 use super::machine::{Record, State};
+use super::names::Service;
 use crate::desired::graph::{Graph, Offer};
 use crate::desired::limits::Limits;
 use crate::desired::machine::Digest;
@@ -38,12 +38,23 @@ pub(super) fn service_of(offer: &str) -> Option<Service> {
         Offer::Unix(path) => Service::Unix(path),
         Offer::Kind(kind) => Service::Kind(Name(kind)),
         Offer::Binding(name) => Service::Binding(Name(name.to_string())),
-        Offer::Postgres { database, server } => {
+        Offer::Postgres { database, server, admin, password_file, login_host } => {
             let mut settings = serde_json::json!({ "database": database });
-            if let Some((host, port)) = server.as_deref().and_then(|server| server.rsplit_once(':'))
-            {
-                settings["host"] = host.into();
-                settings["port"] = port.parse::<u16>().ok()?.into();
+            match server.as_deref().map(|server| (server, server.rsplit_once(':'))) {
+                Some((_, Some((host, port)))) => {
+                    let plain = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+                    settings["host"] = plain.unwrap_or(host).into();
+                    settings["port"] = port.parse::<u16>().ok()?.into();
+                }
+                Some((directory, None)) => settings["host"] = directory.into(),
+                None => {}
+            }
+            let others =
+                [("admin", admin), ("password-file", password_file), ("login-host", login_host)];
+            for (key, value) in others {
+                if let Some(value) = value {
+                    settings[key] = value.into();
+                }
             }
             Service::Postgres(settings.to_string())
         }
@@ -212,8 +223,7 @@ impl Boss {
                 Ok(())
             }
             Action::Unbind { to, .. } => {
-                let to = (Name(to.machine.to_string()), Name(to.name.to_string()));
-                self.unbind(turn, to.0, to.1).map(drop)
+                self.take_back(turn, to.machine.as_str(), to.name.as_str()).map(drop)
             }
             Action::Withdraw { place } => {
                 let machine = place.machine.as_str();
@@ -234,5 +244,41 @@ impl Boss {
             client.send_only(turn).desired_changed();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_database_is_and_who_makes_its_roles_is_told_to_the_machine() {
+        let settings = |postgres: &str| {
+            let text = format!("[machines.a]\noffers.db.postgres = {{ {postgres} }}");
+            let sources = crate::desired::graph::Directory("/".into());
+            let graph = Graph::parse(&text, &sources, &Limits::default()).unwrap();
+            // As it is told and kept.
+            let graph = stored(&graph.to_json().to_string()).unwrap();
+            let place = "a.db".parse().unwrap();
+            let kept = json(graph.offer(&place).unwrap()).unwrap();
+            let Some(Service::Postgres(settings)) = service_of(&kept) else { panic!("{kept}") };
+            let told: crate::wrap::PostgresSettings = serde_json::from_str(&settings).unwrap();
+            let password = told.password_file.map(|file| file.to_str().unwrap().to_owned());
+            (told.host, told.port, told.admin, password, told.login_host)
+        };
+        let (usual, postgres) = ("/var/run/postgresql".to_owned(), "postgres".to_owned());
+        assert_eq!(settings("database = 'shop'"), (usual, 5432, postgres.clone(), None, None));
+        let (host, port, ..) = settings("database = 'shop', server = '/run/pg'");
+        assert_eq!((&host[..], port), ("/run/pg", 5432));
+        let (host, port, ..) = settings("database = 'shop', server = '/run/pg:5433'");
+        assert_eq!((&host[..], port), ("/run/pg", 5433));
+        let (host, port, ..) = settings("database = 'shop', server = '[::1]:5433'");
+        assert_eq!((&host[..], port), ("::1", 5433));
+        let all = "database = 'shop', server = 'db:1', admin = 'maker', \
+                   password-file = '/etc/hob/password', login-host = '127.0.0.1'";
+        let some = |text: &str| Some(text.to_owned());
+        let password = some("/etc/hob/password");
+        let wanted = ("db".to_owned(), 1, "maker".to_owned(), password, some("127.0.0.1"));
+        assert_eq!(settings(all), wanted);
     }
 }

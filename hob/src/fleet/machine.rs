@@ -324,6 +324,10 @@ impl Machine {
             return Ok(());
         }
         (binding.live, binding.why) = (why.is_none(), why.clone());
+        if why.is_none() && self.kept.record.offers.values().any(|offer| !offer.made) {
+            // It may be what such an offer is made of.
+            self.fleet.wake_after(turn);
+        }
         match why {
             None => self.audit(turn, "bound", format!("{name} is live (grant {id})")),
             Some(why) => self.audit(turn, "bind-failed", format!("{name}: {why}")),

@@ -31,6 +31,7 @@ mod hob_client;
 mod hob_server;
 mod machine;
 pub(crate) mod membership;
+mod names;
 pub(crate) mod reconcile;
 mod record;
 mod revival;
@@ -43,6 +44,7 @@ pub(crate) use audit::{Entry, Page};
 pub(crate) use boss::{Boss, BossRef};
 pub(crate) use guestbook::Guestbook;
 pub(crate) use hob_client::{HobClient, ShownBinding};
+pub(crate) use names::Service;
 pub(crate) use record::{Binding, State};
 pub(crate) use rules::Rules;
 pub(crate) use shown::{Revoked, Shown, ShownToken};
@@ -64,9 +66,9 @@ use desk::Desk;
 pub(crate) use desk::Report;
 use enrolment::Enrolment;
 use grant::Grant;
-use hob_client::Current;
 use hob_server::HobServer;
 use machine::Machine;
+use names::Current;
 
 use crate::wrap::{self, StreamLimits, Wrap, Wrappers};
 

@@ -297,3 +297,50 @@ async fn quarantine_takes_back_and_release_gives_anew() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_taken_back_of_a_graph_stays_away_until_it_is_applied_again() {
+    let world = World::new();
+    let (_db, app) = (world.machine("db").await, world.machine("app").await);
+    let graph = "[machines.db]\nexisting = true\noffers.db.kind = \"kv\"\n\
+                 [machines.app]\nexisting = true\n[bindings]\napp.db = \"db.db\"\n";
+    let directory = crate::desired::graph::Directory("/".into());
+    let graph = crate::desired::graph::Graph::parse(graph, &directory, &Default::default());
+    let graph = graph.unwrap().to_value();
+    let apply = || world.boss.send(vec![Value::symbol("apply"), graph.clone()]);
+    // What a boss's process does over and over.
+    let bound = async |wanted: &str| {
+        while app.hob("list-bindings").await != wanted {
+            for again in ["follow-graph", "reconnect \"db\"", "reconnect \"app\""] {
+                world.boss(again).await;
+            }
+        }
+    };
+    apply().await.unwrap();
+    bound("[\"db\"]").await;
+    world.boss("unbind \"app\" \"db\"").await;
+    bound("[]").await;
+    world.boss("follow-graph").await;
+    world.boss("reconnect \"app\"").await;
+    assert_eq!(
+        shown(world.boss.send(values("get-machine \"app\"")).send(values("list-bindings")).await),
+        "[]"
+    );
+    assert_eq!(world.audit().await.matches("is live").count(), 1);
+    apply().await.unwrap();
+    bound("[\"db\"]").await;
+}
+
+#[tokio::test]
+async fn what_is_destroyed_of_a_graph_is_left_alone_while_it_goes() {
+    let world = World::new();
+    let directory = crate::desired::graph::Directory("/".into());
+    let graph = "[machines.app]\nprovider = \"manual\"\n";
+    let graph = crate::desired::graph::Graph::parse(graph, &directory, &Default::default());
+    let graph = graph.unwrap().to_value();
+    world.boss.send(vec![Value::symbol("apply"), graph]).await.unwrap();
+    world.boss("destroy-machine \"app\"").await;
+    let before = world.audit().await;
+    assert_eq!(world.boss("follow-graph").await, "<'void>");
+    assert_eq!((world.state("app").await.as_str(), world.audit().await), ("leaving", before));
+}

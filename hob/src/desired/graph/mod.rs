@@ -55,9 +55,19 @@ pub(crate) enum Offer {
     Postgres {
         /// Which database.
         database: String,
-        /// Where the server is, `HOST:PORT`. `None`: at its socket on the machine.
+        /// Where the server is: `HOST:PORT`, or the directory of its socket, perhaps with
+        /// `:PORT`. `None`: at its usual socket on the machine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         server: Option<String>,
+        /// Who makes the roles. `None`: `postgres`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        admin: Option<String>,
+        /// The file on the machine with that one's password, if the server wants one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password_file: Option<String>,
+        /// Where the roles log in, if not where that one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        login_host: Option<String>,
     },
     /// A TCP service, `HOST:PORT` as seen from the machine.
     Tcp(String),
@@ -74,8 +84,8 @@ pub(crate) enum Offer {
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres { database, server: None } => write!(f, "postgres {database}"),
-            Self::Postgres { database, server: Some(server) } => {
+            Self::Postgres { database, server: None, .. } => write!(f, "postgres {database}"),
+            Self::Postgres { database, server: Some(server), .. } => {
                 write!(f, "postgres {database} at {server}")
             }
             Self::Tcp(address) => write!(f, "tcp {address}"),
@@ -307,10 +317,13 @@ impl Offer {
     fn to_tree(&self) -> Tree {
         let one = |name, tree: Tree| Tree::table([(name, Some(tree))]);
         match self {
-            Self::Postgres { database, server } => {
+            Self::Postgres { database, server, admin, password_file, login_host } => {
                 let fields = Tree::table([
                     ("database", Some(database[..].into())),
                     ("server", server.as_deref().map(Tree::from)),
+                    ("admin", admin.as_deref().map(Tree::from)),
+                    ("password-file", password_file.as_deref().map(Tree::from)),
+                    ("login-host", login_host.as_deref().map(Tree::from)),
                 ]);
                 one("postgres", fields)
             }

@@ -201,12 +201,7 @@ fn offer(tree: Tree, path: &str) -> Result<Offer, Invalid> {
     let mut fields = tree.fields(path, "a table that says what is offered")?;
     let mut offers = Vec::new();
     if let Some((path, tree)) = fields.take("postgres") {
-        let mut fields = tree.fields(&path, "a table with database")?;
-        let (path, database) = fields.need("database")?;
-        let database = database.text(&path, "the name of a database")?;
-        let server = fields.take("server").map(|(path, tree)| address(tree, &path)).transpose()?;
-        fields.end()?;
-        offers.push(Offer::Postgres { database, server });
+        offers.push(postgres(tree, &path)?);
     }
     if let Some((path, tree)) = fields.take("tcp") {
         offers.push(Offer::Tcp(address(tree, &path)?));
@@ -242,6 +237,43 @@ fn offer(tree: Tree, path: &str) -> Result<Offer, Invalid> {
         }
         (Some(_), _) => Err(fields.invalid(format_args!("offers {count} things: one at a time"))),
     }
+}
+
+fn postgres(tree: Tree, path: &str) -> Result<Offer, Invalid> {
+    let mut fields = tree.fields(path, "a table with database")?;
+    let (path, database) = fields.need("database")?;
+    let database = database.text(&path, "the name of a database")?;
+    let server = fields.take("server").map(|(path, tree)| server(tree, &path)).transpose()?;
+    let mut text = |key, what| {
+        let field = fields.take(key);
+        field.map(|(path, tree)| Ok((tree.at, tree.text(&path, what)?, path))).transpose()
+    };
+    let admin = text("admin", "the name of a role")?.map(|(_, text, _)| text);
+    let login_host = text("login-host", "a host, or the directory of a socket")?;
+    let password_file = match text("password-file", "the path of a file")? {
+        Some((at, file, path)) if !is_absolute(&file) => {
+            let what = format_args!("{file:?} is not absolute: it is on the machine");
+            return Err(Invalid::new(&path, at, what));
+        }
+        file => file.map(|(_, file, _)| file),
+    };
+    fields.end()?;
+    let login_host = login_host.map(|(_, text, _)| text);
+    Ok(Offer::Postgres { database, server, admin, password_file, login_host })
+}
+
+/// Where a PostgreSQL server is: `HOST:PORT`, `/DIRECTORY` or `/DIRECTORY:PORT`.
+fn server(tree: Tree, path: &str) -> Result<String, Invalid> {
+    let at = tree.at;
+    let text = tree.text(path, "HOST:PORT, or the directory of a socket")?;
+    if !text.starts_with('/') {
+        return address(text.into(), path).map_err(|invalid| Invalid { at, ..invalid });
+    }
+    let (directory, port) = text.rsplit_once(':').unwrap_or((&text, "5432"));
+    if is_absolute(directory) && port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Ok(text);
+    }
+    Err(Invalid::new(path, at, format_args!("{text:?} is not /DIRECTORY or /DIRECTORY:PORT")))
 }
 
 /// `HOST:PORT`.

@@ -211,6 +211,18 @@ fn offers_are_one_thing_each() {
         ("tcp = \"h:0\"", ".tcp: \"h:0\" is not HOST:PORT"),
         ("unix = \"s\"", ".unix: the path of a socket is absolute"),
         ("postgres = {}", ".postgres: \"database\" is missing"),
+        (
+            "postgres = { database = \"d\", server = \"/run/pg:x\" }",
+            ".postgres.server: \"/run/pg:x\" is not /DIRECTORY or /DIRECTORY:PORT",
+        ),
+        (
+            "postgres = { database = \"d\", server = \"h\" }",
+            ".postgres.server: \"h\" is not HOST:PORT",
+        ),
+        (
+            "postgres = { database = \"d\", password-file = \"p\" }",
+            ".postgres.password-file: \"p\" is not absolute: it is on the machine",
+        ),
         ("existing = false", ".existing: expected true, or nothing"),
     ] {
         let error_seen = refused(&format!("[machines.a]\noffers.o = {{ {offer} }}"));
