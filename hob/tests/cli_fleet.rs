@@ -344,7 +344,7 @@ fn that_somebody_else_answers_has_an_exit_code_of_its_own() {
     let program = place.path("stranger.sh").display().to_string();
     place.write("c.toml", 0o600, &format!("[providers.command]\ncommand = ['{program}']\n"));
     let _boss = place.serve("boss --state boss --listen tcp-tls:127.0.0.1:0 --config c.toml");
-    let created = place.hob("fleet create app --provider command --wait --state boss").with_next(7);
+    let created = place.hob("fleet create app --provider command --wait --state boss").with(7);
     assert!(created.err.contains("identity mismatch: "), "{}", created.err);
     assert!(created.err.contains("another key"), "{}", created.err);
     let shown = place.hob("fleet show app --json --state boss").with(0).out;

@@ -62,13 +62,17 @@ pub fn order(name: &str, fleet: &FleetId) -> Order {
 
 /// Does what a provider is asked for, again as long as it says that it may work later.
 fn patiently<T>(what: &str, ask: impl Fn() -> Result<T, ProviderError>) -> T {
+    let mut last = None;
     for _ in 0..10 {
         match ask() {
             Ok(done) => return done,
-            Err(error) => assert!(error.temporary, "{what}: {error}"),
+            Err(error) => {
+                assert!(error.temporary, "{what}: {error}");
+                last = Some(error.why);
+            }
         }
     }
-    panic!("{what}: never came to be");
+    panic!("{what}: never came to be: {}", last.unwrap_or_default());
 }
 
 fn create(provider: &dyn Provider, order: &Order) -> Instance {
