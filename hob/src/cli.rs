@@ -20,7 +20,7 @@ use crate::units::Scope;
 
 pub(crate) use settle::flags;
 
-use fleet::{FleetCommand, GetBinding, MachineCommon, Offer};
+use fleet::{FleetCommand, Forward, GetBinding, MachineCommon, Offer};
 use groups::Form;
 pub(crate) use groups::NodeChoice;
 
@@ -136,11 +136,20 @@ Examples:
     },
     /// On a machine of a fleet: have an object bound, so that other machines may be given it
     #[command(after_help = "\
-The object is one of this machine's node, or it lasts only as long as its session.
+An object of a file is one of this machine's node, or it lasts only as long as its
+session.
 
-Example:
+Examples:
+  hob offer notes --kind kv
+  hob offer cache --tcp 127.0.0.1:6379
+  hob offer db --postgres shop
   hob export db --kind kv --transport unix -o db.cap && hob offer db -f db.cap")]
     Offer(Offer),
+    /// On a machine of a fleet: have what is bound reached at a local port or socket
+    #[command(after_help = "\
+Example:
+  hob forward db --listen unix:/run/hob/db/.s.PGSQL.5432 && psql -h /run/hob/db")]
+    Forward(Forward),
     /// See three machines find each other: a boss, a database, an application
     #[command(after_help = "\
 With --netns each process gets a network namespace and an address of its own. That
@@ -263,6 +272,10 @@ pub(crate) struct BossOptions {
     /// [default: 15m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) enrol_ttl: Option<Duration>,
+    /// How long a machine may say nothing until its provider is asked to start it again
+    /// [env: HOB_REVIVE_AFTER] [config: boss.revive_after] [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) revive_after: Option<Duration>,
     /// Who makes machines where nobody is named [env: HOB_PROVIDER] [config:
     /// boss.default_provider] [default: manual]
     #[arg(long, value_name = "NAME")]

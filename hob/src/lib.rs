@@ -120,6 +120,7 @@ async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
             interruptible(commands::machine::list_bindings(&common, context.screen)).await
         }
         Command::Offer(options) => interruptible(commands::machine::offer(&options)).await,
+        Command::Forward(options) => interruptible(commands::machine::forward(&options)).await,
         // These need no runtime, and are done.
         Command::Config(_)
         | Command::Units(_)

@@ -95,6 +95,7 @@ impl Serving {
             default_provider: settings.default_provider().unwrap_or(MANUAL).to_owned(),
             enrol_ttl: settings.enrol_ttl(),
             reconcile: settings.reconcile(),
+            revive_after: settings.revive_after(),
             providers,
         };
         let fleet = Fleet::new(node.clone(), fleet);

@@ -336,3 +336,17 @@ fn a_boss_has_the_providers_of_its_config_file() {
     let bad = place.hob("boss --state other --listen unix:./x --config bad.toml").with(2);
     assert!(bad.err.contains("error: bad.toml:2:1: providers.near.listn"), "{}", bad.err);
 }
+
+#[test]
+fn that_somebody_else_answers_has_an_exit_code_of_its_own() {
+    let place = Place::new();
+    place.write("stranger.sh", 0o755, "#!/bin/sh\necho 'another key' >&2\nexit 76\n");
+    let program = place.path("stranger.sh").display().to_string();
+    place.write("c.toml", 0o600, &format!("[providers.command]\ncommand = ['{program}']\n"));
+    let _boss = place.serve("boss --state boss --listen tcp-tls:127.0.0.1:0 --config c.toml");
+    let created = place.hob("fleet create app --provider command --wait --state boss").with_next(7);
+    assert!(created.err.contains("identity mismatch: "), "{}", created.err);
+    assert!(created.err.contains("another key"), "{}", created.err);
+    let shown = place.hob("fleet show app --json --state boss").with(0).out;
+    assert!(shown.contains("\"identity_mismatch\": true"), "{shown}");
+}

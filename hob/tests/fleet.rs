@@ -36,6 +36,19 @@ impl Boss {
         answer["fulfilled"].clone()
     }
 
+    /// The same, and it asks soon after those that say nothing.
+    fn again_impatient(&self) -> Server {
+        let port = &self.port;
+        let words = format!("boss --state boss --listen tcp-tls:127.0.0.1:{port}");
+        self.place.serve(&format!("{words} --revive-after 1s"))
+    }
+
+    /// Waits until the machine says that it is there to this boss's process.
+    fn until_heard_of(&self, name: &str) {
+        // Reports are no events: the boss is asked again and again.
+        while !self.ask(&format!("show {name}"))["seen"].is_number() {}
+    }
+
     /// Waits for the machine to be in a state, from one event to the next.
     fn until(&self, name: &str, state: &str) -> Value {
         loop {
@@ -166,4 +179,148 @@ fn without_its_boss_an_application_has_its_database_and_with_it_what_is_taken_ba
     assert!(gone.err.contains("nothing is bound as \"db\""), "{}", gone.err);
     let listed = boss.place.hob(&format!("call --file {}/hob.cap list-bindings", app.display()));
     assert_eq!(listed.with(0).out, "[]\n");
+}
+
+/// A TCP service on loopback that answers each line in capitals, until it is dropped.
+struct Shouter {
+    address: std::net::SocketAddr,
+}
+
+impl Shouter {
+    fn start() -> Self {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let mut lines = BufReader::new(stream.try_clone().unwrap());
+                    let mut line = String::new();
+                    while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
+                        let _gone = (&stream).write_all(line.to_uppercase().as_bytes());
+                        line.clear();
+                    }
+                });
+            }
+        });
+        Self { address }
+    }
+}
+
+/// Says a line to what listens there and gives the answer: empty if it hangs up.
+fn shout(path: &std::path::Path) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let Ok(mut stream) = std::os::unix::net::UnixStream::connect(path) else {
+        return String::new();
+    };
+    let mut answer = String::new();
+    if stream.write_all(b"hello\n").is_ok() {
+        let _hung_up = BufReader::new(stream).read_line(&mut answer);
+    }
+    answer
+}
+
+#[test]
+fn a_graph_is_applied_changed_and_followed() {
+    let (boss, server) = Boss::start();
+    let shouter = Shouter::start();
+    let (socket, motd) = (boss.place.path("echo.sock"), boss.place.path("motd"));
+    let graph = |rules: &str, content: &str| {
+        let text = format!(
+            "[machines.db]\nprovider = \"local\"\n\
+             [machines.db.offers.store]\nkind = \"kv\"\n\
+             [machines.db.offers.echo]\ntcp = \"{}\"\n\
+             [machines.db.state.files.\"{}\"]\ncontent = \"{content}\"\n\
+             [machines.app]\nprovider = \"local\"\n\
+             [bindings]\napp.echo = \"db.echo{rules}\"\napp.store = \"db.store | read-only\"\n\
+             [forwards]\napp.echo = \"unix:{}\"\n",
+            shouter.address,
+            motd.display(),
+            socket.display(),
+        );
+        std::fs::write(boss.place.path("graph.toml"), text).unwrap();
+    };
+    let fleet = |words: &str| boss.place.hob(&format!("fleet {words} --state boss"));
+
+    graph("", "one");
+    let plan = fleet("plan graph.toml").with(0);
+    assert!(plan.out.ends_with("+2 create  +2 offer  +2 bind  ~2 state\n"), "{}", plan.out);
+    fleet("apply graph.toml --wait").with(0);
+    assert_eq!(std::fs::read_to_string(&motd).unwrap(), "one");
+    assert_eq!(shout(&socket), "HELLO\n");
+    assert_eq!(fleet("plan graph.toml").with(0).out, "nothing to do\n");
+
+    // Read-only means nothing to a socket: said where it is decided, and nothing is given.
+    graph(" | read-only", "one");
+    let refused = fleet("apply graph.toml --wait --wait-for 3s").with(6);
+    assert!(refused.err.contains("app.echo is not bound yet"), "{}", refused.err);
+    assert_eq!(shout(&socket), "");
+
+    // Other rules, another file, and one name less.
+    graph(" | count(2)", "two");
+    let text = std::fs::read_to_string(boss.place.path("graph.toml")).unwrap();
+    let text = text.replace("app.store = \"db.store | read-only\"\n", "");
+    std::fs::write(boss.place.path("graph.toml"), text).unwrap();
+    fleet("apply graph.toml --wait").with(0);
+    assert_eq!(std::fs::read_to_string(&motd).unwrap(), "two");
+    assert_eq!([shout(&socket), shout(&socket), shout(&socket)], ["HELLO\n", "HELLO\n", ""]);
+    let app = boss.ask("show app");
+    assert_eq!(app["bindings"].as_object().unwrap().keys().collect::<Vec<_>>(), ["echo"]);
+
+    // The boss may be away, and knows it all when it is back.
+    assert_eq!(server.end("-KILL").code, None);
+    let _server = boss.again();
+    assert_eq!(fleet("plan graph.toml").with(0).out, "nothing to do\n");
+
+    // What people take back stays away until a graph is applied again.
+    fleet("unbind app:echo").with(0);
+    boss.call("follow-graph").with(0);
+    let plan = fleet("plan graph.toml").with(0).out;
+    assert!(plan.ends_with("+1 bind\n"), "{plan}");
+    fleet("apply graph.toml --wait").with(0);
+    assert_eq!(shout(&socket), "HELLO\n");
+    fleet("destroy app db --yes --wait").with(0);
+    assert_eq!((boss.states().len(), boss.processes()), (0, 0));
+}
+
+/// Ends the process that has that state directory, without a word.
+fn kill(state: &std::path::Path) {
+    let process = std::fs::read_to_string(state.join("lock")).unwrap();
+    let process = process.trim();
+    let killed = std::process::Command::new("kill").args(["-9", process]).status();
+    assert!(killed.unwrap().success());
+    // It is the boss's to be reaped, if there is one.
+    let state = || std::fs::read_to_string(format!("/proc/{process}/stat"));
+    while state().is_ok_and(|state| !state.contains(") Z ")) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn machines_that_were_killed_come_back_with_what_they_had() {
+    let (boss, server) = Boss::start();
+    let (db, app) = two_machines(&boss);
+    let sign = |boss: &Boss| boss.place.run(["call", "@guests.cap", "sign", "\"hello\""]);
+    sign(&boss).with(0);
+    // All are gone, as after a reboot of the host.
+    assert_eq!(server.end("-KILL").code, None);
+    kill(&db);
+    kill(&app);
+    assert_eq!(boss.processes(), 0);
+    let server = boss.again_impatient();
+    boss.until_heard_of("db");
+    boss.until_heard_of("app");
+    assert_eq!(boss.processes(), 2);
+    assert_eq!(sign(&boss).with(0).out, "\"hello\"\n");
+    let count = |event: &str| boss.events().iter().filter(|e| e.0 == event).count();
+    assert_eq!((count("revived"), count("registered")), (2, 2));
+    // One is gone while the boss is there.
+    kill(&app);
+    while count("revived") < 3 {
+        let last = boss.ask("events")["last"].as_u64().unwrap();
+        if count("revived") < 3 {
+            boss.call(&format!("wait {last}")).with(0);
+        }
+    }
+    drop(server);
 }

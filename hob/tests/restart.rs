@@ -75,3 +75,16 @@ fn state_is_looked_at_copied_and_moved() {
     let broken = place.hob("state import broken.txt --state c").with(2);
     assert!(broken.err.contains('2'), "the line is named: {}", broken.err);
 }
+
+#[test]
+fn a_node_that_is_told_to_stop_has_nothing_to_complain_of() {
+    let place = Place::new();
+    for _ in 0..5 {
+        let node = place.serve(NODE);
+        place.hob("export counter --kind counter -o counter.cap --state a").with(0);
+        place.hob("call @counter.cap increment").with(0);
+        let ended = node.end("-TERM").with(0);
+        assert!(!ended.err.contains("ERROR"), "{}", ended.err);
+        std::fs::remove_file(place.path("counter.cap")).unwrap();
+    }
+}

@@ -267,7 +267,10 @@ impl Hub {
         let held = self.held.take();
         let failed = self.settings.barrier.as_ref().and_then(|barrier| barrier.failed());
         if let Some(why) = failed {
-            tracing::error!(%why, "the store has failed: all sessions end");
+            // Whoever stops a node closes its store then, which is no failure.
+            if !self.is_stopping() {
+                tracing::error!(%why, "the store has failed: all sessions end");
+            }
             held.iter().chain(&self.links()).for_each(|link| link.store_failed());
         } else {
             held.iter().for_each(|link| link.barrier_moved());

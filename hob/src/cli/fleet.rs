@@ -11,6 +11,7 @@ use super::groups::{Consent, Form, Patience, Waiting};
 use crate::config::Settings;
 use crate::config::quantity::duration;
 use crate::fleet::Rules;
+use crate::kinds::Kind;
 
 /// Which boss.
 #[derive(Args, Debug)]
@@ -326,6 +327,9 @@ pub(crate) struct GetBinding {
     /// What to send to what is bound, as with `hob call`
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) words: Vec<String>,
+    /// Print a line of JSON now, and whenever something else is bound, or nothing
+    #[arg(long, conflicts_with = "words")]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) common: MachineCommon,
 }
@@ -335,9 +339,8 @@ pub(crate) struct GetBinding {
 pub(crate) struct Offer {
     /// What the machine is to call it
     pub(crate) name: String,
-    /// The object's capability file; - for standard input
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) what: Offered,
     /// The methods that change nothing, which is what read-only leaves; may be repeated
     /// [default: the usual ones, such as get, keys and value]
     #[arg(long, value_name = "METHOD", value_delimiter = ',')]
@@ -346,6 +349,43 @@ pub(crate) struct Offer {
     /// rules` and `ungrant id`
     #[arg(long)]
     pub(crate) grants: bool,
+    #[command(flatten)]
+    pub(crate) common: MachineCommon,
+}
+
+/// What is offered: one of these.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Offered {
+    /// The object of this capability file; - for standard input
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// A TCP service that this machine reaches there
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) tcp: Option<String>,
+    /// A Unix socket of this machine
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) unix: Option<String>,
+    /// Roles of a PostgreSQL database, one for each binding: its name, or its settings as
+    /// a JSON object with `database`, `host`, `port`, `admin`, `password-file`, `login-host`
+    #[arg(long, value_name = "DATABASE|JSON")]
+    pub(crate) postgres: Option<String>,
+    /// A new object of a kind, as with `hob export`
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<Kind>,
+}
+
+/// `hob forward`.
+#[derive(Args, Debug)]
+pub(crate) struct Forward {
+    /// The name that is bound
+    pub(crate) name: String,
+    /// Where programs reach it: unix:PATH or tcp:127.0.0.1:PORT
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "end")]
+    pub(crate) listen: Option<String>,
+    /// End it
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) end: bool,
     #[command(flatten)]
     pub(crate) common: MachineCommon,
 }

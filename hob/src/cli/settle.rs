@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 
-use super::fleet::{GetBinding, Offer};
+use super::fleet::{Forward, GetBinding, Offer};
 use super::{Command, ConfigCommand, NodeChoice, StateCommand};
 use crate::config::{Flags, KEYS, LIMIT, Settings};
 
@@ -23,6 +23,7 @@ impl Command {
             Self::Fleet(command) => command.settle(settings),
             Self::GetBinding(GetBinding { common, .. })
             | Self::Offer(Offer { common, .. })
+            | Self::Forward(Forward { common, .. })
             | Self::ListBindings { common } => common.settle(settings),
             Self::Call(_)
             | Self::Demo(_)
@@ -62,6 +63,7 @@ impl Command {
             Self::Fleet(command) => command.common().form.json,
             Self::GetBinding(GetBinding { common, .. })
             | Self::Offer(Offer { common, .. })
+            | Self::Forward(Forward { common, .. })
             | Self::ListBindings { common } => common.form.json,
             // A call says it in its own way.
             _ => false,

@@ -1,18 +1,19 @@
-//! `hob get-binding`, `hob list-bindings` and `hob offer`: what programs and people on a
+//! `hob get-binding`, `hob list-bindings`, `hob offer` and `hob forward`: what programs and people on a
 //! machine of a fleet ask of its hob.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ocapn::{FromValue as _, Ref, Value};
+use ocapn::{FromValue as _, IntoValue as _, Ref, Value};
 use serde_json::json;
 
 use super::fleet::shown;
 use crate::capfile;
-use crate::cli::fleet::{GetBinding, MachineCommon, Offer};
+use crate::cli::fleet::{Forward, GetBinding, MachineCommon, Offer, Offered};
 use crate::client::{Client, within};
 use crate::exit::{BadUsage, Exit, Failure};
-use crate::fleet::ShownBinding;
+use crate::fleet::{Service, ShownBinding};
+use crate::kinds::Name;
 use crate::notation::{self, json::to_json};
 use crate::output::screen::Screen;
 use crate::output::{self, json};
@@ -33,10 +34,7 @@ impl Hob {
     ) -> anyhow::Result<T> {
         let patience: Duration = common.patience.timeout;
         within(patience, async {
-            let sturdyref = match &common.hob {
-                Some(path) => capfile::read(path)?,
-                None => Self::here(&StateDir::named(common.state.clone())?)?,
-            };
+            let sturdyref = Self::sturdyref(common)?;
             let client = Client::start(others.iter().chain([&sturdyref])).await?;
             let asked = match client.resolve(&sturdyref).await {
                 Ok(object) => {
@@ -50,6 +48,14 @@ impl Hob {
             asked.1
         })
         .await
+    }
+
+    /// That of the machine that was chosen.
+    fn sturdyref(common: &MachineCommon) -> anyhow::Result<ocapn::Sturdyref> {
+        match &common.hob {
+            Some(path) => Ok(capfile::read(path)?),
+            None => Self::here(&StateDir::named(common.state.clone())?),
+        }
     }
 
     /// That of the machine that runs in a state directory.
@@ -89,7 +95,10 @@ pub(crate) async fn list_bindings(common: &MachineCommon, screen: Screen) -> any
 
 /// Says what is bound to a name; or calls it, if there is something to be sent.
 pub(crate) async fn get_binding(options: &GetBinding) -> anyhow::Result<()> {
-    let GetBinding { name, words, common } = options;
+    let GetBinding { name, words, watch: watched, common } = options;
+    if *watched {
+        return watch(name, common).await;
+    }
     let no_references = |_: &str| Err("name no files here: use hob call".to_owned());
     let args: Result<Vec<Value>, _> =
         words.iter().map(|word| notation::parse(word, &mut { no_references })).collect();
@@ -143,10 +152,15 @@ enum Shown {
 }
 
 pub(crate) async fn offer(options: &Offer) -> anyhow::Result<()> {
-    let Offer { name, file, reads, grants, common } = options;
-    let target = [capfile::read(file)?];
-    Hob::ask(common, &target, async |hob| {
-        let [target] = &target;
+    let Offer { name, what, reads, grants, common } = options;
+    let target = what.file.as_deref().map(capfile::read).transpose()?;
+    let others: Vec<_> = target.iter().cloned().collect();
+    Hob::ask(common, &others, async |hob| {
+        let Some(target) = &target else {
+            let service = service(what)?.into_value();
+            let args = vec![Value::symbol("offer-service"), name.as_str().into(), service];
+            return hob.call(args).await;
+        };
         let object = hob.client.resolve(target).await?;
         let mut how = Vec::new();
         if !reads.is_empty() {
@@ -163,4 +177,59 @@ pub(crate) async fn offer(options: &Offer) -> anyhow::Result<()> {
         return json::print(json!({"offered": name}));
     }
     output::line(&format!("offered {name}"))
+}
+
+/// What the machine is to make.
+fn service(what: &Offered) -> anyhow::Result<Service> {
+    Ok(match what {
+        Offered { tcp: Some(address), .. } => Service::Tcp(address.clone()),
+        Offered { unix: Some(path), .. } => Service::Unix(path.clone()),
+        Offered { kind: Some(kind), .. } => Service::Kind(Name(kind.name().to_owned())),
+        Offered { postgres: Some(database), .. } if database.starts_with('{') => {
+            Service::Postgres(database.clone())
+        }
+        Offered { postgres: Some(database), .. } => {
+            Service::Postgres(json!({ "database": database }).to_string())
+        }
+        _ => return Err(BadUsage("nothing is offered".to_owned()).into()),
+    })
+}
+
+pub(crate) async fn forward(options: &Forward) -> anyhow::Result<()> {
+    let Forward { name, listen, end: _, common } = options;
+    let message = match listen {
+        Some(at) => vec![Value::symbol("forward"), name.as_str().into(), at.as_str().into()],
+        None => vec![Value::symbol("unforward"), name.as_str().into()],
+    };
+    let answer = Hob::ask(common, &[], async |hob| hob.call(message).await).await?;
+    match (listen, answer) {
+        (Some(_), at) => {
+            let at = at.as_str().unwrap_or_default().to_owned();
+            if common.form.json {
+                return json::print(json!({"forward": name, "at": at}));
+            }
+            output::line(&format!("{name} is at {at}"))
+        }
+        (None, Value::Bool(false)) => {
+            Err(Failure::new(Exit::NoSuchObject, format!("{name} is not forwarded")).into())
+        }
+        (None, _) if common.form.json => json::print(json!({"ended": name})),
+        (None, _) => output::line(&format!("{name} is no longer forwarded")),
+    }
+}
+
+/// Says what is bound to a name, now and whenever that changes, until it is interrupted.
+async fn watch(name: &str, common: &MachineCommon) -> anyhow::Result<()> {
+    // Nothing may happen for long: only the first answer is waited for in a time.
+    let sturdyref = Hob::sturdyref(common)?;
+    let client = Client::start([&sturdyref].into_iter()).await?;
+    let object = within(common.patience.timeout, client.resolve(&sturdyref)).await?;
+    let hob = Hob { client, object };
+    loop {
+        let changed = hob.object.send(vec![Value::symbol("watch"), name.into()]);
+        let all = hob.bindings().await?;
+        let bound = all.iter().find(|bound| bound.name == name).map(shown::name);
+        json::print_line(json!({"name": name, "binding": bound}))?;
+        hob.client.outcome(&hob.object, changed).await?;
+    }
 }

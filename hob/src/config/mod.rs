@@ -189,6 +189,11 @@ impl Settings {
         self.time("boss.enrol_ttl", Duration::from_secs(15 * 60))
     }
 
+    /// How long a machine may say nothing until its provider is asked to start it again.
+    pub(crate) fn revive_after(&self) -> Duration {
+        self.time("boss.revive_after", Duration::from_secs(120))
+    }
+
     /// Who makes machines where nobody is named.
     pub(crate) fn default_provider(&self) -> Option<&str> {
         if let Value::Text(name) = self.value("boss.default_provider") { Some(name) } else { None }

@@ -10,8 +10,6 @@
 //!
 //! [`graph`], [`machine`], [`plan`] and [`reconcile`] do no input or output. [`executor`]
 //! does what is to be done on a machine, and keeps what it needs to undo it.
-#![allow(dead_code, unused_imports, reason = "called once the fleet is wired up")]
-
 pub(crate) mod executor;
 pub(crate) mod graph;
 pub(crate) mod limits;

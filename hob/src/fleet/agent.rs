@@ -261,10 +261,6 @@ impl Forwards {
 }
 
 impl Executor for Forwards {
-    fn name(&self) -> &'static str {
-        "forwards"
-    }
-
     fn facts(&self) -> Result<Facts, ExecutorError> {
         let there = self.there()?.into_iter();
         Ok(there.map(|(name, at)| (format!("forwards.{name}"), at)).collect())

@@ -6,13 +6,16 @@ use std::time::Duration;
 use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
 
 use super::audit::{AuditRef, Page};
-use super::desk::Report;
+use super::grant::GrantRef;
 use super::graph::{read, service_of, stored};
-use super::hob_client::{GrantRef, HobClientRef};
+use super::hob_client::HobClientRef;
 use super::hob_server::{HobServer, HobServerRef};
-use super::machine::{Binding, Machine, MachineRef, Offered, Record, State};
+use super::machine::{Machine, MachineRef};
+pub(super) use super::record::Source;
+use super::record::{Binding, Offered, Record, State};
 use super::rules::Rules;
-use super::{Fleet, MANUAL, random_id};
+use super::shown::{Revoked, Shown, ShownToken};
+use super::{Fleet, MANUAL};
 use crate::desired::plan::Action;
 use crate::kinds::Name;
 use crate::providers::{FleetId, Key};
@@ -34,11 +37,11 @@ pub(crate) struct Books {
     pub(crate) fleet: String,
     pub(crate) machines: BTreeMap<String, Entry>,
     pub(crate) audit: AuditRef,
-    /// The graph that was applied last, as it was written.
+    /// The graph that was applied last, as JSON.
     pub(crate) graph: Option<String>,
-    /// What people have taken back of it since, as `machine.name`.
+    /// What the graph wants and people have taken back since, as `machine.name`.
     #[passable(default)]
-    pub(crate) held_back: BTreeSet<String>,
+    pub(crate) withheld: BTreeSet<String>,
 }
 
 /// The two ends of a machine that are with the boss.
@@ -46,68 +49,6 @@ pub(crate) struct Books {
 pub(crate) struct Entry {
     pub(crate) record: MachineRef,
     pub(crate) server: HobServerRef,
-}
-
-/// A machine, for people.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) struct Shown {
-    pub(crate) name: String,
-    pub(crate) provider: String,
-    pub(crate) state: State,
-    pub(crate) why: Option<String>,
-    pub(crate) step: Option<String>,
-    pub(crate) identity: Option<String>,
-    pub(crate) instance: Option<String>,
-    pub(crate) address: Option<String>,
-    pub(crate) spec: String,
-    pub(crate) created: u64,
-    /// When it reported last, in milliseconds since 1970.
-    pub(crate) seen: Option<u64>,
-    /// When its enrolment expires that was not used, likewise.
-    pub(crate) enrol_expires: Option<u64>,
-    pub(crate) bindings: BTreeMap<String, Binding>,
-    pub(crate) generation: u64,
-    pub(crate) report: Option<Report>,
-}
-
-/// An enrolment, for people.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) struct ShownToken {
-    pub(crate) id: String,
-    pub(crate) machine: String,
-    pub(crate) made: u64,
-    pub(crate) expires: u64,
-    pub(crate) used_by: Option<String>,
-}
-
-/// What a name on a machine is to stand for.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) struct Source {
-    pub(crate) from: String,
-    pub(crate) other: String,
-    #[passable(default)]
-    pub(crate) rules: Rules,
-    #[passable(default)]
-    pub(crate) by_graph: bool,
-}
-
-impl Source {
-    fn is_of(&self, there: &Binding) -> bool {
-        let Self { from, other, rules, by_graph } = self;
-        (from, other, rules, by_graph) == (&there.from, &there.other, &there.rules, &there.by_graph)
-    }
-
-    fn binding(self) -> Result<Binding, Fault> {
-        let Self { from, other, rules, by_graph } = self;
-        Ok(Binding { id: random_id()?, from, other, rules, by_graph, live: false, why: None })
-    }
-}
-
-/// What was taken back, and what stays valid all the same.
-#[derive(Clone, Debug, Default, PartialEq, Passable)]
-pub(crate) struct Revoked {
-    pub(crate) revoked: Vec<String>,
-    pub(crate) stays: Vec<String>,
 }
 
 impl Boss {
@@ -118,7 +59,7 @@ impl Boss {
             machines: BTreeMap::new(),
             audit: AuditRef::from_ref(audit),
             graph: None,
-            held_back: BTreeSet::new(),
+            withheld: BTreeSet::new(),
         };
         Self { fleet, books }
     }
@@ -143,6 +84,7 @@ impl Boss {
             provider: record.provider,
             state: record.state,
             why: record.why,
+            identity_mismatch: record.identity_mismatch,
             step: record.step,
             identity: record.identity,
             instance: record.instance,
@@ -209,6 +151,25 @@ impl Boss {
             });
         }
         Ok(())
+    }
+
+    /// Takes back what is bound on a machine under a name.
+    pub(super) fn take_back(
+        &self,
+        turn: &mut Turn<'_>,
+        to: &str,
+        name: &str,
+    ) -> Result<Revoked, Fault> {
+        let target = self.entry(to)?.record.clone();
+        let Some(binding) = target.call(turn).unbind(name)? else {
+            return Err(super::not_found(format!("nothing is bound as {name:?} on {to}")));
+        };
+        self.ungrant(turn, &binding.from, &binding.id)?;
+        self.settle(turn, to)?;
+        let source = format!("{}:{}", binding.from, binding.other);
+        let revoked = vec![format!("{to}'s {name}, which was {source}")];
+        let stays = vec![format!("what {to} has read of it, and other bindings of {source}")];
+        Ok(Revoked { revoked, stays })
     }
 
     /// Asks the machine that has something to grant it, and passes the promise of the
@@ -522,31 +483,13 @@ impl Boss {
         Ok(self.connect(turn, &to, &name)?.unwrap_or_else(|| Answer::ready(())))
     }
 
-    /// Takes back what is bound on a machine under a name. If the graph wants it there, it
-    /// is gone all the same until a graph is applied again.
+    /// Takes back what is bound on a machine under a name. If the graph wants it, it does
+    /// not come back before a graph is applied again.
     #[method]
-    pub(super) fn unbind(
-        &mut self,
-        turn: &mut Turn<'_>,
-        machine: Name,
-        name: Name,
-    ) -> Result<Revoked, Fault> {
+    fn unbind(&mut self, turn: &mut Turn<'_>, machine: Name, name: Name) -> Result<Revoked, Fault> {
         let (Name(to), Name(name)) = (machine, name);
-        let target = self.entry(&to)?.record.clone();
-        let Some(binding) = target.call(turn).unbind(name.clone())? else {
-            return Err(super::not_found(format!("nothing is bound as {name:?} on {to}")));
-        };
-        self.ungrant(turn, &binding.from, &binding.id)?;
-        self.settle(turn, &to)?;
-        if binding.by_graph {
-            self.books.held_back.insert(format!("{to}.{name}"));
-        }
-        let revoked = vec![format!("{to}'s {name}, which was {}:{}", binding.from, binding.other)];
-        let stays = vec![format!(
-            "what {to} has read of it, and other bindings of {}:{}",
-            binding.from, binding.other
-        )];
-        Ok(Revoked { revoked, stays })
+        self.books.withheld.insert(format!("{to}.{name}"));
+        self.take_back(turn, &to, &name)
     }
 
     /// The audit log after that number.
@@ -590,13 +533,12 @@ impl Boss {
         prune: Option<bool>,
     ) -> Result<String, Fault> {
         let graph = read(&graph)?;
-        let prune = prune.unwrap_or(false);
-        let plan = self.planned(turn, &graph, prune)?;
+        let plan = self.planned(turn, &graph, prune.unwrap_or(false))?;
         let text = format!("a graph is applied: {plan}");
         self.books.audit.call(turn).record("apply", None, text)?;
         self.carry_out(turn, &graph, &plan)?;
         self.books.graph = Some(graph.to_json().to_string());
-        self.books.held_back.clear();
+        self.books.withheld.clear();
         self.told(turn, &plan)
     }
 
@@ -615,9 +557,9 @@ impl Boss {
         }
         let graph = stored(graph)?.without_making(|name| !there.contains(name.as_str()));
         let mut plan = self.planned(turn, &graph, false)?;
-        plan.steps.retain(|step| {
-            let Action::Bind { to, .. } = &step.action else { return true };
-            !self.books.held_back.contains(&to.to_string())
+        plan.steps.retain(|step| match &step.action {
+            Action::Bind { to, .. } => !self.books.withheld.contains(&to.to_string()),
+            _ => true,
         });
         if plan.is_empty() { Ok(()) } else { self.carry_out(turn, &graph, &plan) }
     }
@@ -664,10 +606,9 @@ impl Boss {
     /// A machine has gone: for the boss's own process.
     #[method]
     fn forget(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
-        let Name(name) = name;
-        if let Some(entry) = self.books.machines.remove(&name) {
+        if let Some(entry) = self.books.machines.remove(&name.0) {
             entry.record.call(turn).gone()?;
-            self.fleet.forget(&name);
+            self.fleet.forget(&name.0);
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use ocapn::{Fault, Turn, Value};
 
 use super::boss::{Boss, Source};
-use super::hob_client::Service;
 use super::machine::{Record, State};
+use super::names::Service;
 use crate::desired::graph::{Graph, Offer};
 use crate::desired::limits::Limits;
 use crate::desired::machine::Digest;
@@ -223,8 +223,7 @@ impl Boss {
                 Ok(())
             }
             Action::Unbind { to, .. } => {
-                let to = (Name(to.machine.to_string()), Name(to.name.to_string()));
-                self.unbind(turn, to.0, to.1).map(drop)
+                self.take_back(turn, to.machine.as_str(), to.name.as_str()).map(drop)
             }
             Action::Withdraw { place } => {
                 let machine = place.machine.as_str();

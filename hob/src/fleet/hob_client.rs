@@ -2,12 +2,11 @@
 //! under, and what is granted of them to other machines.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use ocapn::{
-    Answer, Args, Behaviour, Fault, Passable, Promise, Ref, Reply, Sturdyref, Turn, Value, object,
-};
+use ocapn::{Answer, Fault, Passable, Promise, Ref, Sturdyref, Turn, Value, object};
 
+use super::grant::{Grant, GrantRef};
+use super::names::{Bound, Current, Granted, Made, Offer, Service, follow};
 use super::rules::Rules;
 use super::{Fleet, LOG};
 use crate::kinds::{Kind, Name};
@@ -40,47 +39,6 @@ pub(crate) struct Names {
     forwards: BTreeMap<String, String>,
 }
 
-/// What a name stands for.
-#[derive(Clone, Debug, Passable)]
-struct Bound {
-    value: Value,
-    /// The grant that it came by, if it came from another machine.
-    id: Option<String>,
-    /// Where it came from, `machine:name`.
-    from: Option<String>,
-    #[passable(default)]
-    rules: Rules,
-    /// The methods of it that change nothing, if it is not the usual ones.
-    reads: Option<Vec<String>>,
-    /// It makes something of its own for each grant: see [`Offer`].
-    #[passable(default)]
-    grants: bool,
-    /// If this machine has made it.
-    service: Option<Made>,
-}
-
-/// What a machine has made to offer it.
-#[derive(Clone, Debug, Passable)]
-struct Made {
-    /// From what.
-    from: String,
-    /// What it is called among the wrappers, if it is one.
-    wrapper: Option<String>,
-}
-
-/// What was granted.
-#[derive(Clone, Debug, Passable)]
-struct Granted {
-    name: String,
-    to: String,
-    rules: Rules,
-    grant: GrantRef,
-    /// Takes it back.
-    controller: Ref,
-    /// What made something of its own for the grant.
-    service: Option<Ref>,
-}
-
 /// A grant, for people.
 #[derive(Clone, Debug, PartialEq, Passable)]
 pub(crate) struct ShownGrant {
@@ -100,80 +58,6 @@ pub(crate) struct ShownBinding {
     pub(crate) what: String,
     pub(crate) from: Option<String>,
     pub(crate) rules: Rules,
-}
-
-/// How something is offered.
-#[derive(Clone, Debug, Default, Passable)]
-#[passable(default)]
-pub(crate) struct Offer {
-    /// The methods that change nothing, which is what `read-only` leaves.
-    pub(crate) reads: Option<Vec<String>>,
-    /// It understands `grant id rules`, which gives what is granted, and `ungrant id`.
-    #[passable(default)]
-    pub(crate) grants: bool,
-}
-
-impl Bound {
-    /// Something, as it is.
-    fn plain(value: Value) -> Self {
-        Self {
-            value,
-            id: None,
-            from: None,
-            rules: Rules::default(),
-            reads: None,
-            grants: false,
-            service: None,
-        }
-    }
-
-    /// What it is, for people.
-    fn what(&self) -> &'static str {
-        if self.id.is_some() { "an object elsewhere" } else { what(&self.value) }
-    }
-}
-
-/// Something that a machine can offer by itself.
-#[derive(Clone, Debug, PartialEq, Passable)]
-pub(crate) enum Service {
-    /// A TCP service, `HOST:PORT` as seen from the machine.
-    Tcp(String),
-    /// A Unix socket on the machine.
-    Unix(String),
-    /// Roles of a PostgreSQL database, one for each grant: settings as JSON.
-    Postgres(String),
-    /// A new actor of a kind.
-    Kind(Name),
-    /// What is bound there under another name.
-    Binding(Name),
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "tcp {address}"),
-            Self::Unix(path) => write!(f, "unix {path}"),
-            Self::Postgres(settings) => write!(f, "postgres {settings}"),
-            Self::Kind(Name(kind)) => write!(f, "kind {kind}"),
-            Self::Binding(Name(name)) => write!(f, "binding {name}"),
-        }
-    }
-}
-
-/// Whatever is bound to a name at the time: passes on what it is sent.
-#[derive(Clone, ocapn::Durable)]
-pub(crate) struct Current {
-    client: HobClientRef,
-    name: String,
-}
-
-impl Behaviour for Current {
-    fn receive(&self, turn: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-        match self.client.call(turn).get_binding(Name(self.name.clone()))? {
-            Value::Ref(bound) => Ok(Value::from(turn.send(&bound, args)).into()),
-            other => Err(format!("what is bound as {} is {}", self.name, what(&other)).into()),
-        }
-    }
 }
 
 impl HobClient {
@@ -566,53 +450,5 @@ impl HobClient {
     #[method]
     fn desired_changed(&self, turn: &mut Turn<'_>) {
         self.fleet.wake_after(turn);
-    }
-}
-
-/// What a machine is given of another: good for having it once and for all.
-#[derive(Clone)]
-pub(crate) struct Grant {
-    pub(crate) fleet: Fleet,
-    pub(crate) object: Ref,
-}
-
-#[object(reference = pub(crate) GrantRef)]
-impl Grant {
-    /// The object.
-    #[method]
-    fn object(&self) -> Ref {
-        self.object.clone()
-    }
-
-    /// A sturdyref for the object: for the machine that it is granted to.
-    #[method]
-    fn sturdyref(&self) -> Result<Sturdyref, Fault> {
-        self.fleet.mint(self.object.clone())
-    }
-}
-
-/// Asks what a promise comes to, now and not when it is first used: what its own peer
-/// then hands over is reached without whoever passed the promise on.
-fn follow(turn: &mut Turn<'_>, name: &str, value: &Value) {
-    let Value::Ref(promise) = value else { return };
-    if !promise.is_promise() {
-        return;
-    }
-    let name = name.to_owned();
-    turn.on(promise.clone(), move |_turn, outcome| match outcome {
-        Ok(value) => {
-            tracing::info!(target: LOG, "the promise bound as {name} has become {}", what(&value));
-        }
-        Err(fault) => tracing::warn!(target: LOG, "the promise bound as {name} broke: {fault}"),
-    });
-}
-
-/// What a value is, for people.
-fn what(value: &Value) -> &'static str {
-    match value {
-        Value::Ref(reference) if reference.is_promise() => "a promise",
-        Value::Ref(reference) if reference.is_remote() => "an object elsewhere",
-        Value::Ref(_) => "an object here",
-        other => other.kind(),
     }
 }

@@ -24,23 +24,30 @@ mod audit;
 mod boss;
 mod desk;
 mod enrolment;
+mod grant;
 mod graph;
 mod guestbook;
 mod hob_client;
 mod hob_server;
 mod machine;
 pub(crate) mod membership;
+mod names;
 pub(crate) mod reconcile;
+mod record;
+mod revival;
 mod rules;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use audit::{Entry, Page};
-pub(crate) use boss::{Boss, BossRef, Revoked, Shown, ShownToken};
+pub(crate) use boss::{Boss, BossRef};
 pub(crate) use guestbook::Guestbook;
 pub(crate) use hob_client::{HobClient, ShownBinding};
-pub(crate) use machine::{Binding, State};
+pub(crate) use names::Service;
+pub(crate) use record::{Binding, State};
 pub(crate) use rules::Rules;
+pub(crate) use shown::{Revoked, Shown, ShownToken};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -58,9 +65,10 @@ use audit::{Audit, Listeners, Segment};
 use desk::Desk;
 pub(crate) use desk::Report;
 use enrolment::Enrolment;
-use hob_client::{Current, Grant};
+use grant::Grant;
 use hob_server::HobServer;
 use machine::Machine;
+use names::Current;
 
 use crate::wrap::{self, StreamLimits, Wrap, Wrappers};
 
@@ -84,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) enrol_ttl: Duration,
     /// How often everything is looked at, if nothing happens.
     pub(crate) reconcile: Duration,
+    /// How long a machine may say nothing until its provider is asked to start it again.
+    pub(crate) revive_after: Duration,
 }
 
 impl Default for Settings {
@@ -93,6 +103,7 @@ impl Default for Settings {
             providers: Vec::new(),
             enrol_ttl: Duration::from_secs(15 * 60),
             reconcile: Duration::from_secs(60),
+            revive_after: Duration::from_secs(120),
         }
     }
 }

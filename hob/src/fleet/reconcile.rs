@@ -9,7 +9,9 @@ use ocapn::Answer;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::boss::BossRef;
-use super::machine::{MachineRef, Record, State};
+use super::machine::MachineRef;
+use super::record::{Failure, Record, State};
+use super::revival::Revival;
 use super::{Fleet, LOG, Moment};
 use crate::kinds::Name;
 use crate::providers::{
@@ -28,6 +30,7 @@ pub(crate) struct Reconciler {
     /// The machines that somebody is busy with: never twice at once.
     busy: Arc<Mutex<HashSet<String>>>,
     permits: Arc<Semaphore>,
+    revival: Revival,
 }
 
 /// What there is to do about a machine outside of the vats.
@@ -37,6 +40,8 @@ enum Todo {
     Remove,
     /// It has not come in time.
     GiveUp,
+    /// Nothing is heard of it: it may have ended.
+    Revive,
 }
 
 /// What is to be done now.
@@ -57,6 +62,7 @@ fn todo(record: &Record, now: u64) -> Option<Todo> {
 impl Reconciler {
     pub(crate) fn new(fleet: Fleet, boss: BossRef, id: FleetId, providers: Providers) -> Self {
         Self {
+            revival: Revival::new(fleet.settings.revive_after),
             fleet,
             boss,
             id,
@@ -67,7 +73,7 @@ impl Reconciler {
     }
 
     /// Looks, does, and waits for the next time; for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let next = match self.look().await {
                 Ok(next) => next,
@@ -76,7 +82,7 @@ impl Reconciler {
                     None
                 }
             };
-            let every = self.fleet.settings.reconcile;
+            let every = self.fleet.settings.reconcile.min(self.fleet.settings.revive_after);
             let pause = next.map_or(every, |next| every.min(next));
             tokio::select! {
                 () = self.fleet.woken() => {}
@@ -87,11 +93,16 @@ impl Reconciler {
 
     /// One look at everything. Gives when something is to be done next, if before the
     /// usual time.
-    async fn look(&self) -> Result<Option<std::time::Duration>, ocapn::Fault> {
+    async fn look(&mut self) -> Result<Option<std::time::Duration>, ocapn::Fault> {
         let now = Moment::now().millis();
         let mut next: Option<u64> = None;
         self.boss.follow_graph().await?;
-        for record in self.boss.records().await? {
+        let records = self.boss.records().await?;
+        for name in self.silent(&records, now) {
+            let record = records.iter().find(|record| record.name == name);
+            record.into_iter().for_each(|record| self.start(record.clone(), Todo::Revive));
+        }
+        for record in records {
             match todo(&record, now) {
                 Some(todo) => self.start(record, todo),
                 None => {
@@ -115,6 +126,15 @@ impl Reconciler {
             }
         }
         Ok(next.map(|next| std::time::Duration::from_millis(next.saturating_sub(now).max(1))))
+    }
+
+    /// Those active machines that nothing is heard of, and that somebody has made.
+    fn silent(&mut self, records: &[Record], now: u64) -> Vec<String> {
+        let active = records.iter().filter(|record| record.state == State::Active);
+        let made = active.filter(|record| record.provider != super::MANUAL);
+        let fleet = &self.fleet;
+        let seen = |name: &str| fleet.health(name).map(|(seen, _)| seen);
+        self.revival.due(made.map(|record| (record.name.clone(), seen(&record.name))), now)
     }
 
     /// Sees to one machine, unless somebody does already.
@@ -158,6 +178,7 @@ impl Job {
         match todo {
             Todo::Make => self.make(&machine).await,
             Todo::Remove => self.remove(record, &machine).await,
+            Todo::Revive => self.revive(&machine).await,
             Todo::GiveUp => {
                 let why = "it has not registered before its enrolment expired".to_owned();
                 machine.set_state(State::Failed, Some(why)).await
@@ -196,7 +217,26 @@ impl Job {
         let (made, ()) = tokio::join!(made, told);
         match made {
             Ok(instance) => machine.allocated(instance.id, instance.address).await,
-            Err(ProviderError { why, temporary, .. }) => machine.failed(why, temporary).await,
+            Err(error) => machine.failed(error.into()).await,
+        }
+    }
+
+    async fn revive(&self, machine: &MachineRef) -> Result<(), ocapn::Fault> {
+        let record = machine.record().await?;
+        if record.state != State::Active {
+            return Ok(());
+        }
+        let revived = match (self.provider(&record.provider), self.target(&record)) {
+            (Ok(provider), Ok(target)) => {
+                let revived = tokio::task::spawn_blocking(move || provider.revive(&target)).await;
+                revived.unwrap_or_else(|_| Err(ProviderError::temporary("the provider panicked")))
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        match revived {
+            Ok(true) => machine.revived().await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(format!("it may have ended, and can't be started: {error}").into()),
         }
     }
 
@@ -241,7 +281,7 @@ impl Job {
         match removed {
             Ok(()) => self.boss.forget(Name(record.name)).await,
             // It is not to be forgotten while it may be there.
-            Err(ProviderError { why, .. }) => machine.failed(why, true).await,
+            Err(error) => machine.failed(Failure { temporary: true, ..error.into() }).await,
         }
     }
 }

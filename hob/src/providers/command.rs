@@ -1,8 +1,8 @@
 //! `command`: machines that any program makes and takes away.
 //!
-//! The program is run with one argument, `create`, `destroy` or `list`, and is given one
-//! JSON document on standard input, with the enrolment in it, which travels nowhere
-//! else. What it prints are lines of JSON. See `docs/providers.md`.
+//! The program is run with one argument, `create`, `destroy`, `list` or `revive`, and is
+//! given one JSON document on standard input, with the enrolment in it, which travels
+//! nowhere else. What it prints are lines of JSON. See `docs/providers.md`.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -22,6 +22,13 @@ use super::{Context, FleetId, Instance, Order, Progress, Provider, ProviderError
 
 /// The exit status by which a program says that the same may work later, `EX_TEMPFAIL`.
 const TEMPORARY: i32 = 75;
+
+/// The exit status by which a program says that somebody else answered than the one whose
+/// key is pinned, `EX_PROTOCOL`.
+const MISMATCH: i32 = 76;
+
+/// The exit status by which a program says that it does not know that call, `EX_USAGE`.
+const UNKNOWN: i32 = 64;
 
 /// How long a line of the program's may be.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -90,6 +97,21 @@ impl Command {
         call: &Call<'_>,
         mut line: impl FnMut(Map<String, Value>) -> Result<(), String>,
     ) -> Result<(), ProviderError> {
+        let Some((status, said)) = self.outcome(call, &mut line)? else { return Ok(()) };
+        let why = format!("{} {}: {said} ({status})", self.program, call.what);
+        Err(match status.code() {
+            Some(TEMPORARY) => ProviderError::temporary(why),
+            Some(MISMATCH) => ProviderError::identity_mismatch(why),
+            _ => ProviderError::lasting(why),
+        })
+    }
+
+    /// Runs the program. Gives how it has ended and what it said of that, unless well.
+    fn outcome(
+        &self,
+        call: &Call<'_>,
+        mut line: impl FnMut(Map<String, Value>) -> Result<(), String>,
+    ) -> Result<Option<(ExitStatus, String)>, ProviderError> {
         let mut running = self.spawn(call)?;
         let deadline = Instant::now() + self.timeout;
         let mut end: Option<(ExitStatus, Instant)> = None;
@@ -129,13 +151,29 @@ impl Command {
             running.look(&mut end)?;
             std::thread::sleep(LOOK);
         }
-        let Some((status, _)) = end.filter(|(status, _)| !status.success()) else { return Ok(()) };
+        let Some((status, _)) = end.filter(|(status, _)| !status.success()) else {
+            return Ok(None);
+        };
         let said: Vec<_> = complaints.into();
         let said = if said.is_empty() { "no word of why".to_owned() } else { said.join("; ") };
-        let why = format!("{} {}: {said} ({status})", self.program, call.what);
-        let mut error = ProviderError::lasting(why);
-        error.temporary = status.code() == Some(TEMPORARY);
-        Err(error)
+        Ok(Some((status, said)))
+    }
+
+    /// The call about a machine that has been made.
+    fn about<'c>(what: &'static str, target: &'c Target) -> Call<'c> {
+        Call {
+            what,
+            fleet: &target.fleet,
+            document: json!({
+                "name": target.name,
+                "key": target.key.as_str(),
+                "fleet": target.fleet.as_str(),
+                "id": target.id,
+                "spec": target.spec,
+            }),
+            variables: vec![("HOB_NAME", target.name.clone()), ("HOB_KEY", target.key.to_string())],
+            secret: None,
+        }
     }
 
     fn spawn(&self, call: &Call<'_>) -> Result<Running, ProviderError> {
@@ -313,20 +351,25 @@ impl Provider for Command {
     }
 
     fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
-        let call = Call {
-            what: "destroy",
-            fleet: &target.fleet,
-            document: json!({
-                "name": target.name,
-                "key": target.key.as_str(),
-                "fleet": target.fleet.as_str(),
-                "id": target.id,
-                "spec": target.spec,
-            }),
-            variables: vec![("HOB_NAME", target.name.clone()), ("HOB_KEY", target.key.to_string())],
-            secret: None,
-        };
-        self.run(&call, |_| Ok(()))
+        self.run(&Self::about("destroy", target), |_| Ok(()))
+    }
+
+    fn revive(&self, target: &Target) -> Result<bool, ProviderError> {
+        let call = Self::about("revive", target);
+        let mut revived = false;
+        let ended = self.outcome(&call, |line| {
+            revived |= line.get("revived").and_then(Value::as_bool).unwrap_or(false);
+            Ok(())
+        })?;
+        match ended {
+            None => Ok(revived),
+            // Written before there was this call, or with nothing to do for it.
+            Some((status, _)) if status.code() == Some(UNKNOWN) => Ok(false),
+            Some((status, said)) => {
+                let why = format!("{} revive: {said} ({status})", self.program);
+                Err(ProviderError::temporary(why))
+            }
+        }
     }
 
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {

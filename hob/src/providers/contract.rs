@@ -117,6 +117,7 @@ fn one_machine(world: &dyn World, fleet: &FleetId) {
     assert_eq!(world.running(&order.key), 1, "another fleet's machines stay");
     world.cut(&order.key);
     assert_eq!(world.running(&order.key), 0, "the test's own means of ending a machine");
+    revived(world, &*provider, &order, &first);
     assert_eq!(create(&*provider, &order), first, "create brings back what has ended");
     assert_eq!(world.running(&order.key), 1, "one machine after it was brought back");
     gone(world, &*provider, &order, Some(&first));
@@ -126,6 +127,22 @@ fn one_machine(world: &dyn World, fleet: &FleetId) {
     let second = create(&*provider, &order);
     world.cut(&order.key);
     gone(world, &*provider, &order, Some(&second));
+}
+
+/// A machine that has ended is started again without an enrolment, or left alone; and
+/// ends as it was before.
+fn revived(world: &dyn World, provider: &dyn Provider, order: &Order, first: &Instance) {
+    let target = Target { id: Some(first.id.clone()), ..order.target() };
+    let revive = || patiently("revive", || provider.revive(&target));
+    if !revive() {
+        assert_eq!(world.running(&order.key), 0, "revive says what it does");
+        return;
+    }
+    assert_eq!(world.running(&order.key), 1, "revive brings back what has ended");
+    assert!(!revive(), "revive leaves alone what runs");
+    assert_eq!(world.running(&order.key), 1, "and makes no second one");
+    listed(provider, &order.fleet, &[first]);
+    world.cut(&order.key);
 }
 
 fn gone(world: &dyn World, provider: &dyn Provider, order: &Order, known: Option<&Instance>) {

@@ -45,4 +45,8 @@ impl Provider for Dummy {
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
         self.0.list(fleet)
     }
+
+    fn revive(&self, target: &Target) -> Result<bool, ProviderError> {
+        self.0.revive(target)
+    }
 }

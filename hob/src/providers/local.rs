@@ -1,5 +1,5 @@
-//! `local`: machines that are processes on this host. See `process.rs`
-//! for what keeps track of them.
+//! `local`: machines that are processes on this host. See `process.rs` for what keeps
+//! track of them.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl Provider for Local {
                 address: None,
             })
         })?;
-        self.processes.start(order, &record, &[])?;
+        self.processes.start(&home, &record, &[], Some(&order.enrolment))?;
         Ok(home.instance(&record))
     }
 
@@ -82,5 +82,11 @@ impl Provider for Local {
 
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
         self.processes.each(fleet, Home::instance)
+    }
+
+    fn revive(&self, target: &Target) -> Result<bool, ProviderError> {
+        let home = self.processes.home(&target.key);
+        let record = home.known(&target.fleet)?;
+        self.processes.start(&home, &record, &[], None)
     }
 }

@@ -3,7 +3,8 @@
 //! A provider is told by the boss to make a machine that a sturdyref is given to: the
 //! machine's *enrolment*. The machine enlivens it and registers, and from then on the
 //! provider has nothing more to do with it until it is to go. So a provider is three
-//! functions, see [`Provider`]; they may take their time, since each call has a thread.
+//! functions, and one more if its machines don't start again by themselves, see
+//! [`Provider`]; they may take their time, since each call has a thread.
 //!
 //! **Never a lost or a doubled machine.** The boss may be killed at any moment, and so
 //! may the connection to a cloud: whatever was asked is then asked again. Each order has
@@ -119,6 +120,22 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// [`ProviderError`].
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError>;
+
+    /// Starts the machine with that key again if it has ended, as it is, and leaves it
+    /// alone if it has not: it has registered, and comes back without an enrolment. Says
+    /// whether it had to be started.
+    ///
+    /// The boss asks when it starts, and when nothing has been heard of the machine for
+    /// some time. Where machines are started again by whoever runs them, as in a cloud,
+    /// there is nothing to do, which is what this does if a provider has no other.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`], if it can't be started. The boss asks again, whatever the error.
+    fn revive(&self, target: &Target) -> Result<bool, ProviderError> {
+        let _others_do = target;
+        Ok(false)
+    }
 }
 
 /// An order for a machine.
@@ -171,7 +188,7 @@ fn understand<T: DeserializeOwned>(
 #[serde(deny_unknown_fields)]
 struct NothingToChoose {}
 
-/// Which machine is to go.
+/// Which machine is to go, or to be started again.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Its name in the fleet.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::files::{self, lock};
-use super::process::{Processes, Record};
+use super::process::{Home, Processes, Record};
 use super::{
     Context, FleetId, Instance, Key, NothingToChoose, Order, Progress, Provider, ProviderError,
     Span, Target,
@@ -161,6 +161,22 @@ impl Netns {
         Ok(taken)
     }
 
+    /// Makes the namespace of a machine that does not run. Whoever calls this may change
+    /// the network.
+    fn connect(&self, id: &str, namespace: &str, address: Ipv4Addr) -> Result<(), ProviderError> {
+        let switch = self.set_up(id)?;
+        // One that nothing runs in may be half made.
+        netns::remove(namespace).map_err(broken)?;
+        let prefix = self.settings.subnet.prefix;
+        switch.plug(namespace, address, prefix).map_err(broken)
+    }
+
+    fn address(home: &Home, record: &Record) -> Result<Ipv4Addr, ProviderError> {
+        record.address.ok_or_else(|| {
+            ProviderError::lasting(format!("{} has no address", home.directory.display()))
+        })
+    }
+
     fn namespace(id: &str, key: &Key) -> String {
         format!("{id}-{key}")
     }
@@ -193,23 +209,18 @@ impl Provider for Netns {
                 address: Some(address),
             })
         })?;
-        let address = record.address.ok_or_else(|| {
-            ProviderError::lasting(format!("{} has no address", home.directory.display()))
-        })?;
+        let address = Self::address(&home, &record)?;
         taken.insert(address);
         *network = Some(taken);
         let namespace = Self::namespace(&id, &order.key);
         if !home.runs()? {
             progress.step("network");
-            let switch = self.set_up(&id)?;
-            // One that nothing runs in may be half made.
-            netns::remove(&namespace).map_err(broken)?;
-            let prefix = self.settings.subnet.prefix;
-            switch.plug(&namespace, address, prefix).map_err(broken)?;
+            self.connect(&id, &namespace, address)?;
         }
         drop(network);
         progress.step("start");
-        self.processes.start(order, &record, &netns::enter(&namespace))?;
+        let before = netns::enter(&namespace);
+        self.processes.start(&home, &record, &before, Some(&order.enrolment))?;
         Ok(Self::instance(&id, &order.key, &record))
     }
 
@@ -238,6 +249,20 @@ impl Provider for Netns {
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {
         let id = self.id()?;
         self.processes.each(fleet, |home, record| Self::instance(&id, &home.key, record))
+    }
+
+    fn revive(&self, target: &Target) -> Result<bool, ProviderError> {
+        let home = self.processes.home(&target.key);
+        let record = home.known(&target.fleet)?;
+        let network = lock(&self.taken);
+        let id = self.id()?;
+        let namespace = Self::namespace(&id, &target.key);
+        if home.runs()? {
+            return Ok(false);
+        }
+        self.connect(&id, &namespace, Self::address(&home, &record)?)?;
+        drop(network);
+        self.processes.start(&home, &record, &netns::enter(&namespace), None)
     }
 }
 

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::files::{self, absent_is_fine, failed};
-use super::{Context, FleetId, Instance, Key, Order, ProviderError};
+use super::{Context, Enrolment, FleetId, Instance, Key, Order, ProviderError};
 use crate::config::{CONFIG_VARIABLE, OWN_VARIABLES};
 
 /// What a machine's processes have in their environment: this, `=`, and the key.
@@ -111,30 +111,35 @@ impl Processes {
         Ok(homes)
     }
 
-    /// Starts a machine's process by the words `before`, unless it runs already.
+    /// Starts a machine's process by the words `before`, unless it runs already; one that
+    /// is new with its enrolment. Says whether it had to.
     pub(super) fn start(
         &self,
-        order: &Order,
+        home: &Home,
         record: &Record,
         before: &[&str],
-    ) -> Result<(), ProviderError> {
+        enrolment: Option<&Enrolment>,
+    ) -> Result<bool, ProviderError> {
         self.reap();
-        let home = self.home(&order.key);
         if home.runs()? {
-            return Ok(());
+            return Ok(false);
+        }
+        if let Some(enrolment) = enrolment {
+            let secret = Zeroizing::new(format!("{}\n", enrolment.reveal()));
+            files::write(&home.enrolment(), secret.as_bytes())?;
         }
         let log = home.open_log()?;
         let begin = log.metadata().map_err(|error| failed(&home.directory, &error))?.len();
-        let child = self.command(order, record, before, &home, log)?.spawn();
+        let child = self.command(record, before, home, log)?.spawn();
         let mut child = child.map_err(|error| {
             let program = before.first().map_or(self.program.as_path(), Path::new);
             ProviderError::lasting(format!("can't start {}: {error}", program.display()))
         })?;
-        let early = self.early_end(&mut child, &home);
+        let early = self.early_end(&mut child, home);
         match early? {
             None => {
                 files::lock(&self.children).push(child);
-                Ok(())
+                Ok(true)
             }
             Some(status) => {
                 let said = home.last_words(begin);
@@ -145,20 +150,17 @@ impl Processes {
 
     fn command(
         &self,
-        order: &Order,
         record: &Record,
         before: &[&str],
         home: &Home,
         log: File,
     ) -> Result<Command, ProviderError> {
-        let enrolment = home.enrolment();
-        let secret = format!("{}\n", order.enrolment.reveal());
-        files::write(&enrolment, Zeroizing::new(secret).as_bytes())?;
         let program = self.program.as_os_str();
         let mut words = before.iter().map(AsRef::as_ref).chain([program]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg("join").arg("--state").arg(home.state());
-        command.arg("--enrol").arg(enrolment).arg("--listen").arg(&record.listen);
+        // Nobody reads that file once the machine has registered.
+        command.arg("--enrol").arg(home.enrolment()).arg("--listen").arg(&record.listen);
         // The boss may be away for a while; longer than this, and the enrolment is over.
         command.args(["--timeout", "15m"]);
         // What the boss was told about itself, also by its own supervisor, is not for others.
@@ -167,7 +169,7 @@ impl Processes {
         }
         let and = |error| failed(&home.directory, &error);
         command
-            .env(MARK, order.key.as_str())
+            .env(MARK, home.key.as_str())
             .env(CONFIG_VARIABLE, "/dev/null")
             .current_dir(&home.directory)
             .stdin(Stdio::null())
@@ -349,6 +351,16 @@ impl Home {
             return Ok(());
         }
         Err(ProviderError::lasting(format!("{} is of another fleet", self.directory.display())))
+    }
+
+    /// What is known of a machine that was made for that fleet.
+    pub(super) fn known(&self, fleet: &FleetId) -> Result<Record, ProviderError> {
+        let record = self.record()?.ok_or_else(|| {
+            let why = format!("nothing is left of it: {}", self.directory.display());
+            ProviderError::lasting(why)
+        })?;
+        self.claim(&record, fleet)?;
+        Ok(record)
     }
 
     /// Whether the machine's process runs: by its mark, or, if it was started by hand, by

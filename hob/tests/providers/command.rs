@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use hob::providers::contract::{World as _, check, order};
-use hob::providers::{FleetId, Instance, ProviderError};
+use hob::providers::{FleetId, Instance, ProviderError, Target};
 
 use crate::worlds::{Here, have};
 
@@ -90,6 +90,32 @@ fn how_it_fails() {
         assert_eq!(error.temporary, temporary, "{script}: {error}");
         assert!(error.why.contains(words), "{script}: {error}");
         assert!(!error.why.contains("bm90LWEtc2VjcmV0"), "{script}: {error}");
+    }
+}
+
+#[test]
+fn who_answered_is_said_and_what_has_ended_is_started_again() {
+    let (outcome, _) = create("echo 'another key' >&2; exit 76", "");
+    let error = outcome.unwrap_err();
+    assert!(error.identity_mismatch && !error.temporary, "{error}");
+    for (script, expected) in [
+        ("[ \"$1\" = revive ] && echo '{\"revived\": true}'", Ok(true)),
+        (
+            "[ \"$1\" = revive ] && grep -q '\"id\":\"vm-7\"' && echo '{\"step\": \"boot\"}'",
+            Ok(false),
+        ),
+        ("exit 64", Ok(false)),
+        ("exit 0", Ok(false)),
+        ("echo 'no power' >&2; exit 1", Err("revive: no power")),
+    ] {
+        let here = with_script(script, "");
+        let order = order("machine", &FleetId::random().unwrap());
+        let target = Target { id: Some("vm-7".to_owned()), ..order.target() };
+        match (here.another().revive(&target), expected) {
+            (Ok(revived), Ok(expected)) => assert_eq!(revived, expected, "{script}"),
+            (Err(error), Err(words)) => assert!(error.why.contains(words), "{script}: {error}"),
+            (outcome, _) => panic!("{script}: {outcome:?}"),
+        }
     }
 }
 

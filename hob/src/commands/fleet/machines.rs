@@ -92,6 +92,10 @@ async fn wait_for_registration(
             State::Failed => {
                 let next = format!("hob fleet create {name} tries again; hob fleet show {name}");
                 let what = format!("{name} has failed: {why}");
+                if machine.identity_mismatch {
+                    let next = "don't go on before you know who answers there";
+                    return Err(Failure::new(Exit::IdentityMismatch, what).next(next).into());
+                }
                 return Err(Failure::new(Exit::Failed, what).next(next).into());
             }
             State::Quarantined | State::Leaving => {

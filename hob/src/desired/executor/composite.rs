@@ -19,10 +19,6 @@ impl Composite {
 }
 
 impl Executor for Composite {
-    fn name(&self) -> &'static str {
-        "machine"
-    }
-
     fn facts(&self) -> Result<Facts, ExecutorError> {
         let mut facts = Facts::new();
         for part in &self.0 {

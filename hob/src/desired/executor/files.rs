@@ -213,10 +213,6 @@ impl Files {
 }
 
 impl Executor for Files {
-    fn name(&self) -> &'static str {
-        PART
-    }
-
     fn facts(&self) -> Result<Facts, ExecutorError> {
         let count = self.ledger.entries().len();
         Ok(Facts::from([("files.owned".to_owned(), count.to_string())]))

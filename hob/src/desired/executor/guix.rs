@@ -187,10 +187,6 @@ fn number(link: &str) -> Option<u64> {
 }
 
 impl Executor for Guix {
-    fn name(&self) -> &'static str {
-        PART
-    }
-
     fn facts(&self) -> Result<Facts, ExecutorError> {
         let mut facts = Facts::new();
         if !self.settings.guix.is_file() {

@@ -35,14 +35,11 @@ pub(crate) use composite::Composite;
 pub(crate) use files::{Files, FilesSettings};
 pub(crate) use guix::{Guix, GuixSettings};
 pub(crate) use packages::{Packages, PackagesSettings};
-pub(crate) use rollout::{Rollout, RolloutError, RolloutSettings, Status};
+pub(crate) use rollout::{Rollout, RolloutError, RolloutSettings};
 pub(crate) use services::{Services, ServicesSettings};
 
 /// Makes a part of a machine as it is to be. All calls may block.
 pub(crate) trait Executor: Send {
-    /// Which part: `files`, `packages`.
-    fn name(&self) -> &'static str;
-
     /// What there is to know about this part, by names that begin with the part's.
     ///
     /// # Errors

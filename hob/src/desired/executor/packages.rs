@@ -154,10 +154,6 @@ impl Packages {
 }
 
 impl Executor for Packages {
-    fn name(&self) -> &'static str {
-        PART
-    }
-
     fn facts(&self) -> Result<Facts, ExecutorError> {
         let installed = self.installed()?.iter().filter(|name| name.contains(':')).count();
         Ok(Facts::from([

@@ -152,6 +152,7 @@ impl<E: Executor> Rollout<E> {
     }
 
     /// The generations that were confirmed and are still here, the last one at the end.
+    #[cfg(test)]
     pub(crate) fn generations(&self) -> &[GenerationId] {
         &self.journal.confirmed
     }

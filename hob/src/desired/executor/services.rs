@@ -255,10 +255,6 @@ impl Services {
 }
 
 impl Executor for Services {
-    fn name(&self) -> &'static str {
-        PART
-    }
-
     fn facts(&self) -> Result<Facts, ExecutorError> {
         let systemd = if self.is_there() { "running" } else { "absent" };
         Ok(Facts::from([

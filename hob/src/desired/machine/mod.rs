@@ -12,7 +12,6 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ocapn::Value;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -251,23 +250,9 @@ impl Generation {
         ])
     }
 
-    /// As a value that can be passed.
-    pub(crate) fn to_value(&self) -> Value {
-        self.to_tree().to_value()
-    }
-
     /// As JSON.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         self.to_tree().to_json()
-    }
-
-    /// From a value that was passed.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`], which names the field: also if the digest is another state's.
-    pub(crate) fn from_value(value: &Value, limits: &Limits) -> Result<Self, Invalid> {
-        read::read_generation(Tree::from_value(value), limits)
     }
 
     /// From JSON.
@@ -299,23 +284,9 @@ impl DesiredState {
         self.packages.len() + self.files.len() + self.services.len()
     }
 
-    /// As a value that can be passed.
-    pub(crate) fn to_value(&self) -> Value {
-        self.to_tree().to_value()
-    }
-
     /// As JSON.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         self.to_tree().to_json()
-    }
-
-    /// From a value that was passed.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`], which names the field.
-    pub(crate) fn from_value(value: &Value, limits: &Limits) -> Result<Self, Invalid> {
-        read_state(Tree::from_value(value), "", limits, None)
     }
 
     /// From JSON.

@@ -7,8 +7,8 @@
 //! port of the host.
 //!
 //! The process is in the background and goes on without the boss. When it has ended,
-//! because the machine was switched off or the host was, [`Provider::create`] starts it
-//! again, with the disk and the port that it had.
+//! because the machine was switched off or the host was, [`Provider::revive`] starts it
+//! again, with the disk and the port that it had, and so does [`Provider::create`].
 
 mod machine;
 mod process;
@@ -160,11 +160,11 @@ impl Qemu {
         made.map_err(|error| failed(machine.path(), &error))
     }
 
-    fn start(&self, order: &Order, spec: &Spec, record: &Record) -> Result<(), ProviderError> {
-        let machine = self.machine(&order.key);
+    fn start(&self, key: &Key, spec: &Spec, record: &Record) -> Result<(), ProviderError> {
+        let machine = self.machine(key);
         let sockets = SocketDirectory::open(machine.path());
         let sockets = sockets.map_err(|error| failed(machine.path(), &error))?;
-        let arguments = self.arguments(order, spec, record, &sockets.socket());
+        let arguments = self.arguments(key, spec, record, &sockets.socket());
         process::start(&self.settings.program, &arguments).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
                 missing(&self.settings.program, &error)
@@ -174,20 +174,14 @@ impl Qemu {
     }
 
     /// QEMU's arguments for a machine. None of them is a secret.
-    fn arguments(
-        &self,
-        order: &Order,
-        spec: &Spec,
-        record: &Record,
-        socket: &Path,
-    ) -> Vec<OsString> {
+    fn arguments(&self, key: &Key, spec: &Spec, record: &Record, socket: &Path) -> Vec<OsString> {
         let settings = &self.settings;
-        let machine = self.machine(&order.key);
+        let machine = self.machine(key);
         let text = |text: &str| OsString::from(text);
         let mut arguments = Vec::new();
         let mut add = |name: &str, value: OsString| arguments.extend([text(name), value]);
-        add("-name", format!("guest=hob-{0},process=hob-{0}", order.name).into());
-        add("-uuid", uuid(&order.key).into());
+        add("-name", format!("guest=hob-{0},process=hob-{0}", record.name).into());
+        add("-uuid", uuid(key).into());
         add("-machine", settings.machine.clone().into());
         add("-accel", self.accelerator.option().into());
         add("-cpu", settings.cpu.clone().into());
@@ -248,7 +242,7 @@ impl Provider for Qemu {
             progress.step("boot");
             record.ran = true;
             machine.keep(&record).map_err(here)?;
-            self.start(order, &spec, &record)
+            self.start(&order.key, &spec, &record)
         });
         match started {
             Ok(()) => Ok(self.instance(&order.key, &record)),
@@ -266,6 +260,25 @@ impl Provider for Qemu {
     fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
         let machine = self.machine(&target.key);
         machine.remove().map_err(|error| failed(machine.path(), &error))
+    }
+
+    fn revive(&self, target: &Target) -> Result<bool, ProviderError> {
+        let spec = Spec::of(&target.spec)?;
+        let machine = self.machine(&target.key);
+        let here = |error| failed(machine.path(), &error);
+        let known = machine.record().map_err(here)?;
+        let known = known.filter(|record| record.fleet == target.fleet.as_str() && record.ran);
+        let record = known.ok_or_else(|| {
+            let why = format!("no machine of this fleet is left: {}", machine.path().display());
+            ProviderError::lasting(why)
+        })?;
+        if machine.process().map_err(here)?.is_some() {
+            return Ok(false);
+        }
+        // Its seed is as it was: the enrolment in it has been used, and the machine's own
+        // disk knows the fleet.
+        self.start(&target.key, &spec, &record)?;
+        Ok(true)
     }
 
     fn list(&self, fleet: &FleetId) -> Result<Vec<Instance>, ProviderError> {

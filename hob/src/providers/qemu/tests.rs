@@ -44,7 +44,7 @@ fn arguments_are_what_is_set_and_asked_for() {
         ran: false,
     };
     let spec = Spec { memory: Some("2G".to_owned()), ..Spec::default() };
-    let arguments = qemu.arguments(&order(), &spec, &record, Path::new("/s"));
+    let arguments = qemu.arguments(&order().key, &spec, &record, Path::new("/s"));
     let arguments: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
     let all = arguments.join(" ");
     for wanted in [

@@ -1,5 +1,6 @@
 //! Generations, and what is left when the process is killed at any moment.
 
+use crate::desired::executor::rollout::Status;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
