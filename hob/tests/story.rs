@@ -69,7 +69,7 @@ struct Story {
     settings: String,
     place: Place,
     database: Database,
-    _sshd: Sshd,
+    sshd: Sshd,
     _address: Address,
 }
 
@@ -110,8 +110,7 @@ impl Story {
         place.write("known_hosts", 0o600, &sshd.known_as(&sshd.host_key));
         let database = Database::start(&programs);
         let words = format!("boss --config hob.toml --state boss --listen tcp-tls:{HOST}:");
-        let story =
-            Self { begin, words, kind, settings, place, database, _sshd: sshd, _address: address };
+        let story = Self { begin, words, kind, settings, place, database, sshd, _address: address };
         story.write_files(&hob);
         Some(story)
     }
@@ -122,7 +121,7 @@ impl Story {
             "[providers.ssh]\nhosts = [\"{host}\"]\nknown_hosts = {known:?}\n\
              identity_file = {key:?}\ninstall = {{ copy = {hob:?} }}\ndirectory = {there:?}\n\
              init = \"process\"\nlisten = \"tcp-tls:{HOST}:0\"\n\n[providers.{app}]\n{settings}",
-            host = self._sshd.host(),
+            host = self.sshd.host(),
             known = at("known_hosts"),
             key = at("client_key"),
             there = at("remote"),

@@ -59,7 +59,7 @@ pub(crate) fn qemu_settings(place: &Place, hob: &Path, kernel: &Path) -> String 
 /// Where what the application says is read.
 enum Source {
     /// The console of a virtual machine.
-    Console(Qemu, Key),
+    Console(Box<Qemu>, Key),
     /// What two processes in a namespace print: hob and the application.
     Processes(Namespace),
 }
@@ -90,7 +90,7 @@ impl Machine {
         let source = match kind {
             Kind::Qemu => {
                 let settings: QemuSettings = toml::from_str(settings).unwrap();
-                Source::Console(Qemu::new(settings, made).unwrap(), key)
+                Source::Console(Box::new(Qemu::new(settings, made).unwrap()), key)
             }
             Kind::Netns => {
                 let id = std::fs::read_to_string(made.join("network.json")).unwrap();
