@@ -151,7 +151,7 @@ async fn run<L, H, F>(
 }
 
 /// The next connection, however often the socket fails before.
-async fn next<L: Listen>(listener: &mut L) -> (L::Connection, String) {
+pub(crate) async fn next<L: Listen>(listener: &mut L) -> (L::Connection, String) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,

@@ -70,6 +70,9 @@ pub enum UnreachableCause {
     /// The netlayer has no peer of that name.
     #[error("nobody of that name is listening")]
     NobodyThere,
+    /// The peer is reached by way of introduction servers, and we are with none of them.
+    #[error("we share no introduction server with it")]
+    NoSharedServer,
 }
 
 /// Why a locator can't be dialled.

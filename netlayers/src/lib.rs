@@ -11,6 +11,7 @@
 //! | [`tcp-testing-only`](TcpTestingOnly) | **no** | **no**: claims are taken at face value | **no** | raw Syrup, or framed |
 //! | [`tcp-tls`](TcpTls) | TLS 1.2, 1.3 | yes: certificate hash is the designator | if it shows a certificate; ours do, Goblins' do when asked | raw Syrup, or framed |
 //! | [`unix`](Unix) | same kernel | yes: path, and the user who listens there | no, but its user is known | raw Syrup, or framed |
+//! | [`unix-domain-socket`](unix_domain_socket) | same kernel | yes, by the word of the introduction server | yes, likewise | raw Syrup, or framed |
 //! | [`websocket`], `ws://` | **no** | yes, with a signature; **not** against who can change what is sent | no | raw Syrup, one value in a frame |
 //! | [`websocket`], `wss://` | TLS 1.3 | yes: its certificate is of the designator's key, or of one whom we [trust](WebsocketTrust) | if it shows a certificate of its key; ours do | raw Syrup, one value in a frame |
 //!
@@ -55,10 +56,12 @@ mod listen;
 pub mod loopback;
 mod netlayer;
 mod settings;
+mod signing_key;
 mod tcp;
 mod tcp_testing_only;
 pub mod tcp_tls;
 pub mod unix;
+pub mod unix_domain_socket;
 mod values;
 pub mod websocket;
 
@@ -76,6 +79,10 @@ pub use tcp::TcpOptions;
 pub use tcp_testing_only::TcpTestingOnly;
 pub use tcp_tls::{Identity, IdentityError, TcpTls};
 pub use unix::{Unix, UnixOptions};
+pub use unix_domain_socket::{
+    IntroductionOptions, IntroductionServer, UnixDomainSocket, UnixDomainSocketIdentity,
+    UnixDomainSocketOptions,
+};
 pub use websocket::{
     Websocket, WebsocketCertificate, WebsocketIdentity, WebsocketOptions, WebsocketTls,
     WebsocketTrust,

@@ -13,6 +13,10 @@ use crate::tcp::TcpOptions;
 use crate::tcp_testing_only::TcpTestingOnly;
 use crate::tcp_tls::{Identity, IdentityError, TcpTls};
 use crate::unix::{Unix, UnixOptions};
+use crate::unix_domain_socket::{
+    IntroductionOptions, IntroductionServer, UnixDomainSocket, UnixDomainSocketIdentity,
+    UnixDomainSocketOptions,
+};
 use crate::websocket::{
     Websocket, WebsocketCertificate, WebsocketIdentity, WebsocketOptions, WebsocketTls,
     WebsocketTrust,
@@ -29,6 +33,8 @@ pub enum ListenAddress {
     Websocket(String),
     /// `unix:PATH`.
     Unix(PathBuf),
+    /// `unix-domain-socket:PATH`, of an introduction server.
+    UnixDomainSocket(PathBuf),
 }
 
 impl ListenAddress {
@@ -44,8 +50,8 @@ impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "write tcp-tls:HOST:PORT, websocket:HOST:PORT, unix:PATH or \
-                      tcp-testing-only:HOST:PORT";
+        let wanted = "write tcp-tls:HOST:PORT, websocket:HOST:PORT, unix:PATH, \
+                      unix-domain-socket:PATH or tcp-testing-only:HOST:PORT";
         let (transport, address) = text.split_once(':').ok_or(wanted)?;
         match transport {
             "tcp-tls" | "websocket" | "tcp-testing-only" => {
@@ -57,9 +63,15 @@ impl FromStr for ListenAddress {
                     _ => Self::TcpTestingOnly(address),
                 })
             }
-            "unix" if address.is_empty() => Err("unix: needs a path after it".to_owned()),
-            "unix" => {
-                std::path::absolute(address).map(Self::Unix).map_err(|error| error.to_string())
+            "unix" | "unix-domain-socket" if address.is_empty() => {
+                Err(format!("{transport}: needs a path after it"))
+            }
+            "unix" | "unix-domain-socket" => {
+                let path = std::path::absolute(address).map_err(|error| error.to_string())?;
+                Ok(match transport {
+                    "unix" => Self::Unix(path),
+                    _ => Self::UnixDomainSocket(path),
+                })
             }
             other => Err(format!("no transport {other:?} here: {wanted}")),
         }
@@ -138,6 +150,20 @@ impl Identities {
             Self::KeptIn(directory) => WebsocketIdentity::load_or_create(directory),
         }
     }
+
+    fn unix_domain_socket(&self) -> Result<UnixDomainSocketIdentity, IdentityError> {
+        match self {
+            Self::New => UnixDomainSocketIdentity::generate(),
+            Self::KeptIn(directory) => UnixDomainSocketIdentity::load_or_create(directory),
+        }
+    }
+
+    fn introduction_server(&self) -> Result<UnixDomainSocketIdentity, IdentityError> {
+        match self {
+            Self::New => UnixDomainSocketIdentity::generate(),
+            Self::KeptIn(directory) => UnixDomainSocketIdentity::load_or_create_server(directory),
+        }
+    }
 }
 
 impl ListenAddress {
@@ -167,6 +193,7 @@ impl ListenAddress {
 /// | `tls=own-key`, `tls=FILE` | `websocket` | [`ListenTls`]; `key=FILE` if the key is in a file of its own |
 /// | `trust=designator`, `trust=FILE`, `trust=anybody` | `websocket` | [`ListenTrust`] |
 /// | `plain=yes`, `plain=no` | `websocket` | whether it dials `ws://` too |
+/// | `introduce=yes`, `introduce=no` | `unix-domain-socket` | [`introduce`](ListenSpec::introduce) |
 ///
 /// They hold for dialling too. Here a path may have no `?` in it.
 ///
@@ -188,6 +215,9 @@ pub struct ListenSpec {
     pub trust: ListenTrust,
     /// For `websocket`: whether it dials no `ws://`.
     pub only_tls: bool,
+    /// For `unix-domain-socket`: whether to be the introduction server at the path, and
+    /// not only to register with the one that is there.
+    pub introduce: bool,
 }
 
 /// With what a `websocket` listener speaks TLS.
@@ -252,6 +282,7 @@ impl From<ListenAddress> for ListenSpec {
             tls: ListenTls::Off,
             trust: ListenTrust::Designator,
             only_tls: false,
+            introduce: false,
         }
     }
 }
@@ -317,6 +348,13 @@ impl ListenSpec {
                     _ => return Err("plain is yes or no".to_owned()),
                 }
             }
+            "introduce" if matches!(self.address, ListenAddress::UnixDomainSocket(_)) => {
+                self.introduce = match value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err("introduce is yes or no".to_owned()),
+                }
+            }
             _ => return Err(format!("there is no setting {name:?} here")),
         }
         Ok(())
@@ -358,6 +396,21 @@ impl ListenSpec {
                 let options = UnixOptions { settings, ..UnixOptions::default() };
                 Box::new(Unix::bind(path, options).await?)
             }
+            ListenAddress::UnixDomainSocket(path) => {
+                let mut options = UnixDomainSocketOptions::default();
+                options.settings.clone_from(&settings);
+                let identity = identities.unix_domain_socket()?;
+                if !self.introduce {
+                    return Ok(Box::new(
+                        UnixDomainSocket::register([path], identity, options).await?,
+                    ));
+                }
+                let offers = IntroductionOptions { settings, ..IntroductionOptions::default() };
+                let server = identities.introduction_server()?;
+                let server = IntroductionServer::bind(path, server, offers).await?;
+                let ours = UnixDomainSocket::register([server.path()], identity, options).await?;
+                Box::new(ours.with_server(server))
+            }
         })
     }
 }
@@ -396,6 +449,10 @@ mod tests {
             Ok(ListenAddress::Websocket("localhost:80".into()))
         );
         assert_eq!(parse("unix:/x/y"), Ok(ListenAddress::Unix("/x/y".into())));
+        assert_eq!(
+            parse("unix-domain-socket:/x"),
+            Ok(ListenAddress::UnixDomainSocket("/x".into()))
+        );
         for (bad, what) in [
             ("tcp-tls", "write tcp-tls:"),
             ("tcp-tls:127.0.0.1", "port is missing"),
@@ -407,6 +464,7 @@ mod tests {
             ("websocket:localhost", "port is missing"),
             ("http:localhost:1", "no transport"),
             ("unix:", "path"),
+            ("unix-domain-socket:", "path"),
             ("", "write tcp-tls:"),
         ] {
             let error = parse(bad).unwrap_err();
@@ -441,6 +499,8 @@ mod tests {
             ("websocket:h:0?tls=own-key&key=/k", "without tls"),
             ("websocket:h:0?plain=maybe", "yes or no"),
             ("tcp-tls:h:0?tls=own-key", "no setting"),
+            ("unix:/x?introduce=yes", "no setting"),
+            ("unix-domain-socket:/x?introduce=1", "yes or no"),
             ("tcp-tls:h:0?key=/k", "without tls"),
             ("tcp-tls:h:0?framing=comma", "raw or length"),
             ("tcp-tls:h:0?framing", "raw or length"),
@@ -466,5 +526,23 @@ mod tests {
         let spec: ListenSpec = "websocket:127.0.0.1:0?tls=/nowhere/x.pem".parse().unwrap();
         let outcome = spec.listen(None, &Identities::New).await;
         assert!(matches!(outcome, Err(ListenError::Identity(_))));
+    }
+
+    #[tokio::test]
+    async fn one_node_introduces_and_another_registers() {
+        let home = tempfile::tempdir().unwrap();
+        let at = format!("unix-domain-socket:{}", home.path().join("s").display());
+        let listen = async |text: &str| {
+            text.parse::<ListenSpec>().unwrap().listen(None, &Identities::New).await
+        };
+        assert!(listen(&at).await.is_err(), "there is no server");
+        let ada = listen(&format!("{at}?introduce=yes")).await.unwrap();
+        let ben = listen(&at).await.unwrap();
+        let to = ada.location();
+        let (dialled, accepted) = tokio::join!(ben.connect(&to), ada.accept());
+        assert_eq!(dialled.unwrap().proven, Some(to.designator));
+        assert_eq!(accepted.unwrap().proven, Some(ben.location().designator));
+        ada.shutdown().await;
+        assert!(!home.path().join("s").exists());
     }
 }

@@ -146,10 +146,10 @@ impl Netlayer for Unix {
 
 /// The users that may be at the other end.
 #[derive(Clone, Debug)]
-struct Users(BTreeSet<u32>);
+pub(crate) struct Users(BTreeSet<u32>);
 
 impl Users {
-    fn new(allowed: Option<BTreeSet<u32>>) -> io::Result<Self> {
+    pub(crate) fn new(allowed: Option<BTreeSet<u32>>) -> io::Result<Self> {
         if let Some(allowed) = allowed {
             return Ok(Self(allowed));
         }
@@ -158,12 +158,12 @@ impl Users {
         Ok(Self(BTreeSet::from([0, credentials(&here)?.uid])))
     }
 
-    fn allow(&self, uid: u32) -> bool {
+    pub(crate) fn allow(&self, uid: u32) -> bool {
         self.0.contains(&uid)
     }
 }
 
-fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
+pub(crate) fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
     let kernel = stream.peer_cred()?;
     Ok(Credentials { uid: kernel.uid(), gid: kernel.gid(), pid: kernel.pid() })
 }
@@ -187,7 +187,7 @@ fn welcome(
 
 /// Dials, and waits while the listener's queue is full: a Unix socket then refuses to
 /// wait by itself.
-async fn connect(path: &str) -> io::Result<UnixStream> {
+pub(crate) async fn connect(path: &str) -> io::Result<UnixStream> {
     loop {
         match UnixStream::connect(path).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -200,7 +200,7 @@ async fn connect(path: &str) -> io::Result<UnixStream> {
 
 /// The path with its directory's symbolic links resolved, so that one socket has one
 /// designator.
-fn resolve(path: &Path) -> Result<PathBuf, BindError> {
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, BindError> {
     let bad = || BindError::BadPath(path.to_owned());
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(bad());
@@ -220,7 +220,7 @@ fn resolve(path: &Path) -> Result<PathBuf, BindError> {
 }
 
 /// A listening socket and its file, which goes when it goes.
-struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     text: String,
     /// Device and inode: the file is removed only while it is this one.
@@ -230,7 +230,7 @@ struct SocketFile {
 }
 
 impl SocketFile {
-    async fn bind(path: PathBuf, text: &str) -> Result<Self, BindError> {
+    pub(crate) async fn bind(path: PathBuf, text: &str) -> Result<Self, BindError> {
         let refused = |source| BindError::Address { address: text.to_owned(), source };
         let lock = lock(&path, text)?;
         if leftover(&path, text).await? {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey};
 use zeroize::Zeroizing;
 
 use super::peer_auth;
-use crate::key_file::{self, IdentityError};
-use crate::tcp_tls::designator;
+use crate::key_file::IdentityError;
+use crate::signing_key;
 
 /// The file in an identity's directory.
 const FILE: &str = "websocket-key";
@@ -25,7 +25,7 @@ impl WebsocketIdentity {
     ///
     /// [`IdentityError::Generate`] if the system has no randomness to give.
     pub fn generate() -> Result<Self, IdentityError> {
-        Ok(Self::of(&*seed()?))
+        Ok(Self::of(signing_key::generate()?))
     }
 
     /// The identity kept in `directory`, made there if there is none. The directory is
@@ -37,7 +37,7 @@ impl WebsocketIdentity {
     /// [`IdentityError`] if others may read the file or write to the directory, if the
     /// file is no key, or if the file system fails. What exists is never changed.
     pub fn load_or_create(directory: impl AsRef<Path>) -> Result<Self, IdentityError> {
-        key_file::load_or_create(directory.as_ref(), FILE, generate_text, parse)
+        signing_key::load_or_create(directory.as_ref(), FILE).map(Self::of)
     }
 
     /// The name under which others know us.
@@ -58,9 +58,8 @@ impl WebsocketIdentity {
         Zeroizing::new([BEFORE, self.key.as_bytes()].concat())
     }
 
-    fn of(seed: &[u8; 32]) -> Self {
-        let key = SigningKey::from_bytes(seed);
-        let designator = designator::show(&key.verifying_key().to_bytes());
+    fn of(key: SigningKey) -> Self {
+        let designator = signing_key::designator(&key);
         Self { key, designator }
     }
 }
@@ -70,31 +69,4 @@ impl std::fmt::Debug for WebsocketIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "WebsocketIdentity({})", self.designator)
     }
-}
-
-/// The key that a designator spells, in its one spelling.
-pub(super) fn key_of(designator: &str) -> Option<VerifyingKey> {
-    // The base16 of 32 bytes is a designator of tcp-tls only.
-    let bytes = designator::parse(designator).filter(|_| designator.len() == 52)?;
-    VerifyingKey::from_bytes(&bytes).ok()
-}
-
-fn seed() -> Result<Zeroizing<[u8; 32]>, IdentityError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *seed).map_err(|error| IdentityError::Generate(error.to_string()))?;
-    Ok(seed)
-}
-
-fn generate_text() -> Result<Zeroizing<String>, IdentityError> {
-    let mut text = Zeroizing::new(designator::show(&*seed()?));
-    text.push('\n');
-    Ok(text)
-}
-
-fn parse(text: &[u8]) -> Result<WebsocketIdentity, String> {
-    let wanted = || "it does not hold 52 characters of base32 and a line feed".to_owned();
-    let text = text.strip_suffix(b"\n").filter(|text| text.len() == 52).ok_or_else(wanted)?;
-    let text = std::str::from_utf8(text).map_err(|_not_text| wanted())?;
-    let seed = Zeroizing::new(designator::parse(text).ok_or_else(wanted)?);
-    Ok(WebsocketIdentity::of(&seed))
 }

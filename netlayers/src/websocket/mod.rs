@@ -129,7 +129,7 @@ impl Websocket {
 
     async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
         tcp::expect_transport(to, TRANSPORT)?;
-        let key = identity::key_of(&to.designator)
+        let key = crate::signing_key::key_of(&to.designator)
             .ok_or(BadLocator::BadDesignator { wanted: "the base32 of an Ed25519 key" })?;
         let Target { host, port, name, request } = target(to)?;
         if name.is_none() && self.options.only_tls {

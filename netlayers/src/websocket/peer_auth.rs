@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn goblins_answer_is_proof() {
         let request = Request::parse(RECORDED_REQUEST).unwrap();
-        let key = super::super::identity::key_of(RECORDED_DESIGNATOR.trim()).unwrap();
+        let key = crate::signing_key::key_of(RECORDED_DESIGNATOR.trim()).unwrap();
         assert_eq!(request.check(RECORDED_ANSWER, &key), Answer::Proven);
         let signature = request.signature(RECORDED_ANSWER).unwrap();
         assert_eq!(request.envelope(&signature), RECORDED_ANSWER);
@@ -92,7 +92,7 @@ mod tests {
         let request = Request::parse(RECORDED_REQUEST).unwrap();
         let answer = include_bytes!("../../tests/vectors/endo-peer-auth-answer.syrup");
         let designator = include_str!("../../tests/vectors/endo-designator.txt");
-        let key = super::super::identity::key_of(designator.trim()).unwrap();
+        let key = crate::signing_key::key_of(designator.trim()).unwrap();
         assert_eq!(request.check(answer, &key), Answer::Proven);
         assert_eq!(request.envelope(&request.signature(answer).unwrap()), answer);
         let asked = include_bytes!("../../tests/vectors/endo-peer-auth-request.syrup");

@@ -14,8 +14,8 @@ use netlayers::{AcceptError, Authentication, Channel, ConnectError, Direction, N
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use subjects::{
-    LoopbackSubject, Subject, TestingOnlySubject, TlsSubject, UnixSubject, WebsocketSubject,
-    WrongDesignator,
+    LoopbackSubject, Subject, TestingOnlySubject, TlsSubject, UnixDomainSocketSubject, UnixSubject,
+    WebsocketSubject, WrongDesignator,
 };
 async fn pair(dialler: &dyn Netlayer, listener: &dyn Netlayer) -> (Channel, Channel) {
     let to = listener.location();
@@ -241,13 +241,22 @@ async fn a_dead_address_is_unreachable<S: Subject>(subject: S) {
     let (ada, ben) = two(&subject).await;
     ben.shutdown().await;
     let outcome = ada.connect(&ben.location()).await;
-    assert!(matches!(outcome, Err(ConnectError::Unreachable { .. })), "{outcome:?}");
+    match outcome {
+        Ok(mut channel) if S::TELLS_LATE => {
+            assert_eq!(channel.io.read(&mut [0; 8]).await.unwrap(), 0);
+        }
+        outcome => assert!(
+            !S::TELLS_LATE && matches!(outcome, Err(ConnectError::Unreachable { .. })),
+            "{outcome:?}"
+        ),
+    }
 }
 
 async fn another_peers_designator_is_noticed<S: Subject>(subject: S) {
     let (ada, ben) = two(&subject).await;
     let mut to = ben.location();
-    let cleo = subject.listen().await.location();
+    let listens = subject.listen().await;
+    let cleo = listens.location();
     to.designator = cleo.designator.clone();
     if matches!(S::WRONG_DESIGNATOR, WrongDesignator::Unreachable) {
         to.designator = "nobody".into();
@@ -267,6 +276,10 @@ async fn another_peers_designator_is_noticed<S: Subject>(subject: S) {
         ) => assert_eq!(expected, cleo.designator),
         (WrongDesignator::Unreachable, Err(ConnectError::Unreachable { .. })) => {}
         (WrongDesignator::NobodyNotices, Ok(channel)) => assert_eq!(channel.proven, None),
+        (WrongDesignator::Leads, Ok(channel)) => {
+            assert_eq!(channel.proven, Some(cleo.designator));
+            listens.accept().await.unwrap();
+        }
         (_, outcome) => panic!("{outcome:?}"),
     }
 }
@@ -413,6 +426,8 @@ contract! {
     TlsSubject<true> => tcp_tls_framed;
     UnixSubject<false> => unix;
     UnixSubject<true> => unix_framed;
+    UnixDomainSocketSubject<false> => unix_domain_socket;
+    UnixDomainSocketSubject<true> => unix_domain_socket_framed;
     WebsocketSubject<false> => websocket;
     WebsocketSubject<true> => websocket_tls;
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use captp::locator::PeerLocator;
 use netlayers::{
-    BindError, ByteStream, Framing, Identity, LoopbackNetwork, Netlayer, Settings, TcpOptions,
-    TcpTestingOnly, TcpTls, Unix, UnixOptions, Websocket, WebsocketIdentity, WebsocketOptions,
-    WebsocketTls,
+    BindError, ByteStream, Framing, Identity, IntroductionOptions, IntroductionServer,
+    LoopbackNetwork, Netlayer, Settings, TcpOptions, TcpTestingOnly, TcpTls, Unix,
+    UnixDomainSocket, UnixDomainSocketIdentity, UnixDomainSocketOptions, UnixOptions, Websocket,
+    WebsocketIdentity, WebsocketOptions, WebsocketTls,
 };
 use tokio::net::TcpStream;
 
@@ -19,6 +20,8 @@ pub(crate) enum WrongDesignator {
     MismatchUnnamed,
     Unreachable,
     NobodyNotices,
+    /// That other peer is reached, as the designator is all that says where.
+    Leads,
 }
 
 /// A netlayer under test, and the world it lives in.
@@ -26,6 +29,8 @@ pub(crate) trait Subject: Send + Sync + 'static {
     const WRONG_DESIGNATOR: WrongDesignator;
     /// Whether an end that was told of the other's closing can still write.
     const HALF_CLOSES: bool = true;
+    /// Whether who dials nobody is told by the channel's end only.
+    const TELLS_LATE: bool = false;
 
     fn new() -> Self;
     /// A new peer somewhere.
@@ -264,5 +269,74 @@ impl<const TLS: bool> Subject for WebsocketSubject<TLS> {
             bad.push(like.clone().with_hint("url", url));
         }
         bad
+    }
+}
+
+/// A world with one introduction server.
+pub(crate) struct UnixDomainSocketSubject<const FRAMED: bool> {
+    home: tempfile::TempDir,
+    server: tokio::sync::OnceCell<IntroductionServer>,
+    /// Where each peer's key is kept.
+    keys: AtomicU16,
+}
+
+impl<const FRAMED: bool> UnixDomainSocketSubject<FRAMED> {
+    fn path(&self) -> std::path::PathBuf {
+        self.home.path().join("introductions")
+    }
+
+    async fn register(&self, key: &str) -> Result<UnixDomainSocket, BindError> {
+        self.server
+            .get_or_init(async || {
+                let mut options = IntroductionOptions::default();
+                options.settings = settings();
+                // So that dialling nobody ends at once.
+                options.patience = Duration::ZERO;
+                let identity = UnixDomainSocketIdentity::generate().unwrap();
+                IntroductionServer::bind(self.path(), identity, options).await.unwrap()
+            })
+            .await;
+        let mut options = UnixDomainSocketOptions::default();
+        options.settings = tcp_options(FRAMED).settings;
+        let identity = UnixDomainSocketIdentity::load_or_create(self.home.path().join(key));
+        UnixDomainSocket::register([self.path()], identity.unwrap(), options).await
+    }
+}
+
+impl<const FRAMED: bool> Subject for UnixDomainSocketSubject<FRAMED> {
+    const WRONG_DESIGNATOR: WrongDesignator = WrongDesignator::Leads;
+    const TELLS_LATE: bool = true;
+
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self { home, server: tokio::sync::OnceCell::new(), keys: AtomicU16::new(0) }
+    }
+
+    async fn listen(&self) -> Box<dyn Netlayer> {
+        let key = self.keys.fetch_add(1, Ordering::Relaxed).to_string();
+        Box::new(self.register(&key).await.unwrap())
+    }
+
+    async fn listen_again(&self, at: &PeerLocator) -> Result<Box<dyn Netlayer>, BindError> {
+        for key in 0..self.keys.load(Ordering::Relaxed) {
+            let key = key.to_string();
+            let kept = UnixDomainSocketIdentity::load_or_create(self.home.path().join(&key));
+            if kept.unwrap().designator() == at.designator {
+                return Ok(Box::new(self.register(&key).await?));
+            }
+        }
+        panic!("nobody had {at}");
+    }
+
+    async fn rude(&self, _to: &PeerLocator) -> Option<Box<dyn ByteStream>> {
+        Some(Box::new(tokio::net::UnixStream::connect(self.path()).await.unwrap()))
+    }
+
+    fn undiallable(&self, like: &PeerLocator) -> Vec<PeerLocator> {
+        let mut named = like.clone();
+        named.designator = "ada".into();
+        let mut nowhere = like.clone();
+        nowhere.hints.clear();
+        vec![named, nowhere]
     }
 }

@@ -130,10 +130,9 @@ impl Actual {
                 self.bindings.insert(to.clone(), binding);
                 self.bound_anew(to);
             }
-            Action::Unbind { to, .. } => {
-                self.bindings.remove(to);
-                self.bound_anew(to);
-            }
+            // What is offered from it is nothing now: it is another thing once it is bound
+            // again.
+            Action::Unbind { to, .. } => _ = self.bindings.remove(to),
             Action::Withdraw { place } => {
                 if let Some(entry) = self.machines.get_mut(&place.machine) {
                     entry.offers.remove(&place.name);
