@@ -181,6 +181,25 @@ fn without_its_boss_an_application_has_its_database_and_with_it_what_is_taken_ba
     assert_eq!(listed.with(0).out, "[]\n");
 }
 
+#[test]
+fn who_watches_a_name_is_told() {
+    use std::io::{BufRead as _, BufReader};
+    let (boss, _server) = Boss::start();
+    let (_db, app) = two_machines(&boss);
+    let mut watching = support::hob();
+    watching.args(["get-binding", "db", "--watch", "--state"]).arg(&app);
+    let mut watching = watching.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["binding"]["from"], "db:db");
+    boss.call("unbind app db").with(0);
+    assert_eq!(next()["binding"], Value::Null);
+    boss.call("bind app db db").with(0);
+    assert_eq!(next()["binding"]["from"], "db:db");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
 /// A TCP service on loopback that answers each line in capitals, until it is dropped.
 struct Shouter {
     address: std::net::SocketAddr,

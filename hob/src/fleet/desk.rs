@@ -1,8 +1,10 @@
 //! The desk: where a machine reports to its boss, and learns what it is to be like.
 
+use ocapn::actors::Refusal;
 use ocapn::{Fault, Passable, Ref, Sturdyref, Turn, object};
 
-use super::machine::{MachineRef, State};
+use super::machine::MachineRef;
+use super::record::{Record, State};
 use super::{Fleet, Moment};
 
 /// A machine's desk at its boss. The machine alone has its sturdyref.
@@ -62,6 +64,21 @@ impl Desk {
     pub(crate) fn new(fleet: Fleet, machine: &Ref) -> Self {
         Self { fleet, machine: MachineRef::from_ref(machine.clone()) }
     }
+
+    /// The machine's record, if this is its desk still, and it is to be dealt with.
+    fn record(&self, turn: &mut Turn<'_>) -> Result<Record, Fault> {
+        let record = self.machine.call(turn).record()?;
+        let me = turn.me();
+        if record.desk.as_ref().is_none_or(|desk| *desk.untyped() != me) {
+            let why =
+                format!("this was {}'s desk: it has another key now, or is gone", record.name);
+            return Err(Refusal::Revoked.fault(&why));
+        }
+        if record.state == State::Quarantined {
+            return Err(format!("{} is quarantined", record.name).into());
+        }
+        Ok(record)
+    }
 }
 
 #[object(reference = pub(crate) DeskRef)]
@@ -70,10 +87,7 @@ impl Desk {
     /// like, and whether that is what it tries.
     #[method]
     fn report(&self, turn: &mut Turn<'_>, report: Report) -> Result<Heard, Fault> {
-        let record = self.machine.call(turn).record()?;
-        if record.state == State::Quarantined {
-            return Err(format!("{} is quarantined", record.name).into());
-        }
+        let record = self.record(turn)?;
         let confirms = report.trying.as_ref().is_some_and(|(generation, digest, _)| {
             *generation == record.generation && Some(digest) == record.digest.as_ref()
         });
@@ -84,10 +98,7 @@ impl Desk {
     /// What the machine is to be like.
     #[method]
     fn desired(&self, turn: &mut Turn<'_>) -> Result<Desired, Fault> {
-        let record = self.machine.call(turn).record()?;
-        if record.state == State::Quarantined {
-            return Err(format!("{} is quarantined", record.name).into());
-        }
+        let record = self.record(turn)?;
         let (generation, state) = (record.generation, record.desired);
         Ok(Desired { name: record.name, generation, state })
     }
@@ -95,6 +106,7 @@ impl Desk {
     /// The machine is reached elsewhere.
     #[method]
     fn moved(&self, turn: &mut Turn<'_>, client: Sturdyref) -> Result<(), Fault> {
+        self.record(turn)?;
         self.machine.call(turn).moved(client)
     }
 }

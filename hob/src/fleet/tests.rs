@@ -277,6 +277,31 @@ async fn a_boss_that_is_restarted_remembers() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_made_anew_has_a_new_key_and_the_old_one_is_nobody() {
+    let world = World::new();
+    let (db, app) = (world.machine("db").await, world.machine("app").await);
+    app.offers("notes", Kind::Kv).await;
+    world.boss("bind \"db\" \"notes\" \"app\"").await;
+    // Reinstalled: another identity, and nothing of what it knew.
+    let enrolment = world.enrolment("db").await;
+    let anew = Place::start(&world.network, "db-anew", &Memory::default());
+    Membership::register(&anew.fleet, &anew.vat, &enrolment).await.unwrap();
+    let audit = world.audit().await;
+    assert!(audit.contains("re-keyed"), "{audit}");
+    world.boss("reconnect \"db\"").await;
+    let hob = Membership::client(&anew.fleet, &anew.vat).unwrap();
+    while shown(hob.send(values("list-bindings")).await) != "[\"notes\"]" {
+        world.boss("reconnect \"db\"").await;
+    }
+    // The machine that was has no desk any more.
+    let Some(Value::Ref(desk)) = db.place.vat.root_value("desk").unwrap() else {
+        panic!("no desk")
+    };
+    let answer = shown(desk.send(values("desired")).await);
+    assert!(answer.starts_with("broken: "), "{answer}");
+}
+
+#[tokio::test]
 async fn quarantine_takes_back_and_release_gives_anew() {
     let world = World::new();
     let (db, app) = (world.machine("db").await, world.machine("app").await);
