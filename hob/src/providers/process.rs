@@ -33,6 +33,9 @@ use super::files::{self, absent_is_fine, failed};
 use super::{Context, Enrolment, FleetId, Instance, Key, Order, ProviderError};
 use crate::config::{CONFIG_VARIABLE, OWN_VARIABLES};
 
+/// How long a process that is being killed may hold its lock.
+const DYING: Duration = Duration::from_secs(5);
+
 /// What a machine's processes have in their environment: this, `=`, and the key.
 pub(super) const MARK: &str = "HOB_MACHINE";
 
@@ -375,10 +378,21 @@ impl Home {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(&path, &error)),
         };
-        match lock.try_lock() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(failed(&path, &error)),
+        let mut pause = Pause::until(DYING);
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(false),
+                Err(TryLockError::Error(error)) => return Err(failed(&path, &error)),
+                // One that is being killed loses its environment first, and its lock last.
+                Err(TryLockError::WouldBlock) => {
+                    let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                    let environment = Path::new("/proc").join(holder.trim()).join("environ");
+                    let lives = std::fs::read(environment).is_ok_and(|read| !read.is_empty());
+                    if lives || !pause.rest() {
+                        return Ok(true);
+                    }
+                }
+            }
         }
     }
 
