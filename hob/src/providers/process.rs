@@ -13,9 +13,11 @@
 //! that could be lost or out of date, and can't be mistaken for a process that was given
 //! the same number later: the number is fixed with a pidfd before the key is looked for.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -217,7 +219,7 @@ impl Processes {
                 if first || signal == Signal::KILL {
                     for process in &processes {
                         // It may just have ended, which is what is wanted.
-                        let _gone = pidfd_send_signal(process, signal);
+                        let _gone = pidfd_send_signal(&process.pidfd, signal);
                     }
                 }
                 first = false;
@@ -366,10 +368,13 @@ impl Home {
         Ok(record)
     }
 
-    /// Whether the machine's process runs: by its mark, or, if it was started by hand, by
-    /// the lock on its state directory.
+    /// Whether the machine's own process runs, not just one that it has left behind: by
+    /// its mark and its words, or, if it was started by hand, by the lock on its state
+    /// directory.
     pub(super) fn runs(&self) -> Result<bool, ProviderError> {
-        if !marked(&self.key)?.is_empty() {
+        let state = self.state();
+        let is_own = |process: &Process| process.words.iter().any(|word| *word == *state);
+        if marked(&self.key)?.iter().any(is_own) {
             return Ok(true);
         }
         let path = self.state().join("lock");
@@ -381,7 +386,11 @@ impl Home {
         let mut pause = Pause::until(DYING);
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(false),
+                Ok(()) => {
+                    // Not by closing it: a process that is just being started has it too.
+                    lock.unlock().map_err(|error| failed(&path, &error))?;
+                    return Ok(false);
+                }
                 Err(TryLockError::Error(error)) => return Err(failed(&path, &error)),
                 // One that is being killed loses its environment first, and its lock last.
                 Err(TryLockError::WouldBlock) => {
@@ -437,9 +446,16 @@ impl Home {
     }
 }
 
-/// The processes that have a machine's mark, each of which can be signalled and nothing
-/// else in its place.
-fn marked(key: &Key) -> Result<Vec<OwnedFd>, ProviderError> {
+/// A process that has a machine's mark.
+struct Process {
+    /// By which it can be signalled, and nothing else in its place.
+    pidfd: OwnedFd,
+    /// Its command line.
+    words: Vec<OsString>,
+}
+
+/// The processes that have a machine's mark: its own, and what it has started.
+fn marked(key: &Key) -> Result<Vec<Process>, ProviderError> {
     let mark = format!("{MARK}={key}");
     let of = |process: std::fs::DirEntry| {
         let id = process.file_name().to_str()?.parse().ok()?;
@@ -447,7 +463,12 @@ fn marked(key: &Key) -> Result<Vec<OwnedFd>, ProviderError> {
         // Of one that is gone or somebody else's there is nothing to read.
         let environment = std::fs::read(process.path().join("environ")).ok()?;
         let mut variables = environment.split(|byte| *byte == 0);
-        variables.any(|variable| variable == mark.as_bytes()).then_some(pidfd)
+        if !variables.any(|variable| variable == mark.as_bytes()) {
+            return None;
+        }
+        let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let words = words.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
+        Some(Process { pidfd, words: words.collect() })
     };
     let processes = Path::new("/proc").read_dir();
     let processes = processes.map_err(|error| failed(Path::new("/proc"), &error))?;

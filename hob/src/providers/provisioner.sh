@@ -66,8 +66,12 @@ marked() {
     grep -lxzF "HOB_MACHINE=$key" /proc/[0-9]*/environ 2>/dev/null | tr -cd '0-9\n' || :
 }
 
+# Whether the machine itself runs, and not just what it has left behind.
 running() {
-    [ -n "$(marked)" ]
+    for id in $(marked); do
+        tr '\0' '\n' <"/proc/$id/cmdline" 2>/dev/null | grep -qxF "$home/state" && return
+    done
+    return 1
 }
 
 # Waits for one that came before; where there is no flock, hob's own lock on its state

@@ -83,7 +83,7 @@ fn what_a_machine_has_started_goes_with_it() {
     let fleet = FleetId::random().unwrap();
     // Something that outlives what started it, in a session of its own.
     let stand_in = here.place.read("stand-in");
-    let child = "setsid sh -c 'echo $$ >\"$1/child\"; read -r _ <\"$1/never\"' x \"$3\" &";
+    let child = "setsid sh -c 'echo $$ >\"$1/child\"; read -r _ <\"$1/never\"' x \"$3/.\" 8<&- 9<&- &";
     let stand_in = stand_in.replace("echo ready", &format!("{child}\necho ready"));
     here.place.write("stand-in", 0o755, &stand_in);
     let order = order("parent", &fleet);
@@ -96,6 +96,10 @@ fn what_a_machine_has_started_goes_with_it() {
             _ => std::thread::yield_now(),
         }
     };
+    // What is left behind by a machine is not the machine.
+    here.cut(&order.key);
+    create(&*provider, &order);
+    assert_eq!(here.running(&order.key), 1);
     provider.destroy(&order.target()).unwrap();
     let line = std::fs::read(format!("/proc/{}/cmdline", child.trim())).unwrap_or_default();
     assert!(line.is_empty(), "{}", String::from_utf8_lossy(&line));
