@@ -21,7 +21,7 @@ use support::{Done, Place, Server};
 use tempfile::TempDir;
 
 /// How long a machine may take to do something: many times what it takes.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(400);
 /// The first file system of the test guest, once it is made.
 static INITRD: OnceLock<PathBuf> = OnceLock::new();
 /// How often is looked.
