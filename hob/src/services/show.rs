@@ -7,7 +7,7 @@ use super::status::{Phase, Status};
 use super::zone::Zone;
 
 /// The groups of services, each with its mark, in the order in which they are shown.
-const GROUPS: [(&str, &str); 7] = [
+const GROUPS: [(&str, &str); 8] = [
     ("Started:", "+"),
     ("Running timers:", "+"),
     ("Starting:", "^"),
@@ -15,10 +15,12 @@ const GROUPS: [(&str, &str); 7] = [
     ("Stopped:", "-"),
     ("One-shot:", "*"),
     ("Failed to start:", "!"),
+    ("Unreachable:", "?"),
 ];
 
-const fn group(status: &Status) -> usize {
+fn group(status: &Status) -> usize {
     match status.state {
+        _ if status.is_cut() => 7,
         Phase::Running if status.timer.is_some() => 1,
         Phase::Running => 0,
         Phase::Starting => 2,
@@ -75,6 +77,7 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
     let since = when(status.since, now, zone);
     let passed = ago(now - status.since);
     lines.push(match status.state {
+        _ if status.is_cut() => cut(status, now, zone),
         Phase::Running if status.timer.is_some() => {
             format!("It is a timer running since {since} ({passed}).")
         }
@@ -84,7 +87,19 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
         Phase::Failed => format!("It is failing since {since} ({passed})."),
         state => format!("It is {} since {since} ({passed}).", state.name()),
     });
-    if status.state == Phase::Running {
+    if let Some(remote) = &status.remote {
+        lines.push(format!("Machine: {}", remote.machine));
+        if let Some(error) = &remote.error {
+            lines.push(format!("Error: {}", crate::output::harmless(error)));
+        }
+    }
+    if let Some(since) = status.flapping {
+        let (since, passed) = (when(since, now, zone), ago(now - since));
+        lines.push(format!("It is flapping since {since} ({passed})."));
+    }
+    if status.is_cut() {
+        // What it was, is said.
+    } else if status.state == Phase::Running {
         if let Some(pid) = status.pid {
             lines.push(format!("Main PID: {pid}"));
         }
@@ -131,13 +146,24 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
     for line in lines {
         writeln!(text, "  {line}").unwrap_or_default();
     }
-    if status.state.is_up() && !status.messages.is_empty() {
+    if status.state.is_up() && !status.is_cut() && !status.messages.is_empty() {
         text.push_str("\nRecent messages (use '-n' to view more or less):\n");
         for (at, line) in &status.messages {
             writeln!(text, "  {} {line}", stamp(*at, zone)).unwrap_or_default();
         }
     }
     text
+}
+
+/// Of a service whose machine does not answer.
+fn cut(status: &Status, now: i64, zone: &Zone) -> String {
+    match status.remote.as_ref().and_then(|remote| remote.unreachable_since) {
+        Some(since) => {
+            let (at, passed) = (when(since, now, zone), ago(now - since));
+            format!("It is unreachable since {at} ({passed}); it was {}.", status.state.name())
+        }
+        None => "It has not been reached yet.".to_owned(),
+    }
 }
 
 /// A command as it might be typed.
@@ -199,6 +225,8 @@ mod tests {
             doc: None,
             actions: vec![],
             messages: vec![(NOW - 8, "Starting Emacs daemon.".into())],
+            remote: None,
+            flapping: None,
         }
     }
 
