@@ -36,9 +36,14 @@ enum Link {
     Asked,
     Up,
     /// It does not answer, since then.
-    Cut { since: i64, why: String },
+    Cut {
+        since: i64,
+        why: String,
+    },
     /// It answers, and does not tell.
-    Refused { why: String },
+    Refused {
+        why: String,
+    },
 }
 
 /// What an exported service tells of itself when it is asked how it stands.
@@ -189,10 +194,8 @@ impl Exported {
 
     /// What is known of it here.
     fn known(&self) -> Status {
-        let unknown = || Status {
-            enabled: true,
-            ..Status::new(self.name.clone(), self.phase, self.since)
-        };
+        let unknown =
+            || Status { enabled: true, ..Status::new(self.name.clone(), self.phase, self.since) };
         let last = self.last.as_deref().cloned().unwrap_or_else(unknown);
         let (state, since) = (self.phase, self.since);
         self.ours(Status { state, since, messages: Vec::new(), ..last })
@@ -279,13 +282,7 @@ impl Exported {
 
     /// The machine does not answer, or refuses to tell. Whether that is still of interest.
     #[method]
-    fn lost(
-        &mut self,
-        turn: &mut Turn<'_>,
-        generation: u64,
-        why: String,
-        refused: bool,
-    ) -> bool {
+    fn lost(&mut self, turn: &mut Turn<'_>, generation: u64, why: String, refused: bool) -> bool {
         if generation != self.generation {
             return false;
         }
@@ -294,8 +291,11 @@ impl Exported {
             Link::Cut { since, .. } => *since,
             _ => self.context.seconds(),
         };
-        let now =
-            if refused { Link::Refused { why: why.clone() } } else { Link::Cut { since, why: why.clone() } };
+        let now = if refused {
+            Link::Refused { why: why.clone() }
+        } else {
+            Link::Cut { since, why: why.clone() }
+        };
         let before = std::mem::replace(&mut self.link, now);
         if std::mem::discriminant(&before) != std::mem::discriminant(&self.link) {
             self.tell(turn, if refused { REFUSED } else { UNREACHABLE }, Some(why));
@@ -320,11 +320,7 @@ impl Exported {
 
     /// Starts it there. Whether it had to be started.
     #[method]
-    fn start(
-        &mut self,
-        turn: &mut Turn<'_>,
-        voice: Option<Voice>,
-    ) -> Result<Answer<bool>, Fault> {
+    fn start(&mut self, turn: &mut Turn<'_>, voice: Option<Voice>) -> Result<Answer<bool>, Fault> {
         let relay = self.relay(turn, voice);
         Ok(Answer::from_promise(
             self.order(turn, "start", relay, Some(Phase::Running))?.into_promise(),

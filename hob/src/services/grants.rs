@@ -192,9 +192,8 @@ impl Grants {
 }
 
 /// What can be done with every service, and so granted.
-pub(crate) const ACTIONS: [&str; 10] = [
-    "status", "start", "stop", "restart", "roll", "enable", "disable", "follow", "doc", "observe",
-];
+pub(crate) const ACTIONS: [&str; 10] =
+    ["status", "start", "stop", "restart", "roll", "enable", "disable", "follow", "doc", "observe"];
 
 /// What the holder of `herd.cap` has, or of a grant: the shepherd's methods, with what
 /// a service's own definition says as methods too. If it is of one service only, of
@@ -296,7 +295,8 @@ impl Behaviour for Audited {
             text.escape_debug().take(64).collect::<String>()
         };
         // Who has asked before how things stand, and is to be told of changes.
-        let again = text(args.first()) == "observe" && !matches!(args.get(2), None | Some(Value::Undefined));
+        let again = text(args.first()) == "observe"
+            && !matches!(args.get(2), None | Some(Value::Undefined));
         let what =
             format!("id={} method={} service={}", self.name, text(args.first()), text(args.get(1)));
         let outcome = turn.call(&self.proxy, args);

@@ -57,12 +57,13 @@ impl<T: FromValue + Send + 'static> Outcomes<T> {
             return None;
         }
         let (at, outcome) = poll_fn(|context| {
-            let there = self.0.iter_mut().enumerate().find_map(|(at, (_, settling))| {
-                match settling.as_mut().poll(context) {
-                    Poll::Ready(outcome) => Some((at, outcome)),
-                    Poll::Pending => None,
-                }
-            });
+            let there =
+                self.0.iter_mut().enumerate().find_map(|(at, (_, settling))| {
+                    match settling.as_mut().poll(context) {
+                        Poll::Ready(outcome) => Some((at, outcome)),
+                        Poll::Pending => None,
+                    }
+                });
             there.map_or(Poll::Pending, Poll::Ready)
         })
         .await;
@@ -219,9 +220,8 @@ pub(crate) async fn restart(
     let (shepherding, telling) = (shepherd.clone(), voice.clone());
     let started = if remote {
         all_down(&here, &shepherd, dependents.clone()).await?;
-        let restart = move |turn: &mut Turn<'_>| {
-            ExportedRef::of(&service).send(turn).restart(Some(telling))
-        };
+        let restart =
+            move |turn: &mut Turn<'_>| ExportedRef::of(&service).send(turn).restart(Some(telling));
         let started = here.ask(restart).await.map_err(|fault| {
             retold(&fault, format!("service {name} could not be restarted: {fault}"))
         })?;
@@ -270,9 +270,8 @@ pub(crate) async fn boot(
     }
     let going = here
         .turn(move |turn| {
-            let bring = |name: String| {
-                (name.clone(), shepherd.send(turn).bring_up(name, Voice::default()))
-            };
+            let bring =
+                |name: String| (name.clone(), shepherd.send(turn).bring_up(name, Voice::default()));
             Ok(to_start.into_iter().map(bring).collect::<Vec<_>>())
         })
         .await?;

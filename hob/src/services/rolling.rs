@@ -100,9 +100,8 @@ pub(crate) async fn roll(
             let Some(next) = left.pop_front() else { break };
             let Some(service) = roll.services.get(&next) else { break };
             let (service, voice) = (ExportedRef::of(service), roll.voice.clone());
-            let restart = move |turn: &mut ocapn::Turn<'_>| {
-                Ok(service.send(turn).restart(Some(voice)))
-            };
+            let restart =
+                move |turn: &mut ocapn::Turn<'_>| Ok(service.send(turn).restart(Some(voice)));
             going.add(next, roll.here.turn(restart).await?);
         }
         let Some((name, outcome)) = going.next().await else { break };

@@ -104,9 +104,8 @@ impl Shepherd {
     }
 
     fn chronicle(&mut self) -> ChronicleRef {
-        let make = || {
-            ChronicleRef::spawn_in(&self.context.live, Chronicle::new(self.context.millis()))
-        };
+        let make =
+            || ChronicleRef::spawn_in(&self.context.live, Chronicle::new(self.context.millis()));
         self.chronicle.get_or_insert_with(make).clone()
     }
 
@@ -298,7 +297,9 @@ impl Shepherd {
             // It runs, and what it stands for may not.
             let orders = self.orders(turn, name, service, false);
             let services = fleet.exported.into_keys().collect();
-            return Ok(turn.spawn_async(move |here| orders::complete(here, orders, services, voice)));
+            return Ok(
+                turn.spawn_async(move |here| orders::complete(here, orders, services, voice))
+            );
         }
         self.bring_up(turn, name, voice)
     }
