@@ -51,6 +51,13 @@ pub(crate) fn summary(statuses: &[Status], root: bool) -> String {
             writeln!(text, " {mark} {name}").unwrap_or_default();
         }
     }
+    let mut flapping = statuses.iter().filter(|status| status.flapping.is_some()).peekable();
+    if flapping.peek().is_some() {
+        text.push_str("Flapping:\n");
+    }
+    for status in flapping {
+        writeln!(text, " ~ {}", status.name).unwrap_or_default();
+    }
     text
 }
 
@@ -199,6 +206,7 @@ pub(crate) fn graph(statuses: &[Status]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::status::Elsewhere;
 
     /// 5 September 2025, 19:40:14.
     const NOW: i64 = 1_757_101_214;
@@ -277,6 +285,39 @@ Status of emacs:
                         Failed to start:\n ! b\n";
         assert_eq!(summary(&all, true), expected);
         assert_eq!(summary(&all[..1], false), "Started:\n + emacs\n");
+    }
+
+    #[test]
+    fn machines_that_are_cut_and_services_that_flap() {
+        let remote = |reachable, unreachable_since| {
+            let error = unreachable_since.map(|_: i64| "nobody there".to_owned());
+            Some(Elsewhere { machine: "A".into(), reachable, unreachable_since, error })
+        };
+        let named = |name: &str, remote| Status { name: name.into(), remote, ..emacs() };
+        let cut = named("web-a", remote(false, Some(NOW - 3)));
+        let asked = Status { state: Phase::Stopped, ..named("web-b", remote(false, None)) };
+        let there = Status { flapping: Some(NOW - 60), ..named("web-c", remote(true, None)) };
+        let all = [cut.clone(), asked.clone(), there.clone()];
+        let expected =
+            "Started:\n + root\n + web-c\nUnreachable:\n ? web-a\n ? web-b\nFlapping:\n ~ web-c\n";
+        assert_eq!(summary(&all, true), expected);
+        let expected = "\
+Status of web-a:
+  It is unreachable since 19:40:11 (3 seconds ago); it was running.
+  Machine: A
+  Error: nobody there
+  It is enabled.
+  Provides: emacs
+  Will be respawned.
+";
+        assert_eq!(status(&cut, NOW, &Zone::utc()), expected);
+        let text = status(&asked, NOW, &Zone::utc());
+        assert!(text.contains("  It has not been reached yet.\n  Machine: A\n"), "{text}");
+        let text = status(&there, NOW, &Zone::utc());
+        assert!(text.contains("  Machine: A\n  It is flapping since 19:39:14 (1 minute ago).\n"));
+        let json = serde_json::to_value(&cut).unwrap();
+        assert_eq!(json["remote"]["reachable"], false);
+        assert_eq!(json["remote"]["unreachable-since"], NOW - 3);
     }
 
     #[test]

@@ -133,6 +133,17 @@ pub(crate) async fn order(
             }
             Ok(value)
         }
-        Err(fault) => Err(line.told(&fault)),
+        Err(fault) => {
+            let known = Unreachable::of(&fault).is_some() || Refusal::of(&fault).is_some();
+            if !known
+                && let Err(cut) = line.refresh(&here).await
+                && Unreachable::of(&cut).is_some()
+            {
+                let machine = &line.machine;
+                let what = format!("machine {machine} was cut off, and may have done it: {fault}");
+                return Err(retold(&cut, what));
+            }
+            Err(line.told(&fault))
+        }
     }
 }
