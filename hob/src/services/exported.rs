@@ -172,7 +172,10 @@ impl Exported {
         let (reachable, unreachable_since, error) = match &self.link {
             Link::Asked => (false, None, None),
             Link::Up => (true, None, None),
-            Link::Cut { since, why } => (false, Some(*since), Some(why.clone())),
+            // One that was never there is not there no more.
+            Link::Cut { since, why } => {
+                (false, self.last.as_ref().map(|_| *since), Some(why.clone()))
+            }
             Link::Refused { why } => (true, None, Some(why.clone())),
         };
         Elsewhere { machine: self.machine(), reachable, unreachable_since, error }

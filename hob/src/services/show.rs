@@ -289,8 +289,8 @@ Status of emacs:
 
     #[test]
     fn machines_that_are_cut_and_services_that_flap() {
-        let remote = |reachable, unreachable_since| {
-            let error = unreachable_since.map(|_: i64| "nobody there".to_owned());
+        let remote = |reachable, unreachable_since: Option<i64>| {
+            let error = unreachable_since.map(|_| "nobody there".to_owned());
             Some(Elsewhere { machine: "A".into(), reachable, unreachable_since, error })
         };
         let named = |name: &str, remote| Status { name: name.into(), remote, ..emacs() };

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod parts;
+mod rolling;
 mod storm;
 mod wire;
 mod world;
