@@ -220,7 +220,7 @@ Examples:
   ssh a cat counter.cap | hob call - value";
 
 /// How a node is set up.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ServeOptions {
     /// The state directory [env: HOB_STATE] [config: state.path] [default: as `hob where`
     /// says]

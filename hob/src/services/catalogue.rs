@@ -111,11 +111,18 @@ fn gather(
     for (name, definition) in parsed.service {
         let at = position(text, definition.span().start);
         let origin = Origin { file: file.to_owned(), at };
-        let definition = definition.into_inner();
+        let mut definition = definition.into_inner();
         if !is_name(&name) || name == "root" {
             return Err(origin.error(format!("{name:?} can't be the name of a service")));
         }
-        definition.check().map_err(|what| origin.error(format!("service {name}: {what}")))?;
+        let wrong = |what: String| origin.error(format!("service {name}: {what}"));
+        definition.check().map_err(wrong)?;
+        if let Some(remote) = &mut definition.remote {
+            let stem = remote.file_stem().filter(|stem| is_name(stem));
+            definition.machine.get_or_insert_with(|| stem.unwrap_or_else(|| name.clone()));
+            let directory = file.parent().unwrap_or(Path::new(""));
+            remote.read(directory).map_err(wrong)?;
+        }
         if let Some((_, other)) = all.get(&name) {
             let other = place(&other.file, Some(other.at));
             return Err(origin.error(format!("service {name} is defined already, in {other}")));

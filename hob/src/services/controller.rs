@@ -15,40 +15,17 @@
 use std::sync::Arc;
 
 use ocapn::persist::RestoreError;
-use ocapn::{
-    Answer, Clock, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value, Vat, object,
-};
+use ocapn::{Answer, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value, object};
 
+pub(crate) use super::context::Context;
 use super::definition::Definition;
+use super::flapping::Flaps;
 use super::logger::{Logger, LoggerRef};
 use super::monitor::MonitorRef;
 use super::procedures::{self, Setup};
-use super::process::{Exit, Launch, Lines, Process, World};
+use super::process::{Exit, Launch, Process};
 use super::status::{Phase, Relations, Status};
 use super::writer::{ChronicleRef, WriterRef};
-use super::zone::Zone;
-
-/// What controllers do things with. No part of what is stored.
-#[derive(Clone)]
-pub(crate) struct Context {
-    pub(crate) world: Arc<dyn World>,
-    /// Counts from 1970.
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) zone: Zone,
-    /// Where the actors live that end with the process: what changes often is not stored.
-    pub(crate) live: Vat,
-}
-
-impl Context {
-    /// Milliseconds since 1970.
-    pub(crate) fn millis(&self) -> i64 {
-        i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    pub(crate) fn seconds(&self) -> i64 {
-        self.millis().div_euclid(1000)
-    }
-}
 
 /// The controller of a service.
 #[derive(Clone)]
@@ -74,6 +51,7 @@ pub(crate) struct Controller {
     going: Option<Answer<bool>>,
     logger: Option<LoggerRef>,
     chronicle: Option<ChronicleRef>,
+    flaps: Flaps,
 }
 
 /// What is stored.
@@ -121,6 +99,7 @@ impl Controller {
             going: None,
             logger: None,
             chronicle: None,
+            flaps: Flaps::default(),
         }
     }
 
@@ -176,6 +155,8 @@ impl Controller {
         if let Some(chronicle) = &self.chronicle {
             let state = phase.name().to_owned();
             chronicle.send_only(turn).record(self.since, self.name.clone(), state, detail);
+            let (now, flapping) = (self.context.millis(), &self.definition.flapping);
+            self.flaps.tell(turn, chronicle, &self.name, flapping, phase.settled(), now);
         }
     }
 
@@ -456,6 +437,7 @@ impl Controller {
             autostart: self.definition.autostart,
             wanted: self.wanted,
             transient: self.transient,
+            remote: false,
             provides: self.provides(),
             requires: self.definition.requires.clone(),
             conflicts: self.definition.conflicts.clone(),
@@ -508,6 +490,8 @@ impl Controller {
             doc: definition.doc.clone(),
             actions: definition.actions.keys().cloned().collect(),
             messages: Vec::new(),
+            remote: None,
+            flapping: self.flaps.since(&definition.flapping, self.context.millis()),
         }
     }
 
@@ -584,14 +568,4 @@ impl Controller {
             turn.spawn_async(move |here| procedures::ring(here, setup, after)).ignore();
         }
     }
-}
-
-/// Lines for the logger, as the world tells them.
-pub(crate) fn sink(logger: LoggerRef) -> super::process::Sink {
-    Box::new(move |lines: Lines| {
-        let kept = logger.heard(lines);
-        Box::pin(async move {
-            let _until_kept = kept.await;
-        })
-    })
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
+use super::flapping::Flapping;
+use super::remote::Remote;
 use super::text::{Period, SignalName, Size, command, names};
 
 /// A service's definition. Its first name is the key that it is defined under.
@@ -84,6 +86,15 @@ pub(crate) struct Definition {
     /// Sockets of which the first connection starts the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) socket: Option<Sockets>,
+    /// The service of another machine that this one stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remote: Option<Remote>,
+    /// What that machine is called [default: as the capability's file, or the service].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<String>,
+    /// When it is said to go up and down too often.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) flapping: Flapping,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -277,6 +288,7 @@ pub(crate) struct Sockets {
 impl Definition {
     /// What can't be said by the form alone.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_remote()?;
         let has_command = !self.command.is_empty();
         if let Some(timer) = &self.timer {
             if timer.calendar.is_some() == timer.every.is_some() {
@@ -338,6 +350,35 @@ impl Definition {
         Ok(())
     }
 
+    /// What runs on another machine is defined there.
+    fn check_remote(&self) -> Result<(), String> {
+        let Some(remote) = &self.remote else {
+            return match self.machine {
+                Some(_) => Err("machine is for a service with remote".to_owned()),
+                None => Ok(()),
+            };
+        };
+        let local = Self {
+            remote: None,
+            machine: None,
+            doc: None,
+            provides: Vec::new(),
+            flapping: Flapping::default(),
+            ..self.clone()
+        };
+        // What serde makes of a definition that says nothing.
+        let nothing = Self { enabled: true, autostart: self.autostart, ..Self::default() };
+        if local != nothing {
+            let what = "with remote there are only machine, provides, doc and flapping besides";
+            return Err(format!("{what}: the rest is defined on that machine"));
+        }
+        let bad = |name: &&String| !super::text::is_name(name);
+        match self.machine.iter().chain(&remote.service).find(bad) {
+            Some(bad) => Err(format!("{bad:?} is no name")),
+            None => Ok(()),
+        }
+    }
+
     /// As text, to be stored.
     pub(crate) fn to_text(&self) -> String {
         // Strings and numbers alone: nothing can be in the way.
@@ -348,10 +389,15 @@ impl Definition {
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let definition: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         definition.check()?;
+        if definition.remote.as_ref().is_some_and(|remote| remote.sturdyref().is_none()) {
+            return Err("the capability of a remote service was not read".to_owned());
+        }
         Ok(definition)
     }
 }
 
 /// What is done with every service, so that no action can be called that.
-pub(crate) const RESERVED: [&str; 10] =
-    ["status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action"];
+pub(crate) const RESERVED: [&str; 12] = [
+    "status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action",
+    "roll", "observe",
+];

@@ -1,8 +1,9 @@
-//! Services of this machine: started, stopped and watched by capability.
+//! Services of this machine, and by capability of others: started, stopped and watched.
 //!
 //! ```text
 //!   shepherd ── registry ── service (one each) ── process-monitor ── processes
-//!      │                        └── logger            (pidfds)
+//!      │           │            └── logger            (pidfds)
+//!      │           └── exported service (one each) ── a grant of another machine's shepherd
 //!      └── grants ── handle of one service, some actions
 //! ```
 
@@ -10,9 +11,13 @@ mod calendar;
 mod catalogue;
 mod cgroup;
 mod cli;
+mod context;
 mod controller;
 mod daemon;
 mod definition;
+mod exported;
+mod flapping;
+mod fleet;
 mod grants;
 mod helper;
 mod herd;
@@ -28,12 +33,16 @@ mod readable;
 mod ready;
 mod refusal;
 mod registry;
+mod relay;
+mod remote;
+mod rolling;
 mod shepherd;
 mod show;
 mod sockets;
 mod status;
 mod text;
 mod users;
+mod watching;
 mod writer;
 mod zone;
 

@@ -10,10 +10,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use ocapn::Node;
+use ocapn::{Node, Ref, Vat};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     pidfd_send_signal, waitid,
@@ -31,6 +31,7 @@ use super::logfile::{self, LogFile, pump};
 use super::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
 use super::readable::readable;
 use super::ready::{self, Notify};
+use super::remote::Remote;
 use super::sockets::Listeners;
 use super::zone::Zone;
 use super::{procfs, users};
@@ -60,6 +61,8 @@ struct Inner {
     audit: Mutex<LogFile>,
     /// Where the services are defined: a file or a directory.
     definitions: PathBuf,
+    /// What this machine is called here, if not as it calls itself.
+    machine: OnceLock<String>,
 }
 
 /// What is kept for a service between its processes.
@@ -120,9 +123,18 @@ impl Native {
             poke: tokio::sync::Notify::new(),
             audit: Mutex::new(audit),
             definitions,
+            machine: OnceLock::new(),
         });
         inner.runtime.spawn(reap(inner.clone()));
         Ok(Self(inner))
+    }
+
+    /// The same, with another name than the machine's own.
+    pub(crate) fn called(self, machine: Option<&str>) -> Self {
+        if let Some(machine) = machine {
+            let _only_once = self.0.machine.set(machine.to_owned());
+        }
+        self
     }
 
     fn elsewhere<T, F>(&self, lost: T, work: F) -> Pending<T>
@@ -556,6 +568,15 @@ impl World for Native {
             let read = read.await.map_err(|error| error.to_string())?;
             read.map_err(|error| error.to_string())
         })
+    }
+
+    fn machine(&self) -> String {
+        let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.0.machine.get().cloned().unwrap_or_else(own)
+    }
+
+    fn remote(&self, vat: &Vat, remote: &Remote) -> Ref {
+        remote.stand_in(&self.0.node, vat)
     }
 }
 

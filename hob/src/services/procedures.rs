@@ -6,8 +6,8 @@ use std::time::Duration;
 use ocapn::actors::timeout;
 use ocapn::{Answer, Fault, Here};
 
-use super::controller::{Context, ControllerRef, sink};
-use super::logger::LoggerRef;
+use super::controller::{Context, ControllerRef};
+use super::logger::{LoggerRef, sink};
 use super::monitor::MonitorRef;
 use super::process::{Launch, Process};
 
@@ -28,7 +28,7 @@ const SLICE: Duration = Duration::from_millis(250);
 const STOPPED: &str = "it was stopped before it had started";
 
 /// Waits for a while.
-async fn pause(here: &Here, context: &Context, time: Duration) -> Result<(), Fault> {
+pub(crate) async fn pause(here: &Here, context: &Context, time: Duration) -> Result<(), Fault> {
     if time.is_zero() {
         return Ok(());
     }

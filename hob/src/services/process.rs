@@ -4,11 +4,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use ocapn::Passable;
+use ocapn::{Passable, Ref, Vat};
 use rustix::process::Signal;
 
 use super::catalogue::Catalogue;
 use super::definition::Definition;
+use super::remote::Remote;
 
 /// Something that takes time.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -112,4 +113,11 @@ pub(crate) trait World: Send + Sync + 'static {
 
     /// Reads the definitions.
     fn catalogue(&self) -> Pending<Result<Catalogue, String>>;
+
+    /// What this machine is called.
+    fn machine(&self) -> String;
+
+    /// What stands in the vat for a service of another machine, also while that machine is
+    /// away.
+    fn remote(&self, vat: &Vat, remote: &Remote) -> Ref;
 }

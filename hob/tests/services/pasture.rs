@@ -17,16 +17,24 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) struct Pasture {
     pub(crate) place: Place,
     pub(crate) child: Option<Child>,
+    /// The network namespace that it runs in, if not in the tester's.
+    namespace: Option<String>,
 }
 
 impl Pasture {
     pub(crate) fn new(definitions: &str) -> Self {
+        Self::with(definitions, None, &[])
+    }
+
+    /// One that is started with options, in a network namespace perhaps.
+    pub(crate) fn with(definitions: &str, namespace: Option<&str>, options: &[&str]) -> Self {
         let place = Place::new();
         let fifo = place.path("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let mut this = Self { place, child: None };
+        let namespace = namespace.map(str::to_owned);
+        let mut this = Self { place, child: None, namespace };
         this.define(definitions);
-        this.start(&[]);
+        this.start(options);
         this
     }
 
@@ -40,7 +48,24 @@ impl Pasture {
 
     pub(crate) fn start(&mut self, options: &[&str]) {
         let log = std::fs::File::options().create(true).append(true).open(self.place.path("log"));
-        let mut child = support::hob()
+        let hob = support::hob();
+        let mut command = match &self.namespace {
+            // Becomes the program, so that it has the number of this child.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(hob.get_program());
+                for (name, value) in hob.get_envs() {
+                    match value {
+                        Some(value) => command.env(name, value),
+                        None => command.env_remove(name),
+                    };
+                }
+                command.stdin(Stdio::null());
+                command
+            }
+            None => hob,
+        };
+        let mut child = command
             .current_dir(self.place.path(""))
             .args(["shepherd", "--state", "s", "--services", "services.toml"])
             .args(options)

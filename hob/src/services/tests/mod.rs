@@ -1,7 +1,10 @@
 //! The actors, alone and together, in a world made up.
 
+mod fleet;
 mod parts;
+mod rolling;
 mod storm;
+mod wire;
 mod world;
 
 use self::world::Pasture;
