@@ -213,6 +213,10 @@ pub(crate) struct Grant {
     /// For how long, as 10m, 1h or 30d
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) expires: Option<Duration>,
+    /// By which transport others shall reach it, as tcp-tls, if the shepherd listens there
+    /// [default: unix]
+    #[arg(long, value_name = "TRANSPORT")]
+    pub(crate) over: Option<String>,
     /// The file for the capability, mode 0600; - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,

@@ -100,7 +100,8 @@ impl Grants {
     }
 
     /// Makes a capability to those actions of a service and to nothing else, for so many
-    /// seconds. Gives its sturdyref.
+    /// seconds. Gives its sturdyref, which leads here by that transport: `unix`, if none is
+    /// named.
     #[method]
     fn grant(
         &mut self,
@@ -109,6 +110,7 @@ impl Grants {
         actions: Vec<String>,
         to: Option<String>,
         seconds: Option<u64>,
+        over: Option<String>,
     ) -> Result<Value, Fault> {
         if actions.is_empty() {
             return Err("a grant is for one action at least".into());
@@ -142,7 +144,8 @@ impl Grants {
         let name = to.clone().map_or_else(|| id.to_string(), |to| format!("{id} ({to})"));
         let front = Audited { world: self.context.world.clone(), proxy, name };
         let front = turn.spawn(front);
-        let sturdyref = self.node.mint_for(&front, "unix").map_err(|error| error.to_string())?;
+        let sturdyref = self.node.mint_for(&front, over.as_deref().unwrap_or("unix"));
+        let sturdyref = sturdyref.map_err(|error| error.to_string())?;
         let grant = Grant { id, service: status.name, actions, to, made, expires, revoked: false };
         self.context.world.audit(format!(
             "granted id={id} service={} actions={} to={:?} expires={expires:?}",
@@ -240,8 +243,9 @@ impl Behaviour for Handle {
         if ACTIONS.contains(&method) {
             return turn.call(self.shepherd.untyped(), args).map(Reply::value);
         }
+        let more = args.split_off(2);
         let name = String::from_value(args.swap_remove(1))?;
-        let answer = self.shepherd.call(turn).action(name, method.to_owned())?;
+        let answer = self.shepherd.call(turn).action(name, method.to_owned(), more)?;
         Ok(Reply::value(answer))
     }
 }

@@ -338,7 +338,12 @@ impl Session {
     }
 
     async fn action(&self, action: &str, service: &str) -> anyhow::Result<()> {
-        let said: String = self.call(action, [service.into()]).await?;
+        let said: Value = self.call(action, [service.into()]).await?;
+        let said = match said {
+            Value::Undefined => String::new(),
+            Value::String(text) => text.to_string(),
+            other => crate::notation::print(&other, false),
+        };
         if said.is_empty() { Ok(()) } else { output::line(&output::harmless(&said)) }
     }
 
@@ -355,6 +360,7 @@ impl Session {
             actions.into_iter().collect::<Vec<_>>().into_value(),
             options.to.clone().into_value(),
             options.expires.map(|expires| expires.as_secs().max(1)).into_value(),
+            options.over.clone().into_value(),
         ];
         let sturdyref: Value = self.call_on(&grants, "grant", args).await?;
         let Value::Sturdyref(sturdyref) = sturdyref else {

@@ -3,9 +3,11 @@
 //! ```text
 //!   shepherd ── registry ── service (one each) ── process-monitor ── processes
 //!      │                        └── logger            (pidfds)
+//!      │                        └── built-in actor, if it is that and no process
 //!      └── grants ── handle of one service, some actions
 //! ```
 
+mod builtin;
 mod calendar;
 mod catalogue;
 mod cgroup;
@@ -26,15 +28,15 @@ mod process;
 mod procfs;
 mod readable;
 mod ready;
-mod refusal;
+pub(crate) mod refusal;
 mod registry;
 mod shepherd;
 mod show;
 mod sockets;
 mod status;
-mod text;
+pub(crate) mod text;
 mod users;
-mod writer;
+pub(crate) mod writer;
 mod zone;
 
 pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc};

@@ -4,10 +4,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use ocapn::Passable;
+use ocapn::{Passable, Ref};
 use rustix::process::Signal;
 
 use super::catalogue::Catalogue;
+use super::controller::Context;
 use super::definition::Definition;
 
 /// Something that takes time.
@@ -100,6 +101,12 @@ pub(crate) trait World: Send + Sync + 'static {
 
     /// Runs a command to its end and gives what it said.
     fn run(&self, launch: Launch, command: Vec<String>) -> Pending<Result<(Exit, String), String>>;
+
+    /// Begins a service that is built in: the object that understands `act` and `stop`.
+    fn builtin(&self, context: Context, launch: Launch) -> Pending<Result<Ref, String>> {
+        let _unused = (context, launch);
+        Box::pin(std::future::ready(Err("nothing is built in here".to_owned())))
+    }
 
     /// Waits until what the vat has done so far survives a crash.
     fn durable(&self) -> Pending<Result<(), String>>;

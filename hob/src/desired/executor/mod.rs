@@ -20,7 +20,7 @@ mod guix;
 mod packages;
 mod rollout;
 mod services;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 

@@ -89,7 +89,11 @@ fn what_cannot_be_put_back_is_not_replaced() {
     let sandbox = Sandbox::new();
     sandbox.write("root/big", "12345");
     fs::create_dir(sandbox.root("/dir")).unwrap();
-    let settings = FilesSettings { root: sandbox.path("root"), max_former_bytes: 4 };
+    let settings = FilesSettings {
+        root: sandbox.path("root"),
+        max_former_bytes: 4,
+        ..FilesSettings::default()
+    };
     let mut files = Files::open(&sandbox.path("state"), settings).unwrap();
     let mut refused = |path: &str| {
         let wanted = state(json!({"files": {path: {"content": ""}}}));
