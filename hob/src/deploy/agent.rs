@@ -21,7 +21,7 @@ use ocapn::{Answer, Clock, Fault, Node, Ref, Turn, Value, object};
 
 use self::under_way::{digest, millis, steps};
 use super::settings::Settings;
-use super::site::{Attempt, Site, Workshop};
+use super::site::{Attempt, STOPPED, Site, Workshop};
 use super::upload::{PAGE, Summary, Upload, UploadRef};
 use super::wire::{Applied, Begin, Begun, Standing};
 use crate::desired::machine::Digest;
@@ -99,64 +99,14 @@ impl Agent {
     /// Undoes what an earlier process has left.
     #[method]
     fn recover(&mut self, turn: &mut Turn<'_>) -> Result<Answer<Value>, Fault> {
-        self.work(
-            turn,
-            |site| site.unfinished(),
-            |turn, me, found| {
-                let left = found.unwrap_or_default();
-                let label = left.as_ref().map(|record| record.label.clone());
-                let since = left.map(|record| record.begun);
-                Answer::from_promise(me.send(turn).recover_from(label, since).into_promise())
-            },
-        )
-    }
-
-    #[method]
-    fn recover_from(
-        &mut self,
-        turn: &mut Turn<'_>,
-        label: Option<String>,
-        since: Option<i64>,
-    ) -> Result<(), Fault> {
-        // Also if nothing is unfinished the records may have to be set right.
-        self.serial += 1;
-        self.current = Some(Current {
-            serial: self.serial,
-            key: Digest::of(&[]),
-            label: label.unwrap_or_else(|| "nobody".to_owned()),
-            since: since.unwrap_or_default(),
-            stage: Stage::GoingBack,
-            within: Duration::ZERO,
-            active: self.now(),
-            writer: None,
-        });
-        let (me, serial) = (AgentRef::from_ref(turn.me()), self.serial);
+        let Some(current) = &self.current else { return Ok(Answer::ready(Value::Undefined)) };
+        let (me, serial) = (AgentRef::from_ref(turn.me()), current.serial);
         let work = move |site: &mut Site| site.recover(&steps(me, serial));
-        let done = self.work(turn, work, move |turn, me, outcome| {
-            let (was, trouble) = match outcome.and_then(|outcome| outcome) {
-                Ok(was) => (was, None),
-                Err(trouble) => (true, Some(trouble)),
-            };
-            let went = me.send(turn).recovered(serial, was, trouble);
+        self.work(turn, work, move |turn, me, outcome| {
+            let trouble = outcome.and_then(|outcome| outcome).err();
+            let went = me.send(turn).went_back(serial, STOPPED.to_owned(), trouble);
             Answer::from_promise(went.into_promise())
-        });
-        done.map(Answer::ignore)
-    }
-
-    #[method]
-    fn recovered(
-        &mut self,
-        turn: &mut Turn<'_>,
-        serial: u64,
-        was: bool,
-        trouble: Option<String>,
-    ) -> Result<(), Fault> {
-        if !was {
-            self.current = None;
-            return Ok(());
-        }
-        let why = "the agent was stopped before it was confirmed".to_owned();
-        self.went_back(turn, serial, why, trouble)
+        })
     }
 
     #[method]

@@ -137,22 +137,26 @@ impl Site {
         let records = Ledger::open(dir.join("deployments.json")).map_err(failed)?;
         let objects = Objects::open(dir.join(OBJECTS)).map_err(failed)?;
         let settings = settings.clone();
-        Ok(Self { settings, rollout, records, objects, draft: None, _only: only })
+        let mut site = Self { settings, rollout, records, objects, draft: None, _only: only };
+        if site.unfinished().is_none() {
+            // An earlier process may have ended before it had noted how things ended.
+            site.tidy(Some(STOPPED));
+        }
+        Ok(site)
     }
 
-    /// Whether a deployment was applied, or begun to be, and neither confirmed nor undone.
-    pub(super) fn unfinished(&self) -> Option<Record> {
+    /// Who has begun the deployment that was neither confirmed nor undone, and when.
+    pub(crate) fn unfinished(&self) -> Option<(String, i64)> {
         let unfinished = self.rollout.status().unfinished?;
-        let records = self.records.entries().iter().rev();
-        records.into_iter().find(|record| record.generation == unfinished).cloned()
+        let mut records = self.records.entries().iter().rev();
+        let record = records.find(|record| record.generation == unfinished);
+        let of = |record: &Record| (record.label.clone(), record.begun);
+        Some(record.map_or_else(|| ("nobody".to_owned(), 0), of))
     }
 
-    /// Undoes what an earlier process has left unfinished, and makes the records say what
-    /// is. Whether there was something.
-    pub(super) fn recover(&mut self, progress: &dyn Progress) -> Result<bool, String> {
-        let was = self.rollout.status().unfinished.is_some();
-        self.roll_back("the agent was stopped before it was confirmed", progress)?;
-        Ok(was)
+    /// Undoes what an earlier process has left unfinished.
+    pub(super) fn recover(&mut self, progress: &dyn Progress) -> Result<(), String> {
+        self.roll_back(STOPPED, progress).map(drop)
     }
 
     /// A deployment by the digest of its id.
@@ -238,12 +242,13 @@ impl Site {
         progress: &dyn Progress,
     ) -> Attempt {
         let Some(state) = self.draft.take() else { return Attempt::Refused(NOTHING.to_owned()) };
+        // What has been here for long may be damaged by now; then it has to come anew.
+        self.objects.verify(objects(&state).keys());
         let missing = self.objects.missing().len();
         if missing > 0 {
             self.draft = Some(state);
             return Attempt::Refused(format!("{missing} contents are not here yet"));
         }
-        let needed = objects(&state);
         let number = self.rollout.status().held.number.saturating_add(1);
         let generation = Generation { number, state };
         let record =
@@ -261,7 +266,6 @@ impl Site {
             Ok(outcome) => return Attempt::Applied(outcome.changed),
             Err(error) => error.to_string(),
         };
-        self.objects.verify(needed.keys());
         match self.roll_back(&why, progress) {
             Ok(_) => Attempt::Undone(why),
             Err(again) => Attempt::Stuck(format!("{why}; and it can't be undone yet: {again}")),
@@ -326,6 +330,8 @@ impl Site {
 
 /// The target of the log lines of deployments.
 pub(super) const LOG: &str = "deploy";
+/// Why what an earlier process has left is undone.
+pub(super) const STOPPED: &str = "the agent was stopped before it was confirmed";
 const OBJECTS: &str = "objects";
 const NOTHING: &str = "nothing has been sent that could be deployed";
 
@@ -371,7 +377,8 @@ impl Workshop {
         Self { site: Arc::new(Mutex::new(site)), runtime }
     }
 
-    /// The same, where the site is opened first.
+    /// The same, where the site is opened first, and what was left there: see
+    /// [`Site::unfinished`].
     ///
     /// # Errors
     ///
@@ -380,10 +387,11 @@ impl Workshop {
         dir: PathBuf,
         settings: Settings,
         runtime: Handle,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, Option<(String, i64)>), String> {
         let opened = runtime.spawn_blocking(move || Site::open(&dir, &settings)).await;
         let site = opened.map_err(|error| error.to_string())??;
-        Ok(Self::new(site, runtime))
+        let left = site.unfinished();
+        Ok((Self::new(site, runtime), left))
     }
 
     /// Does something there, after what is being done.

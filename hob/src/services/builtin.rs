@@ -107,12 +107,12 @@ pub(crate) async fn open(ground: Ground, context: Context, launch: Launch) -> Re
         Some(Builtin::Deploy) => {
             let settings = deploy::Settings::of(settings)?;
             let Ground { node, runtime, directory, .. } = ground;
-            let workshop = Workshop::open(directory, settings.clone(), runtime).await?;
+            let (workshop, left) = Workshop::open(directory, settings.clone(), runtime).await?;
             let (world, service) = (context.world.clone(), launch.service.clone());
             let audit =
                 Box::new(move |line: String| world.audit(format!("service={service} {line}")));
             let tools = Tools { node, clock: context.clock.clone(), settings, say, audit };
-            let agent = AgentRef::spawn_in(&context.live, Agent::new(tools, workshop));
+            let agent = AgentRef::spawn_in(&context.live, Agent::new(tools, workshop, left));
             agent.recover().ignore();
             let orders = context.live.spawn(Orders(agent.clone()));
             Ok(context.live.spawn(Deploy { agent, orders }))

@@ -17,6 +17,9 @@ Example of a definition, services.d/web.toml:
   command = [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]
   ready = { port = \"127.0.0.1:80\" }
 
+A service may be built in, in the place of a command: builtin = \"deploy\",
+\"monitoring\" or \"echo\".
+
 Examples:
   hob shepherd --state ./s --services services.d
   hob svc status --state ./s";
@@ -213,10 +216,9 @@ pub(crate) struct Grant {
     /// For how long, as 10m, 1h or 30d
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) expires: Option<Duration>,
-    /// By which transport others shall reach it, as tcp-tls, if the shepherd listens there
-    /// [default: unix]
-    #[arg(long, value_name = "TRANSPORT")]
-    pub(crate) over: Option<String>,
+    /// How it is to be reached: by a transport that the shepherd listens by, as tcp-tls
+    #[arg(long, value_name = "TRANSPORT", default_value = "unix")]
+    pub(crate) over: String,
     /// The file for the capability, mode 0600; - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use ocapn::actors::attenuate;
 use ocapn::persist::RestoreError;
 use ocapn::{
-    Args, Behaviour, Durable, Fault, FromValue as _, IntoValue as _, Node, Passable, Ref, Reply,
-    Turn, Value, object,
+    Args, Behaviour, Durable, Fault, FromValue as _, IntoValue as _, MintError, Node, Passable,
+    Ref, Reply, Turn, Value, object,
 };
 
 use super::controller::Context;
@@ -100,8 +100,7 @@ impl Grants {
     }
 
     /// Makes a capability to those actions of a service and to nothing else, for so many
-    /// seconds. Gives its sturdyref, which leads here by that transport: `unix`, if none is
-    /// named.
+    /// seconds. Gives its sturdyref.
     #[method]
     fn grant(
         &mut self,
@@ -144,8 +143,11 @@ impl Grants {
         let name = to.clone().map_or_else(|| id.to_string(), |to| format!("{id} ({to})"));
         let front = Audited { world: self.context.world.clone(), proxy, name };
         let front = turn.spawn(front);
-        let sturdyref = self.node.mint_for(&front, over.as_deref().unwrap_or("unix"));
-        let sturdyref = sturdyref.map_err(|error| error.to_string())?;
+        let over = over.as_deref().unwrap_or("unix");
+        let sturdyref = self.node.mint_for(&front, over).map_err(|error| match error {
+            MintError::NoNetlayer(_) => format!("this shepherd does not listen by {over}"),
+            error => error.to_string(),
+        })?;
         let grant = Grant { id, service: status.name, actions, to, made, expires, revoked: false };
         self.context.world.audit(format!(
             "granted id={id} service={} actions={} to={:?} expires={expires:?}",

@@ -360,7 +360,7 @@ impl Session {
             actions.into_iter().collect::<Vec<_>>().into_value(),
             options.to.clone().into_value(),
             options.expires.map(|expires| expires.as_secs().max(1)).into_value(),
-            options.over.clone().into_value(),
+            options.over.as_str().into(),
         ];
         let sturdyref: Value = self.call_on(&grants, "grant", args).await?;
         let Value::Sturdyref(sturdyref) = sturdyref else {

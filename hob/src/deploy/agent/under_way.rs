@@ -13,14 +13,21 @@ use crate::output::time::rfc3339;
 use crate::services::refusal::{not_found, refused};
 
 impl Agent {
-    pub(crate) fn new(tools: Tools, workshop: Workshop) -> Self {
-        Self {
-            tools: Arc::new(tools),
-            workshop: Some(workshop),
-            current: None,
+    /// An agent for a site on which that was left unfinished: who had begun it, and when.
+    /// It is to be told to recover then.
+    pub(crate) fn new(tools: Tools, workshop: Workshop, left: Option<(String, i64)>) -> Self {
+        let active = tools.clock.now();
+        let current = left.map(|(label, since)| Current {
             serial: 0,
-            work: None,
-        }
+            key: Digest::of(&[]),
+            label,
+            since,
+            stage: Stage::GoingBack,
+            within: Duration::ZERO,
+            active,
+            writer: None,
+        });
+        Self { tools: Arc::new(tools), workshop: Some(workshop), current, serial: 0, work: None }
     }
 
     pub(super) fn now(&self) -> Duration {

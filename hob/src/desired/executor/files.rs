@@ -343,6 +343,8 @@ impl Executor for Files {
                 progress.step(&format!("write {path}"));
                 self.write(path, file)?;
                 outcome.changed.push(format!("files: wrote {path}"));
+            } else if let Some(place) = self.root.find(path).map_err(|why| error(path, why))? {
+                place.tidy().map_err(|why| error(path, why))?;
             }
         }
         Ok(outcome)

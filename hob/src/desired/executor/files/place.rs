@@ -261,6 +261,11 @@ impl Place {
         self.put(&new)
     }
 
+    /// Removes what a crash may have left of something that was made ready.
+    pub(super) fn tidy(&self) -> io::Result<()> {
+        self.clear(&self.new_name())
+    }
+
     /// Removes what is there; a directory only if it is empty.
     pub(super) fn remove(&self) -> io::Result<()> {
         self.clear(&self.new_name())?;
