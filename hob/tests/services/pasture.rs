@@ -7,6 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::{self, Done, Place};
 
+/// How long anything may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often it is looked, so that who looks is not in the way.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A shepherd in a directory of its own.
 pub(crate) struct Pasture {
     pub(crate) place: Place,
@@ -102,8 +108,8 @@ impl Pasture {
         let begun = Instant::now();
         while !holds(self) {
             let waited = begun.elapsed();
-            assert!(waited < Duration::from_secs(30), "{what}: {}", self.place.read("log"));
-            std::thread::yield_now();
+            assert!(waited < PATIENCE, "{what}: {}", self.place.read("log"));
+            std::thread::sleep(LOOK);
         }
     }
 }
