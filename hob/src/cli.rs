@@ -175,6 +175,9 @@ Examples:
     /// Look at, start and stop services; the same as herd
     #[command(after_help = crate::services::SVC_HELP)]
     Svc(crate::services::Svc),
+    /// Make another machine what a file or a directory says, by its deploy agent
+    #[command(after_help = crate::deploy::client::HELP)]
+    Deploy(crate::deploy::client::Deploy),
     /// Print a completion script
     #[command(after_help = "\
 Example:

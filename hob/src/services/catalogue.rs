@@ -262,6 +262,10 @@ mod tests {
             command = ["backup"]
             timer = { calendar = "daily 03:00" }
 
+            [service.deploy]
+            builtin = "deploy"
+            settings = { root = "/srv", parts = ["files"], file-size = 4096 }
+
             [service.echo]
             command = ["echo-server"]
             socket = { listen = ["tcp:127.0.0.1:0", "unix:/run/echo"] }
@@ -304,6 +308,19 @@ mod tests {
             ("[service.a]\nenvironment = { \"A=B\" = \"c\" }", "no name of a variable"),
             ("[service.a]\ndirectory = \"srv\"", "not absolute"),
             ("[service.a]\ncommand = [\"x\"]\nsocket = { listen = [\"x\"] }", "neither tcp"),
+            ("[service.a]\nbuiltin = \"x\"", "x.toml:2:11: unknown variant `x`"),
+            ("[service.a]\nbuiltin = \"echo\"\ncommand = [\"x\"]", "is no process"),
+            ("[service.a]\nbuiltin = \"echo\"\nuser = \"x\"", "is no process"),
+            ("[service.a]\nsettings = { x = 1 }", "settings are for what is built in"),
+            ("[service.a]\nbuiltin = \"echo\"\nsettings = { x = 1 }", "echo has none"),
+            (
+                "[service.a]\nbuiltin = \"deploy\"\nsettings = { rot = \"/\" }",
+                "service a: settings: unknown field `rot`",
+            ),
+            (
+                "[service.a]\nbuiltin = \"monitoring\"\nsettings = { every = \"1ms\" }",
+                "every is less than 1s",
+            ),
             ("service = 5", "x.toml:1:11: invalid type"),
             ("[service.a", "x.toml:1:11: "),
             (

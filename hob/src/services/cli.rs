@@ -20,6 +20,9 @@ and of one that stands for a service of another machine:
   [service.web-server-a]
   remote = \"a.cap\"
 
+A service may be built in, in the place of a command: builtin = \"deploy\",
+\"monitoring\" or \"echo\".
+
 Examples:
   hob shepherd --state ./s --services services.d
   hob svc status --state ./s";

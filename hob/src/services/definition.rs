@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::builtin::Builtin;
 use super::calendar::Calendar;
 use super::flapping::Flapping;
 use super::remote::Remote;
@@ -26,6 +27,12 @@ pub(crate) struct Definition {
     /// requires.
     #[serde(default, deserialize_with = "command", skip_serializing_if = "Vec::is_empty")]
     pub(crate) command: Vec<String>,
+    /// An actor of the shepherd's own, in the place of a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) builtin: Option<Builtin>,
+    /// How that one is to be.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub(crate) settings: serde_json::Map<String, serde_json::Value>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) doc: Option<String>,
@@ -290,6 +297,25 @@ impl Definition {
     pub(crate) fn check(&self) -> Result<(), String> {
         self.check_remote()?;
         let has_command = !self.command.is_empty();
+        if let Some(builtin) = self.builtin {
+            let process = has_command
+                || self.one_shot
+                || self.ready.is_some()
+                || self.timer.is_some()
+                || self.socket.is_some()
+                || self.user.is_some()
+                || self.group.is_some()
+                || self.directory.is_some()
+                || !self.environment.is_empty()
+                || !self.actions.is_empty()
+                || self.limits != ResourceLimits::default();
+            if process {
+                return Err("what is built in is no process, and has nothing of one".to_owned());
+            }
+            builtin.check(&self.settings)?;
+        } else if !self.settings.is_empty() {
+            return Err("settings are for what is built in".to_owned());
+        }
         if let Some(timer) = &self.timer {
             if timer.calendar.is_some() == timer.every.is_some() {
                 return Err("a timer has either calendar or every".to_owned());

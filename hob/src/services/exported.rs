@@ -360,8 +360,13 @@ impl Exported {
 
     /// Does something with it that its definition there says.
     #[method]
-    fn action(&mut self, turn: &mut Turn<'_>, name: String) -> Result<Answer<Value>, Fault> {
-        self.order(turn, &name, Vec::new(), None)
+    fn action(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        args: Vec<Value>,
+    ) -> Result<Answer<Value>, Fault> {
+        self.order(turn, &name, args, None)
     }
 
     /// Tells somebody the last lines that it has said, and all that come.

@@ -247,8 +247,9 @@ impl Behaviour for Handle {
         if ACTIONS.contains(&method) {
             return turn.call(self.shepherd.untyped(), args).map(Reply::value);
         }
+        let more = args.split_off(2);
         let name = String::from_value(args.swap_remove(1))?;
-        let answer = self.shepherd.call(turn).action(name, method.to_owned())?;
+        let answer = self.shepherd.call(turn).action(name, method.to_owned(), more)?;
         Ok(Reply::value(answer))
     }
 }

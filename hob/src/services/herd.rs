@@ -384,7 +384,12 @@ impl Session {
     }
 
     async fn action(&self, action: &str, service: &str) -> anyhow::Result<()> {
-        let said: String = self.call(action, [service.into()]).await?;
+        let said: Value = self.call(action, [service.into()]).await?;
+        let said = match said {
+            Value::Undefined => String::new(),
+            Value::String(text) => text.to_string(),
+            other => crate::notation::print(&other, false),
+        };
         if said.is_empty() { Ok(()) } else { output::line(&output::harmless(&said)) }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   shepherd ── registry ── service (one each) ── process-monitor ── processes
-//!      │           │            └── logger            (pidfds)
+//!      │           │            ├── logger            (pidfds)
+//!      │           │            └── built-in actor, if it is that and no process
 //!      │           └── exported service (one each) ── a grant of another machine's shepherd
 //!      └── grants ── handle of one service, some actions
 //! ```
 
+mod builtin;
 mod calendar;
 mod catalogue;
 mod cgroup;
@@ -31,7 +33,7 @@ mod process;
 mod procfs;
 mod readable;
 mod ready;
-mod refusal;
+pub(crate) mod refusal;
 mod registry;
 mod relay;
 mod remote;
@@ -40,10 +42,10 @@ mod shepherd;
 mod show;
 mod sockets;
 mod status;
-mod text;
+pub(crate) mod text;
 mod users;
 mod watching;
-mod writer;
+pub(crate) mod writer;
 mod zone;
 
 pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc};

@@ -23,6 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::builtin::{self, Ground};
 use super::catalogue::Catalogue;
 use super::cgroup::Cgroup;
 use super::definition::Definition;
@@ -542,6 +543,21 @@ impl World for Native {
     fn durable(&self) -> Pending<Result<(), String>> {
         let node = self.0.node.clone();
         Box::pin(async move { node.durable().await.map_err(|error| error.to_string()) })
+    }
+
+    fn builtin(
+        &self,
+        context: super::controller::Context,
+        launch: Launch,
+    ) -> Pending<Result<Ref, String>> {
+        let inner = &self.0;
+        let ground = Ground {
+            node: inner.node.clone(),
+            runtime: inner.runtime.clone(),
+            directory: inner.directory.join("builtin").join(&launch.service),
+            pipe: inner.pipe(&launch.service),
+        };
+        self.fallible(builtin::open(ground, context, launch))
     }
 
     fn audit(&self, line: String) {

@@ -8,6 +8,7 @@ use ocapn::{Passable, Ref, Vat};
 use rustix::process::Signal;
 
 use super::catalogue::Catalogue;
+use super::controller::Context;
 use super::definition::Definition;
 use super::remote::Remote;
 
@@ -101,6 +102,12 @@ pub(crate) trait World: Send + Sync + 'static {
 
     /// Runs a command to its end and gives what it said.
     fn run(&self, launch: Launch, command: Vec<String>) -> Pending<Result<(Exit, String), String>>;
+
+    /// Begins a service that is built in: the object that understands `act` and `stop`.
+    fn builtin(&self, context: Context, launch: Launch) -> Pending<Result<Ref, String>> {
+        let _unused = (context, launch);
+        Box::pin(std::future::ready(Err("nothing is built in here".to_owned())))
+    }
 
     /// Waits until what the vat has done so far survives a crash.
     fn durable(&self) -> Pending<Result<(), String>>;

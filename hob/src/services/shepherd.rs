@@ -510,9 +510,10 @@ impl Shepherd {
         turn: &mut Turn<'_>,
         name: String,
         action: String,
-    ) -> Result<Answer<String>, Fault> {
+        args: Vec<Value>,
+    ) -> Result<Answer<Value>, Fault> {
         let (_, service) = self.find(turn, &name)?;
-        Ok(service.send(turn).action(action))
+        Ok(service.send(turn).action(action, args))
     }
 
     /// Defines a service that is gone once it has stopped and the shepherd is asked for

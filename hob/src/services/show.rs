@@ -113,6 +113,9 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
         if !status.command.is_empty() {
             lines.push(format!("Command: {}", words(&status.command)));
         }
+        if let Some(builtin) = &status.builtin {
+            lines.push(format!("Built in: {builtin}"));
+        }
         if let Some(timer) = &status.timer {
             lines.push(format!("Timer: {timer}"));
         }
@@ -231,6 +234,7 @@ mod tests {
             exit_signal: None,
             failure: None,
             doc: None,
+            builtin: None,
             actions: vec![],
             messages: vec![(NOW - 8, "Starting Emacs daemon.".into())],
             remote: None,

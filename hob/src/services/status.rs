@@ -84,6 +84,10 @@ pub(crate) struct Status {
     /// Why it has failed.
     pub(crate) failure: Option<String>,
     pub(crate) doc: Option<String>,
+    /// Which actor it is, if it is no process.
+    #[passable(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) builtin: Option<String>,
     /// What can be done with it besides.
     pub(crate) actions: Vec<String>,
     /// The last lines that it has said, with their times.
@@ -118,6 +122,7 @@ impl Status {
             exit_signal: None,
             failure: None,
             doc: None,
+            builtin: None,
             actions: Vec::new(),
             messages: Vec::new(),
             remote: None,

@@ -28,7 +28,16 @@ impl Pasture {
 
     /// One that is started with options, in a network namespace perhaps.
     pub(crate) fn with(definitions: &str, namespace: Option<&str>, options: &[&str]) -> Self {
-        let place = Place::new();
+        Self::at(Place::new(), definitions, namespace, options)
+    }
+
+    /// The same in a place where there is something already.
+    pub(crate) fn at(
+        place: Place,
+        definitions: &str,
+        namespace: Option<&str>,
+        options: &[&str],
+    ) -> Self {
         let fifo = place.path("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let namespace = namespace.map(str::to_owned);

@@ -20,9 +20,9 @@ mod guix;
 mod packages;
 mod rollout;
 mod services;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

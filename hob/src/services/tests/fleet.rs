@@ -245,7 +245,7 @@ fn orders_go_through_as_far_as_the_capability_goes() {
     let (a, c) = (&field.servers[0], &field.c);
     field.start_all();
     assert_eq!(
-        c.get(c.shepherd.action("web-server-a", "rotate")),
+        c.get(c.shepherd.action("web-server-a", "rotate", vec![])),
         Ok("Sent USR1 to web-server.".into())
     );
     c.get(c.shepherd.disable("web-server-a")).unwrap();
