@@ -9,6 +9,8 @@
 //! Each is an object that understands `act ACTION ARGUMENTS` and `stop`, and lives until
 //! it has been stopped, or the shepherd ends.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,8 @@ use ocapn::actors::timeout;
 use ocapn::{
     Answer, Args, Behaviour, Clock, Fault, FromValue as _, Node, Ref, Reply, Turn, Value, object,
 };
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 
 use super::controller::Context;
@@ -123,10 +125,11 @@ pub(crate) async fn open(ground: Ground, context: Context, launch: Launch) -> Re
 /// What writes lines to a pipe. Lines for which there is no room are not written: nobody
 /// is to wait for that.
 fn voice(pipe: &Path) -> Result<Box<dyn Fn(String) + Send + Sync>, String> {
-    let sender = pipe::OpenOptions::new().open_sender(pipe);
-    let sender = sender.map_err(|error| format!("the pipe for its output: {error}"))?;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let pipe = rustix::fs::open(pipe, flags, Mode::empty());
+    let pipe = File::from(pipe.map_err(|error| format!("the pipe for its output: {error}"))?);
     Ok(Box::new(move |text: String| {
-        let _no_room = sender.try_write(format!("{}\n", text.replace('\n', " ")).as_bytes());
+        let _no_room = (&pipe).write(format!("{}\n", text.replace('\n', " ")).as_bytes());
     }))
 }
 
