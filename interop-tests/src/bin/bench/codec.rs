@@ -151,13 +151,23 @@ fn nanoseconds(figure: Duration, mut body: impl FnMut()) -> f64 {
     start.elapsed().as_nanos() as f64 / done as f64
 }
 
+/// The rows that others have figures in.
+const OTHERS: [&str; 9] = [
+    "encode op:deliver",
+    "decode op:deliver, borrowed",
+    "decode op:deliver, owned",
+    TO_MESSAGE,
+    "encode 1,000 structs",
+    "decode 1,000 structs, borrowed",
+    "decode 1,000 structs, owned",
+    "encode a 1 MiB byte array",
+    "decode a 1 MiB byte array",
+];
+
 /// The same messages by other crates, in the process of the peers: asked for each
 /// repetition, it prints a line for each figure and at last an empty one.
 fn others(table: &mut Table, figure: Duration, peers: &Path) {
-    let names = ["op:deliver", "1,000 structs", "a 1 MiB byte array"];
-    if !table
-        .wants_any(names.iter().flat_map(|it| [format!("encode {it}"), format!("decode {it}")]))
-    {
+    if !table.wants_any(OTHERS) {
         return;
     }
     let mut process = Command::new(peers)

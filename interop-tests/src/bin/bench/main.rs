@@ -87,7 +87,7 @@ enum Role {
     },
     /// Is full of actors.
     #[command(hide = true)]
-    Populate { actors: String },
+    Populate { actors: String, number: usize },
 }
 
 fn main() {
@@ -111,9 +111,9 @@ fn main() {
             // Ending a thousand sessions is of no interest.
             std::process::exit(0);
         }
-        Some(Role::Populate { actors }) => {
+        Some(Role::Populate { actors, number }) => {
             let actors = vats::Actors::parse(actors).expect("actors that are known");
-            runtime.block_on(vats::populate(actors));
+            runtime.block_on(vats::populate(actors, *number));
         }
         None if cli.list => targets::names().for_each(|row| println!("{row}")),
         None => {
@@ -142,11 +142,13 @@ fn measure(cli: &Cli, table: &mut Table, runtime: &tokio::runtime::Runtime) {
     calls::measure(table, &starter, scale, cli.split);
     sessions::measure(table, &starter, scale);
     memory::measure(table, &starter, scale);
-    runtime.block_on(vats::measure(table));
+    runtime.block_on(vats::measure(table, scale));
     codec::measure(table, figure, peers.as_deref());
 }
 
 fn write(cli: &Cli, table: &Table) -> std::io::Result<()> {
+    let missing = |row: &&str| table.wants(row) && table.rows.iter().all(|it| it.name != *row);
+    targets::names().filter(missing).for_each(|row| eprintln!("not measured: {row}"));
     let machine = Machine::here();
     let markdown = report::markdown(table, &machine);
     print!("{markdown}");

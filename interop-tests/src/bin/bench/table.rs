@@ -214,3 +214,60 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rows: &[(&str, Unit, &'static str, f64)]) -> Table {
+        let mut table = Table::new(1, Vec::new());
+        for (row, unit, who, figure) in rows {
+            table.add(row, *unit, who, *figure);
+        }
+        table
+    }
+
+    #[test]
+    fn a_target_may_be_a_figure_or_somebody_elses() {
+        const ROW: &str = "10,000 in flight, unix";
+        let rate = |who, figure| (ROW, Unit::Rate, who, figure);
+        let slow = table(&[rate(OURS, 700_000.0), rate("capnp-rpc", 80_000.0)]);
+        let met: Vec<_> = slow.rows[0].verdicts().map(|it| it.met).collect();
+        assert_eq!(met, [Some(false), Some(true)]);
+        assert_eq!(slow.score(), (2, 1));
+        let alone = table(&[rate(OURS, 900_000.0)]);
+        assert_eq!(alone.score(), (1, 1), "nobody is compared who was not measured");
+    }
+
+    #[test]
+    fn ratios_are_of_figures_taken_one_after_the_other() {
+        const ROW: &str = "sequential call, unix";
+        let mut table = Table::new(3, Vec::new());
+        // The machine got slower under both: what counts is that both did.
+        for (ours, floor) in [(10.0, 5.0), (20.0, 10.0), (400.0, 200.0)] {
+            table.add(ROW, Unit::Time, OURS, ours);
+            table.add(ROW, Unit::Time, "tokio", floor);
+        }
+        assert_eq!(table.rows[0].ratio(OURS, "tokio"), Some(2.0));
+        assert_eq!(table.rows[0].median(OURS), Some(20.0));
+        assert_eq!(table.score(), (1, 0));
+    }
+
+    #[test]
+    fn a_rate_half_as_high_is_twice_the_time() {
+        let row = |who, figure| ("fire and forget, unix", Unit::Rate, who, figure);
+        let table = table(&[row("tokio", 100.0), row(OURS, 50.0)]);
+        assert_eq!(table.rows[0].times(OURS, "tokio"), Some(2.0));
+    }
+
+    #[test]
+    fn figures_are_shown_in_units_that_fit() {
+        assert_eq!(Unit::Time.show(999.4), "999 ns");
+        assert_eq!(Unit::Time.show(1234.0), "1.23 us");
+        assert_eq!(Unit::Time.show(20_000_000.0), "20.0 ms");
+        assert_eq!(Unit::Time.show(0.4), "0.40 ns");
+        assert_eq!(Unit::Rate.show(1_234_567.0), "1,234,567/s");
+        assert_eq!(Unit::Bytes.show(-12_288.0), "-12.0 KiB");
+        assert_eq!(Unit::Bytes.show(64.0), "64 B");
+    }
+}

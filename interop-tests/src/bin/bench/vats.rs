@@ -12,6 +12,7 @@ use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Turn, Value, Vat, VatLimit
 use ractor::{Actor as _, ActorProcessingErr, ActorRef as RactorRef, RpcReplyPort};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::calls::Scale;
 use crate::table::{OURS, Table, Unit};
 
 /// Operations in one repetition of a row.
@@ -64,6 +65,8 @@ const ROWS: [&str; 4] =
     ["actor asked, one at a time", "actor asked, 1,000 in flight", "actor told", "actor spawned"];
 const CALL: &str = "$ call inside a vat";
 const SEND: &str = "near send with promise";
+/// How many actors are a crowd.
+const MILLION: usize = 1_000_000;
 /// In a process of its own for each.
 const CROWD: [(&str, Unit); 3] = [
     ("memory of each of a million actors", Unit::Bytes),
@@ -72,7 +75,7 @@ const CROWD: [(&str, Unit); 3] = [
 ];
 
 /// Measures every row in which vats have peers.
-pub(crate) async fn measure(table: &mut Table) {
+pub(crate) async fn measure(table: &mut Table, scale: Scale) {
     let inside = [CALL, SEND];
     for _ in 0..table.reps {
         if table.wants_any(ROWS.iter().chain(&inside)) {
@@ -95,7 +98,9 @@ pub(crate) async fn measure(table: &mut Table) {
         }
         if table.wants_any(CROWD.iter().map(|(row, _)| row)) {
             for actors in [Actors::Ours, FLOOR].into_iter().chain(PEERS) {
-                for ((row, unit), figure) in CROWD.iter().zip(population_of(actors)) {
+                for ((row, unit), figure) in
+                    CROWD.iter().zip(population_of(actors, scale.of(MILLION)))
+                {
                     table.add(row, *unit, actors.name(), figure);
                 }
             }
@@ -183,36 +188,36 @@ async fn sends_in_a_turn() -> f64 {
     .await
 }
 
-fn population_of(actors: Actors) -> [f64; 3] {
+fn population_of(actors: Actors, crowd: usize) -> [f64; 3] {
     let this = std::env::current_exe().expect("our own program");
-    let output = Command::new(this).args(["populate", actors.name()]).output();
+    let output = Command::new(this).args(["populate", actors.name(), &crowd.to_string()]).output();
     let output = output.expect("our own program runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let mut figures = text.split_whitespace().filter_map(|figure| figure.parse().ok());
     std::array::from_fn(|_| figures.next().expect("three figures"))
 }
 
-/// What the other process does: makes a million actors and says what they cost.
-pub(crate) async fn populate(actors: Actors) {
+/// What the other process does: makes so many actors and says what they cost.
+pub(crate) async fn populate(actors: Actors, number: usize) {
     match actors {
-        Actors::Ours => crowd(&Ours::new()).await,
-        Actors::Channels => crowd(&Channels).await,
-        Actors::Kameo => crowd(&Kameo).await,
-        Actors::Ractor => crowd(&Ractor).await,
+        Actors::Ours => crowd(&Ours::new(), number).await,
+        Actors::Channels => crowd(&Channels, number).await,
+        Actors::Kameo => crowd(&Kameo, number).await,
+        Actors::Ractor => crowd(&Ractor, number).await,
     }
 }
 
-async fn crowd<S: Stack>(stack: &S) {
-    const CROWD: usize = 1_000_000;
-    let mut counters = Vec::with_capacity(CROWD);
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+async fn crowd<S: Stack>(stack: &S, number: usize) {
+    let mut counters = Vec::with_capacity(number);
     let before = resident();
     let start = Instant::now();
-    for _ in 0..CROWD {
+    for _ in 0..number {
         counters.push(stack.spawn().await);
     }
-    S::ask(&counters[CROWD - 1], 1).await;
-    let spawned = start.elapsed().as_nanos() as f64 / CROWD as f64;
-    let bytes = resident().saturating_sub(before) as f64 / CROWD as f64;
+    S::ask(&counters[number - 1], 1).await;
+    let spawned = start.elapsed().as_nanos() as f64 / number as f64;
+    let bytes = resident().saturating_sub(before) as f64 / number as f64;
     let start = Instant::now();
     for counter in &counters {
         S::tell(counter, 1);
@@ -220,7 +225,7 @@ async fn crowd<S: Stack>(stack: &S) {
     for counter in &counters {
         S::ask(counter, 1).await;
     }
-    let told = start.elapsed().as_nanos() as f64 / CROWD as f64;
+    let told = start.elapsed().as_nanos() as f64 / number as f64;
     println!("{bytes} {spawned} {told}");
     // Taking a million actors down is not measured.
     std::process::exit(0);

@@ -258,3 +258,20 @@ pub(crate) async fn windowed<F: IntoFuture>(
     let each = each.buffer_unordered(width);
     each.for_each(|_| std::future::ready(())).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_what_its_line_says() {
+        let sample = Sample { count: 7.0, p99: 0.5, server: 1e12, ..Sample::default() };
+        assert_eq!(Sample::parse(&sample.line()), Some(sample));
+        assert_eq!(Sample::parse("1 2 3"), None);
+    }
+
+    #[test]
+    fn a_call_carries_sixty_bytes() {
+        assert_eq!(PAYLOAD.len(), 60);
+    }
+}

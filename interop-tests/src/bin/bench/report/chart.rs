@@ -204,3 +204,31 @@ fn draw(text: &mut String, group: &Group<'_>, axis: &Axis, top: f64) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Unit;
+
+    #[test]
+    fn bars_go_right_of_the_floor_if_slower_and_left_if_faster() {
+        let mut table = Table::new(1, Vec::new());
+        for (row, unit, floor, ours) in [
+            ("sequential call, unix", Unit::Time, 6.0, 12.0),
+            ("10,000 in flight, unix", Unit::Rate, 150_000.0, 600_000.0),
+        ] {
+            table.add(row, unit, "tokio", floor);
+            table.add(row, unit, OURS, ours);
+        }
+        let svg = svg(&table).expect("two rows of the chart");
+        let bars: Vec<&str> = svg.lines().filter(|line| line.contains("class=\"times\"")).collect();
+        assert!(bars[0].contains("anchor=\"start\">2 x"), "{}", bars[0]);
+        assert!(bars[1].contains("anchor=\"end\">0.25 x"), "{}", bars[1]);
+        assert!(svg.contains("our target"));
+    }
+
+    #[test]
+    fn without_a_row_there_is_no_chart() {
+        assert!(svg(&Table::new(1, Vec::new())).is_none());
+    }
+}
