@@ -1,239 +1,186 @@
-//! Calls between two processes, and the bare channel under them.
+//! Calls between two processes, by everybody who can make them.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
-
-use ocapn::locator::{Locator, PeerLocator};
-use ocapn::netlayers::{Channel, Netlayer, TcpOptions, TcpTls, Unix, UnixOptions, tcp_tls};
-use ocapn::{Args, Fault, Node, Ref, Reply, Sturdyref, Turn, Value};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-
+use crate::pairs::{Pair, Placement, Starter, Who};
+use crate::sockets::Transport;
 use crate::table::{Table, Unit};
-use crate::{Stack, Transport};
+use crate::work::{Job, MEBIBYTE, Sample};
 
-/// How many calls are in flight at once in the row that says so.
-const IN_FLIGHT: usize = 10_000;
+/// How much is done in one repetition.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    /// Divides every count that is not part of a row's name.
+    pub(crate) divisor: usize,
+}
 
-pub(crate) async fn netlayer(
-    transport: Transport,
-    directory: &Path,
-    name: &str,
-) -> Box<dyn Netlayer> {
-    match transport {
-        Transport::Unix => {
-            let path = directory.join(name);
-            let bound = Unix::bind(path, UnixOptions::default()).await;
-            Box::new(bound.expect("a Unix socket"))
-        }
-        Transport::TcpTls => {
-            let identity = tcp_tls::Identity::generate().expect("an identity");
-            let bound = TcpTls::bind("127.0.0.1:0", identity, TcpOptions::default()).await;
-            Box::new(bound.expect("a port"))
-        }
+impl Scale {
+    pub(crate) const fn of(self, count: usize) -> usize {
+        count / self.divisor
     }
 }
 
-// The other process.
+/// Everybody, the floor first.
+const ALL: [Who; 6] = [
+    Who::Tokio,
+    Who::Blocking,
+    Who::Ours,
+    Who::Peer("capnp-rpc"),
+    Who::Peer("tarpc"),
+    Who::Peer("tonic"),
+];
+/// What the floor's messages are long where nobody says.
+const LENGTH: usize = 140;
 
-/// Serves until standard input ends.
-pub(crate) async fn serve(transport: Transport, stack: Stack, directory: &Path) {
-    let name = if stack == Stack::Raw { "raw" } else { "node" };
-    let netlayer = netlayer(transport, directory, name).await;
-    let serving = async {
-        match stack {
-            Stack::Raw => {
-                announce(&netlayer.location().to_string());
-                while let Ok(channel) = netlayer.accept().await {
-                    tokio::spawn(pong(channel));
-                }
-            }
-            Stack::Node | Stack::Caller => {
-                let node = Node::builder().netlayer_boxed(netlayer).start();
-                let vat = node.vat("bench");
-                let object = if stack == Stack::Node { vat.spawn(echo) } else { vat.spawn(call) };
-                let sturdyref = node.mint(&object).expect("a netlayer");
-                announce(&sturdyref.reveal_uri());
-                std::future::pending::<()>().await;
-            }
+/// A job and its rows, without where it was done.
+struct Measurement {
+    job: Job,
+    count: usize,
+    rows: &'static [(&'static str, Unit, fn(&Sample) -> f64)],
+}
+
+fn each(sample: &Sample) -> f64 {
+    sample.nanoseconds / sample.count
+}
+
+fn rate(sample: &Sample) -> f64 {
+    sample.count * 1e9 / sample.nanoseconds
+}
+
+fn processor(sample: &Sample) -> f64 {
+    (sample.client + sample.server) / sample.count
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a small power of two")]
+fn megabytes(sample: &Sample) -> f64 {
+    rate(sample) * MEBIBYTE as f64 / 1e6
+}
+
+/// Ten thousand is in the row's name.
+const FLIGHT: usize = 10_000;
+
+static MEASUREMENTS: [Measurement; 7] = [
+    Measurement {
+        job: Job::Call,
+        count: 20_000,
+        rows: &[
+            ("sequential call", Unit::Time, |sample| sample.p50),
+            ("sequential call, p99", Unit::Time, |sample| sample.p99),
+            ("sequential call, processor time", Unit::Time, processor),
+        ],
+    },
+    Measurement {
+        job: Job::Window,
+        count: 50_000,
+        rows: &[
+            ("64 in flight, processor time of a call", Unit::Time, processor),
+            ("64 in flight", Unit::Rate, rate),
+        ],
+    },
+    Measurement {
+        job: Job::Flight,
+        count: FLIGHT,
+        rows: &[("10,000 in flight", Unit::Rate, rate)],
+    },
+    Measurement {
+        job: Job::Forget,
+        count: 200_000,
+        rows: &[("fire and forget", Unit::Rate, rate)],
+    },
+    Measurement {
+        job: Job::Pipeline,
+        count: 5000,
+        rows: &[("3-deep pipeline", Unit::Time, |sample| sample.p50)],
+    },
+    Measurement {
+        job: Job::Payload,
+        count: 200,
+        rows: &[("1 MiB payload", Unit::Throughput, megabytes)],
+    },
+    Measurement {
+        job: Job::Pass,
+        count: 20_000,
+        rows: &[
+            ("reference passed and dropped", Unit::Time, each),
+            ("references passed and dropped", Unit::Rate, rate),
+        ],
+    },
+];
+
+/// Measures every row of calls.
+pub(crate) fn measure(table: &mut Table, starter: &Starter, scale: Scale, split: bool) {
+    for transport in [Transport::Unix, Transport::Tcp, Transport::Tls] {
+        for placement in [Placement::Same, Placement::Split] {
+            measure_on(table, starter, scale, (transport, placement), split);
         }
+    }
+    loopback(table, starter, scale);
+}
+
+/// The rows of one placement on one transport.
+fn measure_on(
+    table: &mut Table,
+    starter: &Starter,
+    scale: Scale,
+    (transport, placement): (Transport, Placement),
+    split: bool,
+) {
+    let place = match placement {
+        Placement::Same => transport.name().to_owned(),
+        Placement::Split => format!("{}, split", transport.name()),
     };
-    let mut stdin = tokio::io::stdin();
-    let mut scrap = [0; 1];
-    tokio::select! {
-        () = serving => {}
-        _ = stdin.read(&mut scrap) => {}
-    }
-}
-
-/// Answers with the last argument.
-fn echo(_: &mut Turn<'_>, args: Args) -> Result<Reply, Fault> {
-    Ok(Reply::value(args.into_iter().next_back().unwrap_or_default()))
-}
-
-/// Calls the first argument with the others.
-fn call(turn: &mut Turn<'_>, mut args: Args) -> Result<Reply, Fault> {
-    let rest = args.split_off(1.min(args.len()));
-    match args.pop() {
-        Some(Value::Ref(target)) => Ok(Reply::value(turn.send(&target, rest))),
-        _ => Err("a target".into()),
-    }
-}
-
-fn announce(line: &str) {
-    println!("{line}");
-    std::io::stdout().flush().expect("standard output");
-}
-
-/// Answers each message of the size that the first four bytes say with one as long.
-async fn pong(mut channel: Channel) {
-    let mut size = [0; 4];
-    if channel.io.read_exact(&mut size).await.is_err() {
+    // Where a core wakes the other for each message there is little else to see.
+    let belongs = |job: Job| {
+        placement == Placement::Same
+            || split
+            || transport == Transport::Unix && matches!(job, Job::Call | Job::Pipeline)
+    };
+    let wanted: Vec<_> = MEASUREMENTS.iter().filter(|it| belongs(it.job)).collect();
+    let wanted = wanted
+        .into_iter()
+        .filter(|it| table.wants_any(it.rows.iter().map(|(row, ..)| format!("{row}, {place}"))));
+    let wanted: Vec<&Measurement> = wanted.collect();
+    if wanted.is_empty() {
         return;
     }
-    let mut message = vec![0; u32::from_be_bytes(size) as usize];
-    while channel.io.read_exact(&mut message).await.is_ok() {
-        let sent = async {
-            channel.io.write_all(&message).await?;
-            channel.io.flush().await
-        };
-        if sent.await.is_err() {
-            return;
+    let size = starter.pair(Who::Ours, transport, placement, LENGTH).ask(Job::Size, 0);
+    // A whole number, and a small one.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as above")]
+    let size = size.map_or(LENGTH, |sample| sample.count as usize);
+    let mut pairs: Vec<Pair> = ALL
+        .iter()
+        .filter(|who| starter.peers.is_some() || !matches!(who, Who::Peer(_)))
+        // It has no TLS of this kind to be asked for.
+        .filter(|who| transport != Transport::Tls || **who != Who::Peer("tonic"))
+        .map(|who| starter.pair(*who, transport, placement, size))
+        .collect();
+    for rep in 0..table.reps {
+        eprintln!("{place}: {} of {}", rep + 1, table.reps);
+        for measurement in &wanted {
+            for pair in &mut pairs {
+                take(table, measurement, scale, pair, &place);
+            }
         }
     }
 }
 
-// This process.
-
-/// A server process, ended with this.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) address: String,
-}
-
-impl Server {
-    pub(crate) async fn start(
-        transport: Transport,
-        stack: Stack,
-        directory: &Path,
-        core: usize,
-    ) -> Self {
-        let stack = match stack {
-            Stack::Raw => "raw",
-            Stack::Node => "node",
-            Stack::Caller => "caller",
-        };
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["serve", "--transport", transport.name(), "--stack", stack])
-            .args(["--core", &core.to_string(), "--directory"])
-            .arg(directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a server process");
-        let stdout = child.stdout.take().expect("its output");
-        let stdout = tokio::process::ChildStdout::from_std(stdout).expect("its output");
-        let line = BufReader::new(stdout).lines().next_line().await;
-        let address = line.expect("its output").expect("its address");
-        Self { child, address }
+fn take(table: &mut Table, it: &Measurement, scale: Scale, pair: &mut Pair, place: &str) {
+    let count = if it.job == Job::Flight { it.count } else { scale.of(it.count) };
+    let Some(sample) = pair.ask(it.job, count) else { return };
+    for (row, unit, figure) in it.rows {
+        table.add(&format!("{row}, {place}"), *unit, pair.who.name(), figure(&sample));
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _exited = self.child.wait();
+/// Ours alone: two nodes in one process.
+fn loopback(table: &mut Table, starter: &Starter, scale: Scale) {
+    const PLACE: &str = "loopback";
+    let row = |row: &str| format!("{row}, {PLACE}");
+    if !table.wants_any(MEASUREMENTS.iter().flat_map(|it| it.rows).map(|it| row(it.0))) {
+        return;
     }
-}
-
-/// Measures every row of a transport.
-pub(crate) async fn measure(table: &mut Table, transport: Transport, calls: usize, core: usize) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let raw = Server::start(transport, Stack::Raw, directory.path(), core).await;
-    let ours = Server::start(transport, Stack::Node, directory.path(), core).await;
-    let sturdyref: Sturdyref = ours.address.parse().expect("a sturdyref");
-    let peer = match raw.address.parse().expect("a locator") {
-        Locator::Peer(peer) => peer,
-        Locator::Sturdyref(sturdyref) => sturdyref.peer,
-    };
-    let dialler = netlayer(transport, directory.path(), "raw-client").await;
-    let node = Node::builder()
-        .netlayer_boxed(netlayer(transport, directory.path(), "node-client").await)
-        .start();
-    let echo = node.resolve(&sturdyref).await.expect("the object");
-    let size = bytes_per_call(&node, &echo).await;
-    let name = transport.name();
-    for _ in 0..table.reps() {
-        let floor = ping_pong(&*dialler, &peer, size, calls).await;
-        let sequential = sequential(&echo, calls).await;
-        let row = format!("sequential call, {name}");
-        table.add(&row, Unit::PerSecond, size, sequential, floor);
-        let many = in_flight(&echo).await;
-        let row = format!("{IN_FLIGHT} in flight, {name}");
-        table.add(&row, Unit::PerSecond, size, many, floor);
+    let mut pair = starter.pair(Who::OursLoopback, Transport::Unix, Placement::Same, LENGTH);
+    for _ in 0..table.reps {
+        for measurement in &MEASUREMENTS {
+            take(table, measurement, scale, &mut pair, PLACE);
+        }
     }
-    node.shutdown().await;
-}
-
-pub(crate) fn message() -> Args {
-    vec![
-        Value::symbol("echo"),
-        Value::from("sixty bytes of text to go there and to come back again, so"),
-    ]
-}
-
-/// Bytes that a call and its answer put on the wire, half of both: what the floor's
-/// messages are long.
-async fn bytes_per_call(node: &Node, echo: &Ref) -> usize {
-    let before = traffic(node);
-    sequential(echo, 1000).await;
-    usize::try_from((traffic(node) - before) / 2000).expect("a small number")
-}
-
-/// The bytes of a node's first session, both ways.
-pub(crate) fn traffic(node: &Node) -> u64 {
-    let sessions = node.sessions();
-    sessions.first().map_or(0, |s| s.traffic.bytes_in + s.traffic.bytes_out)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn rate(done: usize, since: Instant) -> f64 {
-    done as f64 / since.elapsed().as_secs_f64()
-}
-
-pub(crate) async fn ping_pong(
-    dialler: &dyn Netlayer,
-    peer: &PeerLocator,
-    size: usize,
-    calls: usize,
-) -> f64 {
-    let mut channel = dialler.connect(peer).await.expect("a channel");
-    let mut message = vec![1; size];
-    let length = u32::try_from(size).expect("a small message").to_be_bytes();
-    channel.io.write_all(&length).await.expect("a server");
-    let start = Instant::now();
-    for _ in 0..calls {
-        channel.io.write_all(&message).await.expect("a server");
-        channel.io.flush().await.expect("a server");
-        channel.io.read_exact(&mut message).await.expect("a server");
-    }
-    rate(calls, start)
-}
-
-async fn sequential(echo: &Ref, calls: usize) -> f64 {
-    let start = Instant::now();
-    for _ in 0..calls {
-        echo.send(message()).await.expect("an answer");
-    }
-    rate(calls, start)
-}
-
-async fn in_flight(echo: &Ref) -> f64 {
-    let start = Instant::now();
-    let waiting: Vec<_> = (0..IN_FLIGHT).map(|_| echo.send(message())).collect();
-    for answer in waiting {
-        answer.await.expect("an answer");
-    }
-    rate(IN_FLIGHT, start)
 }

@@ -6,14 +6,14 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::Instant;
 
-use clap::ValueEnum;
 use futures_util::future::join_all;
 use kameo::prelude::{Context, Message, Spawn as _, mailbox};
 use ocapn::{Args, Behaviour, Fault, Node, Ref, Reply, Turn, Value, Vat, VatLimits};
 use ractor::{Actor as _, ActorProcessingErr, ActorRef as RactorRef, RpcReplyPort};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::table::{Table, Unit};
+use crate::calls::Scale;
+use crate::table::{OURS, Table, Unit};
 
 /// Operations in one repetition of a row.
 const OPERATIONS: usize = 20_000;
@@ -21,7 +21,7 @@ const OPERATIONS: usize = 20_000;
 const IN_FLIGHT: usize = 1000;
 
 /// Whose counters.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Actors {
     Ours,
     Channels,
@@ -29,8 +29,25 @@ pub(crate) enum Actors {
     Ractor,
 }
 
+impl Actors {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => OURS,
+            Self::Channels => "channels",
+            Self::Kameo => "kameo",
+            Self::Ractor => "ractor",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Ours, Self::Channels, Self::Kameo, Self::Ractor]
+            .into_iter()
+            .find(|actors| actors.name() == name)
+    }
+}
+
 const FLOOR: Actors = Actors::Channels;
-const PEERS: [(Actors, &str); 2] = [(Actors::Kameo, "kameo"), (Actors::Ractor, "ractor")];
+const PEERS: [Actors; 2] = [Actors::Kameo, Actors::Ractor];
 
 /// What every candidate can do.
 trait Stack {
@@ -43,32 +60,55 @@ trait Stack {
     fn tell(counter: &Self::Counter, by: i64);
 }
 
+/// What each of them can be asked for, from outside.
+const ROWS: [&str; 4] =
+    ["actor asked, one at a time", "actor asked, 1,000 in flight", "actor told", "actor spawned"];
+const CALL: &str = "$ call inside a vat";
+const SEND: &str = "near send with promise";
+/// How many actors are a crowd.
+const MILLION: usize = 1_000_000;
+/// In a process of its own for each.
+const CROWD: [(&str, Unit); 3] = [
+    ("memory of each of a million actors", Unit::Bytes),
+    ("each of a million actors spawned", Unit::Time),
+    ("each of a million actors told and asked", Unit::Time),
+];
+
 /// Measures every row in which vats have peers.
-pub(crate) async fn measure(table: &mut Table) {
-    for _ in 0..table.reps() {
-        let ours = figures(Actors::Ours).await;
-        let floor = figures(FLOOR).await;
-        let mut peers = Vec::new();
-        for (peer, name) in PEERS {
-            peers.push((name, figures(peer).await));
+pub(crate) async fn measure(table: &mut Table, scale: Scale) {
+    let inside = [CALL, SEND];
+    for _ in 0..table.reps {
+        if table.wants_any(ROWS.iter().chain(&inside)) {
+            let all = [Actors::Ours, FLOOR].into_iter().chain(PEERS);
+            for actors in all {
+                let figures = figures(actors).await;
+                for (row, figure) in ROWS.iter().zip(figures) {
+                    table.add(row, Unit::Time, actors.name(), figure);
+                }
+                // What theirs have for what ours do within a vat is the same as from
+                // outside: to ask.
+                if actors != Actors::Ours {
+                    let [asked, in_flight, ..] = figures;
+                    table.add(CALL, Unit::Time, actors.name(), asked);
+                    table.add(SEND, Unit::Time, actors.name(), in_flight);
+                }
+            }
+            table.add(CALL, Unit::Time, OURS, calls_in_a_turn().await);
+            table.add(SEND, Unit::Time, OURS, sends_in_a_turn().await);
         }
-        for (row, (name, figure)) in ours.iter().enumerate() {
-            table.add(name, Unit::Nanoseconds, 0, *figure, floor[row].1);
-            for (peer, figures) in &peers {
-                table.add_peer(name, peer, figures[row].1);
+        if table.wants_any(CROWD.iter().map(|(row, _)| row)) {
+            for actors in [Actors::Ours, FLOOR].into_iter().chain(PEERS) {
+                for ((row, unit), figure) in
+                    CROWD.iter().zip(population_of(actors, scale.of(MILLION)))
+                {
+                    table.add(row, *unit, actors.name(), figure);
+                }
             }
         }
-        // Their way to have an answer is the one above; ours within a vat is this.
-        let call = calls_in_a_turn().await;
-        table.add("`$` call within a vat / asked", Unit::Nanoseconds, 0, call, floor[0].1);
-        for (peer, figures) in &peers {
-            table.add_peer("`$` call within a vat / asked", peer, figures[0].1);
-        }
     }
-    populations(table);
 }
 
-async fn figures(actors: Actors) -> [(&'static str, f64); 4] {
+async fn figures(actors: Actors) -> [f64; 4] {
     match actors {
         Actors::Ours => rows(&Ours::new()).await,
         Actors::Channels => rows(&Channels).await,
@@ -77,7 +117,7 @@ async fn figures(actors: Actors) -> [(&'static str, f64); 4] {
     }
 }
 
-async fn rows<S: Stack>(stack: &S) -> [(&'static str, f64); 4] {
+async fn rows<S: Stack>(stack: &S) -> [f64; 4] {
     let counter = stack.spawn().await;
     let asked = nanoseconds(async {
         for _ in 0..OPERATIONS {
@@ -105,21 +145,19 @@ async fn rows<S: Stack>(stack: &S) -> [(&'static str, f64); 4] {
         }
         S::ask(&counters[OPERATIONS - 1], 1).await;
     });
-    [
-        ("asked, one at a time", asked),
-        ("asked, 1,000 in flight", in_flight),
-        ("told", told),
-        ("spawned, and dropped", spawned.await),
-    ]
+    [asked, in_flight, told, spawned.await]
 }
 
 /// What one operation of those that `body` makes takes.
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
 async fn nanoseconds(body: impl Future<Output = ()>) -> f64 {
     let start = Instant::now();
     body.await;
     start.elapsed().as_nanos() as f64 / OPERATIONS as f64
 }
 
+/// Calls that change the object and have an argument and an answer.
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
 async fn calls_in_a_turn() -> f64 {
     let ours = Ours::new();
     let counter = ours.spawn().await;
@@ -133,58 +171,53 @@ async fn calls_in_a_turn() -> f64 {
     run.await.expect("the counter adds")
 }
 
-/// Memory of each actor, and the time to make it and to tell each one something, in a
-/// process of its own for each candidate.
-fn populations(table: &mut Table) {
-    for _ in 0..table.reps() {
-        let ours = population_of(Actors::Ours);
-        let floor = population_of(FLOOR);
-        let peers = PEERS.map(|(peer, name)| (name, population_of(peer)));
-        let rows = [
-            ("bytes of each of a million actors", Unit::Bytes),
-            ("each of a million spawned", Unit::Nanoseconds),
-            ("each of a million told and asked", Unit::Nanoseconds),
-        ];
-        for (row, (name, unit)) in rows.into_iter().enumerate() {
-            table.add(name, unit, 0, ours[row], floor[row]);
-            for (peer, figures) in &peers {
-                table.add_peer(name, peer, figures[row]);
+/// Sends of which each has a promise and a turn of its own.
+async fn sends_in_a_turn() -> f64 {
+    let ours = Ours::new();
+    let counter = ours.spawn().await;
+    nanoseconds(async {
+        let run = ours.vat.run(move |turn| {
+            for _ in 1..OPERATIONS {
+                drop(black_box(turn.send(&counter, vec![1.into()])));
             }
-        }
-    }
+            Ok(turn.send(&counter, vec![1.into()]))
+        });
+        let last = run.await.expect("sent").await.expect("the counter adds");
+        assert_eq!(last.as_int(), i64::try_from(OPERATIONS).ok());
+    })
+    .await
 }
 
-fn population_of(actors: Actors) -> [f64; 3] {
+fn population_of(actors: Actors, crowd: usize) -> [f64; 3] {
     let this = std::env::current_exe().expect("our own program");
-    let name = actors.to_possible_value().expect("a value of the command line");
-    let output = Command::new(this).args(["populate", name.get_name()]).output();
+    let output = Command::new(this).args(["populate", actors.name(), &crowd.to_string()]).output();
     let output = output.expect("our own program runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let mut figures = text.split_whitespace().filter_map(|figure| figure.parse().ok());
     std::array::from_fn(|_| figures.next().expect("three figures"))
 }
 
-/// What the other process does: makes a million actors and says what they cost.
-pub(crate) async fn populate(actors: Actors) {
+/// What the other process does: makes so many actors and says what they cost.
+pub(crate) async fn populate(actors: Actors, number: usize) {
     match actors {
-        Actors::Ours => crowd(&Ours::new()).await,
-        Actors::Channels => crowd(&Channels).await,
-        Actors::Kameo => crowd(&Kameo).await,
-        Actors::Ractor => crowd(&Ractor).await,
+        Actors::Ours => crowd(&Ours::new(), number).await,
+        Actors::Channels => crowd(&Channels, number).await,
+        Actors::Kameo => crowd(&Kameo, number).await,
+        Actors::Ractor => crowd(&Ractor, number).await,
     }
 }
 
-async fn crowd<S: Stack>(stack: &S) {
-    const CROWD: usize = 1_000_000;
-    let mut counters = Vec::with_capacity(CROWD);
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+async fn crowd<S: Stack>(stack: &S, number: usize) {
+    let mut counters = Vec::with_capacity(number);
     let before = resident();
     let start = Instant::now();
-    for _ in 0..CROWD {
+    for _ in 0..number {
         counters.push(stack.spawn().await);
     }
-    S::ask(&counters[CROWD - 1], 1).await;
-    let spawned = start.elapsed().as_nanos() as f64 / CROWD as f64;
-    let bytes = resident().saturating_sub(before) as f64 / CROWD as f64;
+    S::ask(&counters[number - 1], 1).await;
+    let spawned = start.elapsed().as_nanos() as f64 / number as f64;
+    let bytes = resident().saturating_sub(before) as f64 / number as f64;
     let start = Instant::now();
     for counter in &counters {
         S::tell(counter, 1);
@@ -192,7 +225,7 @@ async fn crowd<S: Stack>(stack: &S) {
     for counter in &counters {
         S::ask(counter, 1).await;
     }
-    let told = start.elapsed().as_nanos() as f64 / CROWD as f64;
+    let told = start.elapsed().as_nanos() as f64 / number as f64;
     println!("{bytes} {spawned} {told}");
     // Taking a million actors down is not measured.
     std::process::exit(0);
