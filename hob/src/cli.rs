@@ -175,6 +175,9 @@ Examples:
     /// Look at, start and stop services; the same as herd
     #[command(after_help = crate::services::SVC_HELP)]
     Svc(crate::services::Svc),
+    /// Watch machines, services, bindings, sessions and what happens
+    #[command(after_help = crate::top::HELP)]
+    Top(crate::top::TopOptions),
     /// Print a completion script
     #[command(after_help = "\
 Example:
