@@ -36,6 +36,28 @@ pub(super) fn shortened(text: &str, room: usize) -> String {
     kept
 }
 
+/// The lines of a text, none wider than the room; what goes on is set in a little.
+pub(super) fn wrapped(text: &str, room: usize) -> Vec<String> {
+    const SET_IN: &str = "    ";
+    let mut lines = Vec::new();
+    for text in text.lines() {
+        let mut line = String::new();
+        let mut taken = 0;
+        for c in text.chars() {
+            let more = width(c.encode_utf8(&mut [0; 4]));
+            // Where nothing fits there is nothing to be gained.
+            if taken + more > room && taken > SET_IN.len() {
+                lines.push(std::mem::replace(&mut line, SET_IN.to_owned()));
+                taken = SET_IN.len();
+            }
+            line.push(c);
+            taken += more;
+        }
+        lines.push(line);
+    }
+    lines
+}
+
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Column {

@@ -47,20 +47,22 @@ pub(super) enum Action {
 
 /// The keys, for those who ask.
 pub(super) const HELP: &str = "\
-1..5           go to a panel               Tab, Shift-Tab, ← →   the next, the last one
-↑ ↓  j k       move                        PgUp, PgDn            by pages (also Ctrl-B, Ctrl-F)
-g G  Home End  first, last                 Enter                 details (also d, l)
-/  F4          filter; !text: without it   Esc                   clear the filter, go back
-< >  F6        sort by another column      I                     sort the other way round
-s S R          start, stop, restart        z                     this panel alone, or all
-space          pause                       r  F5                 look again now
-:              go by name: :services :q    ?  F1                 these keys
-Ctrl-L         draw anew                   q  F10  Ctrl-C        quit
+1..5           go to a panel              Tab, Shift-Tab, ← →  from one to the next
+↑ ↓  j k       move                       PgUp, PgDn           by pages
+g G  Home End  first, last                Enter, d, l          details
+/  F4          filter; !text: without it  Esc                  clear it, go back
+< >  F6        sort by another column     I                    the other way round
+s S R          start, stop, restart       z                    this panel alone
+space          pause                      r  F5                look again now
+:              :services, :events, :q     ?  F1                these keys
+Ctrl-L         draw anew                  q  F10  Ctrl-C       quit
 
-MARKS    ● there   ○ not there   ! lost, or look at this
-SESSIONS IN/s OUT/s messages, B- bytes in a second; QUEUE bytes to be sent; WAIT bytes
-         received that wait, ! while the peer is not read; EXP IMP what either may name;
-         ASKED OWED answers";
+● there   ○ not there   ! lost, or look at this
+
+Sessions, from the node that is asked: IN/s OUT/s are messages in a second, B-IN/s
+B-OUT/s bytes. QUEUE are bytes that wait to be sent; WAIT those that were received and
+wait, with ! while the peer is not read. EXP is what the peer may name, IMP what we may;
+ASKED are answers that we wait for or may name, OWED those that the peer may.";
 
 /// What a key asks for in a mode.
 pub(super) fn action(mode: &Mode, key: KeyEvent) -> Option<Action> {
@@ -76,7 +78,7 @@ pub(super) fn action(mode: &Mode, key: KeyEvent) -> Option<Action> {
             KeyCode::Char('y' | 'Y') => Action::Accept,
             _ => Action::Back,
         }),
-        Mode::Help | Mode::Details { .. } => overlay(key.code),
+        Mode::Details { .. } => overlay(key.code),
         Mode::Browse => browse(key.code),
     }
 }

@@ -2,7 +2,9 @@
 
 use ratatui::layout::Rect;
 
+use super::grid::wrapped;
 use super::panels::Panel;
+use crate::output::harmless;
 
 /// The lines of a panel above its rows: its title and those of its columns.
 pub(super) const HEAD: u16 = 2;
@@ -32,6 +34,11 @@ impl Layout {
     /// How many lines an overlay has, without its title.
     pub(super) fn overlay_rows(&self) -> usize {
         usize::from(self.overlay.height.saturating_sub(1))
+    }
+
+    /// The lines of a text in an overlay.
+    pub(super) fn overlaid(&self, text: &str) -> Vec<String> {
+        wrapped(&harmless(text), usize::from(self.overlay.width.saturating_sub(2)))
     }
 }
 

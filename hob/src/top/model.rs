@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::output::screen::Paint;
+use crate::output::time::ago;
 
 /// How many lines of the log are kept.
 pub(super) const MAX_LINES: usize = 2000;
@@ -51,6 +52,13 @@ pub(super) enum Link {
     },
 }
 
+impl Link {
+    /// Whether there is something that it has said.
+    const fn has_answered(&self) -> bool {
+        matches!(self, Self::There | Self::Lost { .. })
+    }
+}
+
 /// One that is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -63,6 +71,16 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(kind: Kind, place: impl Into<String>) -> Self {
         Self { kind, place: place.into(), link: Link::Looking }
+    }
+
+    /// What is amiss with it.
+    pub(super) fn trouble(&self, now: SystemTime) -> Option<String> {
+        Some(match &self.link {
+            Link::There => return None,
+            Link::Looking => format!("looking for the {}…", self.kind.word()),
+            Link::Absent(why) => why.clone(),
+            Link::Lost { why, since } => format!("lost {} ago: {why}", ago(*since, now)),
+        })
     }
 }
 
@@ -214,9 +232,19 @@ impl Data {
         }
     }
 
-    /// The sources of a kind, with their numbers.
-    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Source)> {
-        self.sources.iter().enumerate().filter(move |(_, source)| source.kind == kind)
+    /// The sources that are to be shown: of each kind those that are or were there; where
+    /// none is, all that were looked for.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Source> {
+        let matters = |source: &&Source| {
+            let mut others = self.sources.iter().filter(|other| other.kind == source.kind);
+            source.link.has_answered() || !others.any(|other| other.link.has_answered())
+        };
+        self.sources.iter().filter(matters)
+    }
+
+    /// Those of a kind.
+    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &Source> {
+        self.shown().filter(move |source| source.kind == kind)
     }
 
     /// Whether what a source has said may be no longer so.

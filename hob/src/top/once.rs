@@ -75,21 +75,17 @@ async fn look(asked: Asked, news: &UnboundedSender<News>) -> anyhow::Result<()> 
 
 /// How it stands with a source, in a line.
 fn said(data: &Data, source: &Source) -> String {
-    match &source.link {
-        Link::There => source.place.clone(),
-        Link::Looking => format!("{}: no answer", source.place),
-        Link::Absent(why) => why.clone(),
-        Link::Lost { why, since } => {
-            let ago = output::time::ago(*since, data.now);
-            format!("{}: lost {ago} ago: {why}", source.place)
-        }
+    match (source.trouble(data.now), &source.link) {
+        (Some(trouble), Link::Lost { .. }) => format!("{}: {trouble}", source.place),
+        (Some(trouble), _) => trouble,
+        (None, _) => source.place.clone(),
     }
 }
 
 /// All of it in words.
 pub(super) fn text(data: &Data, screen: Screen) -> String {
     let mut lines = vec![format!("hob top  {}", rfc3339(data.now))];
-    for source in &data.sources {
+    for source in data.shown() {
         let mark = view::mark(source);
         let sign = screen.paint(mark.paint(), mark.sign());
         let said = output::harmless(&said(data, source)).replace('\n', " ");

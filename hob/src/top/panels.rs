@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::grid::{Cell, Column, Grid, Id, Row};
-use super::model::{Data, Kind, Link, Rates, Session};
+use super::model::{Data, Kind, Rates, Session};
 use crate::fleet::short;
 use crate::output::screen::Paint;
 use crate::output::time::{ago, clock};
@@ -84,28 +84,21 @@ impl Panel {
         }
     }
 
-    /// Why there may be nothing in it, or nothing new: of the first source that is not
-    /// there.
+    /// Why there may be nothing in it, or nothing new: what is amiss with its sources.
     pub(super) fn trouble(self, data: &Data) -> Option<String> {
         let kind = self.kind()?;
-        let mut none = true;
-        for (_, source) in data.of(kind) {
-            none = false;
-            let place = if data.of(kind).count() > 1 {
-                format!("{}: ", source.place)
-            } else {
-                String::new()
-            };
-            match &source.link {
-                Link::There => {}
-                Link::Looking => return Some(format!("{place}looking for the {}…", kind.word())),
-                Link::Absent(why) => return Some(format!("{place}{why}")),
-                Link::Lost { why, since } => {
-                    return Some(format!("{place}lost {} ago: {why}", ago(*since, data.now)));
-                }
-            }
+        if data.of(kind).next().is_none() {
+            return Some(format!("no {} was named", kind.word()));
         }
-        none.then(|| format!("no {} was named", kind.word()))
+        let several = several(data, kind);
+        let amiss = data.of(kind).filter_map(|source| {
+            let said = source.trouble(data.now)?;
+            // What is not there says where it was looked for.
+            let named = !several || said.contains(&source.place);
+            Some(if named { said } else { format!("{}: {said}", source.place) })
+        });
+        let amiss: Vec<String> = amiss.collect();
+        (!amiss.is_empty()).then(|| amiss.join("; "))
     }
 
     /// All there is to say of a row that needs not be asked for.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::grid::{Grid, Id, Row};
-use super::input::Action;
+use super::input::{Action, HELP};
 use super::layout::{self, Layout};
 use super::model::{Data, Found, Source};
 use super::panels::Panel;
@@ -68,12 +68,13 @@ pub(super) enum Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Browse,
-    Help,
     /// Something is shown in full, from a line on.
     Details {
         title: String,
         text: String,
         top: usize,
+        /// The source and name of the service that it is about, if it is about one.
+        about: Option<(usize, String)>,
     },
     /// A filter is typed; that before is taken back if it is not taken.
     Filter(String),
@@ -202,7 +203,8 @@ impl State {
 
     /// Whether something can be done with the service one is at, as far as is known.
     pub(super) fn allows(&self, verb: Verb) -> bool {
-        let may = |(source, _)| !self.denied.contains(&(source, verb));
+        let may =
+            |(source, _)| !self.denied.contains(&(source, verb)) && !self.data().is_stale(source);
         !self.read_only && self.service().is_some_and(may)
     }
 
@@ -219,9 +221,8 @@ impl State {
             News::Down(source, why) => self.live.down(source, why),
             News::Found(source, found) => self.live.found(source, found),
             News::Details(source, name, text) => {
-                let shown = self.service().is_some_and(|shown| shown == (source, &*name));
-                if let Mode::Details { text: before, .. } = &mut self.mode
-                    && shown
+                if let Mode::Details { text: before, about, .. } = &mut self.mode
+                    && *about == Some((source, name))
                 {
                     *before = text;
                 }
@@ -262,9 +263,9 @@ impl State {
             let lowest = (place.index + 1).saturating_sub(rows);
             place.top = place.top.clamp(lowest, place.index.max(lowest)).min(last);
         }
-        let room = layout.overlay_rows();
         if let Mode::Details { text, top, .. } = &mut self.mode {
-            *top = (*top).min(text.lines().count().saturating_sub(room));
+            let lines = layout.overlaid(text).len();
+            *top = (*top).min(lines.saturating_sub(layout.overlay_rows()));
         }
     }
 
@@ -278,12 +279,6 @@ impl State {
         self.message = None;
         let order = match self.mode.clone() {
             Mode::Browse => self.browse(action),
-            Mode::Help => {
-                if matches!(action, Action::Back) {
-                    self.mode = Mode::Browse;
-                }
-                everywhere(action)
-            }
             Mode::Details { .. } => self.in_details(action),
             Mode::Filter(before) => self.in_filter(action, before),
             Mode::Command(text) => self.in_command(action, text),
@@ -304,7 +299,10 @@ impl State {
 
     fn browse(&mut self, action: Action) -> Option<Order> {
         match action {
-            Action::Help => self.mode = Mode::Help,
+            Action::Help => {
+                let (title, text) = ("Keys".to_owned(), HELP.to_owned());
+                self.mode = Mode::Details { title, text, top: 0, about: None };
+            }
             Action::Focus(panel) => self.focus = panel,
             Action::Step(by) => self.focus = self.focus.step(by),
             Action::Move(by) => self.go(by),
@@ -339,9 +337,10 @@ impl State {
     }
 
     fn in_details(&mut self, action: Action) -> Option<Order> {
-        let room = self.layout().overlay_rows();
-        let Mode::Details { text, top, .. } = &mut self.mode else { return None };
-        let last = text.lines().count().saturating_sub(room);
+        let layout = self.layout();
+        let room = layout.overlay_rows();
+        let Mode::Details { text, top, about, .. } = &mut self.mode else { return None };
+        let last = layout.overlaid(text).len().saturating_sub(room);
         let page = isize::try_from(room).unwrap_or(1).max(1);
         match action {
             Action::Move(by) => *top = top.saturating_add_signed(by).min(last),
@@ -350,8 +349,8 @@ impl State {
             Action::Last => *top = last,
             Action::Back => self.mode = Mode::Browse,
             Action::Refresh => {
-                let of = self.service().map(|(source, name)| (source, name.to_owned()));
-                return of.map(|(source, name)| Order::Details(source, name));
+                let about = about.clone();
+                return about.map(|(source, name)| Order::Details(source, name));
             }
             _ => return everywhere(action),
         }
@@ -451,9 +450,9 @@ impl State {
         let row = self.row()?;
         let text = self.focus.details(self.data(), row);
         let title = row.cells.first().map(|cell| cell.text.clone()).unwrap_or_default();
-        let service = self.service().map(|(source, name)| (source, name.to_owned()));
-        self.mode = Mode::Details { title, text, top: 0 };
-        service.map(|(source, name)| Order::Details(source, name))
+        let about = self.service().map(|(source, name)| (source, name.to_owned()));
+        self.mode = Mode::Details { title, text, top: 0, about: about.clone() };
+        about.map(|(source, name)| Order::Details(source, name))
     }
 
     fn ask(&mut self, verb: Verb) {
@@ -464,6 +463,8 @@ impl State {
         let name = name.to_owned();
         if self.allows(verb) {
             self.mode = Mode::Confirm { source, verb, name };
+        } else if self.data().is_stale(source) {
+            self.message = Some("the shepherd does not answer".to_owned());
         } else if self.read_only {
             self.message = Some("nothing is done with --read-only".to_owned());
         } else {

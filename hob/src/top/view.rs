@@ -8,11 +8,11 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget as _};
 
 use super::grid::{GAP, shortened, width};
-use super::input::HELP;
 use super::layout::HEAD;
 use super::model::{Link, Source};
 use super::panels::Panel;
 use super::state::{Mode, State, Verb};
+use crate::output::harmless;
 use crate::output::screen::{Mark, Paint};
 use crate::output::time::clock;
 
@@ -55,12 +55,9 @@ pub(super) fn draw(state: &State, theme: Theme, frame: &mut Frame<'_>) {
     for (panel, area) in &layout.panels {
         self::panel(state, theme, *panel, whole(*area), buffer);
     }
-    match &state.mode {
-        Mode::Help => overlay(theme, "Keys", HELP, 0, whole(layout.overlay), buffer),
-        Mode::Details { title, text, top } => {
-            overlay(theme, title, text, *top, whole(layout.overlay), buffer);
-        }
-        _ => {}
+    if let Mode::Details { title, text, top, .. } = &state.mode {
+        let lines = layout.overlaid(text);
+        overlay(theme, title, &lines, *top, whole(layout.overlay), buffer);
     }
     footer(state, theme, whole(layout.footer), buffer);
 }
@@ -84,25 +81,36 @@ pub(super) const fn mark(source: &Source) -> Mark {
 fn header(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let data = state.data();
     let paused = if state.is_paused() { " PAUSED " } else { "" };
-    let time = format!(" {} UTC ", clock(data.now));
-    let right = width(paused) + width(&time);
-    let room = usize::from(area.width).saturating_sub(right);
-    let places = data.sources.iter().map(|of| width(of.kind.word()) + width(&of.place) + 5);
-    let places = places.sum::<usize>() + 8 <= room;
-    let mut spans = vec![Span::styled("hob top", theme.of(Paint::Heading))];
-    for source in &data.sources {
-        let mark = mark(source);
-        spans.push(Span::raw(format!("  {} ", source.kind.word())));
-        spans.push(Span::styled(mark.sign(), theme.of(mark.paint())));
-        if places {
-            spans.push(Span::styled(format!(" {}", source.place), theme.of(Paint::Faint)));
+    let sources = |places: bool| {
+        let mut spans = Vec::new();
+        for source in data.shown() {
+            let mark = mark(source);
+            spans.push(Span::raw(format!("{} ", source.kind.word())));
+            spans.push(Span::styled(mark.sign(), theme.of(mark.paint())));
+            let place = if places { format!(" {}", source.place) } else { String::new() };
+            spans.push(Span::styled(format!("{place}  "), theme.of(Paint::Faint)));
         }
-    }
-    let left = Rect { width: u16::try_from(room).unwrap_or(area.width), ..area };
-    line(spans, left.intersection(area), buffer);
-    let x = area.x + area.width.min(left.width);
-    let rest = Rect { x, width: area.width.saturating_sub(left.width), ..area };
-    line([Span::styled(paused, Theme::selected()), Span::raw(time)], rest, buffer);
+        spans
+    };
+    let time = clock(data.now);
+    // In full, shorter, and shorter still.
+    let forms = [
+        ("hob top  ", sources(true), format!(" {time} UTC ")),
+        ("hob top  ", sources(false), format!(" {time} UTC ")),
+        ("", sources(false), format!(" {time}")),
+    ];
+    let needed = |(name, spans, time): &(&str, Vec<Span<'_>>, String)| {
+        width(name) + spans.iter().map(Span::width).sum::<usize>() + width(paused) + width(time)
+    };
+    let room = usize::from(area.width);
+    let form = forms.iter().find(|form| needed(form) <= room).or(forms.last());
+    let Some((name, spans, time)) = form else { return };
+    let right = u16::try_from(width(paused) + width(time)).unwrap_or(area.width);
+    let left = Rect { width: area.width.saturating_sub(right), ..area };
+    let name = Span::styled(*name, theme.of(Paint::Heading));
+    line([name].into_iter().chain(spans.iter().cloned()), left, buffer);
+    let rest = Rect { x: area.x + left.width, width: area.width - left.width, ..area };
+    line([Span::styled(paused, Theme::selected()), Span::raw(time.as_str())], rest, buffer);
 }
 
 fn tabs(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -226,12 +234,18 @@ fn padded(text: &str, room: usize, right: bool) -> String {
     if right { pad + &text } else { text + &pad }
 }
 
-fn overlay(theme: Theme, title: &str, text: &str, top: usize, area: Rect, buffer: &mut Buffer) {
+fn overlay(
+    theme: Theme,
+    title: &str,
+    lines: &[String],
+    top: usize,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     Clear.render(area, buffer);
     let rows = usize::from(area.height.saturating_sub(1));
-    let count = text.lines().count();
-    let more = if count > rows {
-        format!("{}-{} of {count} ", top + 1, (top + rows).min(count))
+    let more = if lines.len() > rows {
+        format!("{}-{} of {} ", top + 1, (top + rows).min(lines.len()), lines.len())
     } else {
         String::new()
     };
@@ -244,10 +258,9 @@ fn overlay(theme: Theme, title: &str, text: &str, top: usize, area: Rect, buffer
         Span::raw(more),
     ];
     line(head, area, buffer);
-    for (text, at) in text.lines().skip(top).zip(1..area.height) {
-        let room = usize::from(area.width.saturating_sub(1));
+    for (text, at) in lines.iter().skip(top).zip(1..area.height) {
         let area = Rect { y: area.y + at, height: 1, ..area };
-        line([Span::raw(format!(" {}", shortened(text, room)))], area, buffer);
+        line([Span::raw(format!(" {text}"))], area, buffer);
     }
 }
 
@@ -269,12 +282,12 @@ fn footer(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Mode::Filter(_) => prompt("/", &state.place(state.focus).filter, "  ↵ keep  Esc give up"),
         Mode::Command(text) => prompt(":", text, "  ↵ go  Tab complete"),
         Mode::Confirm { verb, name, .. } => {
-            let what = crate::output::harmless(&format!(" {} {name}? [y/N] ", verb.word()));
+            let what = harmless(&format!(" {} {name}? [y/N] ", verb.word()));
             vec![Span::styled(what, Theme::selected().add_modifier(Modifier::BOLD))]
         }
         _ => match &state.message {
             Some(message) => {
-                let message = crate::output::harmless(message).replace('\n', " ");
+                let message = harmless(message).replace('\n', " ");
                 vec![Span::styled(message, theme.of(Paint::Waiting))]
             }
             None => hints(state)
