@@ -30,7 +30,8 @@ const METHODS: &str = "export name kind [transport], object name, revoke name, e
 /// - `doctor`: in what state the node's store is, as text.
 /// - `save form path`: writes what is durable to a new file, as a `copy` or as `text`.
 /// - `where`: the node's locators.
-/// - `sessions`: who the node is connected to, and how much went each way.
+/// - `sessions`: who the node is connected to, how much went each way, what waits on
+///   either side, and how full the tables are.
 pub(crate) struct Admin {
     fleet: Fleet,
     exports: Arc<BTreeMap<String, Export>>,
@@ -224,8 +225,9 @@ impl Behaviour for Admin {
 }
 
 fn describe(session: &SessionInfo) -> Value {
-    let traffic = &session.traffic;
+    let (traffic, tables) = (&session.traffic, &session.tables);
     fields([
+        ("number", session.number.into()),
         ("transport", session.peer.transport.as_str().into()),
         ("peer", session.peer.designator.as_str().into()),
         ("verified", (session.proof == Proof::Netlayer).into()),
@@ -234,5 +236,13 @@ fn describe(session: &SessionInfo) -> Value {
         ("messages-out", traffic.messages_out.into()),
         ("bytes-in", traffic.bytes_in.into()),
         ("bytes-out", traffic.bytes_out.into()),
+        ("queued-bytes", (session.queued_bytes as u64).into()),
+        ("waiting-bytes", (session.waiting_bytes as u64).into()),
+        ("parked-bytes", (session.parked_bytes as u64).into()),
+        ("paced", session.paced.into()),
+        ("exports", (tables.exports as u64).into()),
+        ("imports", (tables.imports as u64).into()),
+        ("questions", (tables.questions as u64).into()),
+        ("answers", (tables.answers as u64).into()),
     ])
 }

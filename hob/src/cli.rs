@@ -178,6 +178,9 @@ Examples:
     /// Make another machine what a file or a directory says, by its deploy agent
     #[command(after_help = crate::deploy::client::HELP)]
     Deploy(crate::deploy::client::Deploy),
+    /// Watch machines, services, bindings, sessions and what happens
+    #[command(after_help = crate::top::HELP)]
+    Top(crate::top::TopOptions),
     /// Print a completion script
     #[command(after_help = "\
 Example:

@@ -114,6 +114,17 @@ impl Client {
         self.outcome(object, object.send(args)).await
     }
 
+    /// Waits until the session on which an object lives is over.
+    pub(crate) async fn severed(&self, object: &Ref) {
+        self.node.on_sever(object).await;
+    }
+
+    /// By what names its peers know this node.
+    pub(crate) fn designators(&self) -> Vec<String> {
+        let locations = self.node.locations().into_iter();
+        locations.map(|location| location.designator).collect()
+    }
+
     /// Ends the node in good order.
     pub(crate) async fn end(self) {
         self.node.shutdown().await;

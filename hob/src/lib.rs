@@ -25,6 +25,7 @@ mod services;
 mod state;
 #[cfg(test)]
 mod testing;
+mod top;
 mod units;
 mod wrap;
 
@@ -112,6 +113,7 @@ async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
             let Context { settings, screen, .. } = &context;
             interruptible(commands::place::place(&options, settings, *screen)).await
         }
+        Command::Top(options) => interruptible(top::top(&options, context.screen)).await,
         Command::Fleet(command) => {
             interruptible(commands::fleet::fleet(&command, context.screen, context.quiet)).await
         }
@@ -171,6 +173,9 @@ fn log(cli: &Cli) {
         .with_env_var("HOB_LOG")
         .try_from_env()
         .unwrap_or_else(|_| EnvFilter::new(level));
+    // It would be written across what the command shows.
+    let across = cli.command.takes_the_screen() && std::io::stderr().is_terminal();
+    let filter = if across { EnvFilter::new("off") } else { filter };
     let colour = cli.color.applies(std::io::stderr().is_terminal());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -192,6 +192,8 @@ pub enum EnlivenError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionInfo {
+    /// Which session of this node it is: no other has or had the same number.
+    pub number: u64,
     /// Where the peer says it is.
     pub peer: PeerLocator,
     /// How we know that it is there. Anybody may be the peer of a session for which
@@ -202,6 +204,8 @@ pub struct SessionInfo {
     pub standing_in: usize,
     /// Messages and bytes each way.
     pub traffic: Traffic,
+    /// Bytes for the peer that wait for the connection to take them.
+    pub queued_bytes: usize,
     /// How full the session's tables are.
     pub tables: TableCounts,
     /// Whether the peer is not read for now, because vats that it speaks to are behind.
@@ -485,10 +489,12 @@ pub enum MintError {
 fn describe(link: &Link) -> Option<SessionInfo> {
     let peer = link.peer()?;
     Some(SessionInfo {
+        number: link.conn().0,
         peer: peer.location.clone(),
         proof: peer.proof,
         standing_in: link.standing_in(),
         traffic: link.traffic(),
+        queued_bytes: link.queued_bytes(),
         tables: link.table_counts(),
         paced: link.is_paced(),
         waiting_bytes: link.intake().queued_bytes(),

@@ -20,6 +20,7 @@ impl Command {
             Self::Revoke(revoke) => revoke.node.settle(settings),
             Self::State(command) => command.node().settle(settings),
             Self::Where(options) => options.node.settle(settings),
+            Self::Top(options) => options.settle(settings),
             Self::Fleet(command) => command.settle(settings),
             Self::GetBinding(GetBinding { common, .. })
             | Self::Offer(Offer { common, .. })
@@ -55,6 +56,11 @@ impl Command {
         matches!(self, Self::Node(_) | Self::Boss(_) | Self::Join(_) | Self::Shepherd(_))
     }
 
+    /// Whether the command draws all over the terminal.
+    pub(crate) const fn takes_the_screen(&self) -> bool {
+        matches!(self, Self::Top(options) if !options.once)
+    }
+
     /// Whether what fails is to be said in JSON as well.
     pub(crate) const fn speaks_json(&self) -> bool {
         match self {
@@ -63,6 +69,7 @@ impl Command {
             }
             Self::Where(options) => options.form.json,
             Self::Deploy(options) => options.form.json,
+            Self::Top(options) => options.form.json,
             Self::Fleet(command) => command.common().form.json,
             Self::GetBinding(GetBinding { common, .. })
             | Self::Offer(Offer { common, .. })

@@ -51,11 +51,19 @@ mod zone;
 pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc};
 pub(crate) use daemon::{ShepherdOptions, shepherd};
 pub(crate) use herd::svc;
+pub(crate) use refusal::reason as refusal_reason;
+pub(crate) use status::{Phase, Status};
+pub(crate) use writer::{Event, Writer, WriterRef};
 
 /// The work of this process, if it is not to be `hob`: what becomes a service's program,
 /// or `herd`.
 pub(crate) fn intercept() -> Option<std::process::ExitCode> {
     helper::intercept().or_else(herd::intercept)
+}
+
+/// A service in full, as `herd status` prints it.
+pub(crate) fn status_text(status: &Status) -> String {
+    show::status(status, logfile::now(), &zone::Zone::of_machine())
 }
 
 #[cfg(test)]

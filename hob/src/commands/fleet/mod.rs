@@ -5,7 +5,7 @@ mod bindings;
 mod events;
 mod graph;
 mod machines;
-pub(super) mod shown;
+pub(crate) mod shown;
 mod tokens;
 
 use std::time::Duration;

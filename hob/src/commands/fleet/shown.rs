@@ -69,7 +69,7 @@ pub(super) fn table(machines: &[Shown], now: SystemTime) -> Table {
 }
 
 /// A machine as JSON.
-pub(super) fn machine(machine: &Shown) -> Value {
+pub(crate) fn machine(machine: &Shown) -> Value {
     let bindings = machine.bindings.iter().map(|(name, bound)| {
         let bound = json!({
             "from": bound.from,
@@ -108,7 +108,7 @@ pub(super) fn machine(machine: &Shown) -> Value {
 }
 
 /// A machine in words, a line for each thing that there is to be said.
-pub(super) fn words(machine: &Shown, now: SystemTime) -> String {
+pub(crate) fn words(machine: &Shown, now: SystemTime) -> String {
     let mut lines = vec![format!("{} is {}", machine.name, machine.state.word())];
     let mut say = |what: &str, text: Option<String>| {
         if let Some(text) = text.filter(|text| !text.is_empty()) {
