@@ -186,7 +186,7 @@ impl Envelope {
         let signature = Signature::decode(input)?;
         input.record_end()?;
         let copy = encoded.clone();
-        let record = &mut Reader::new(&copy, &syrup::Options::default());
+        let record = &mut Reader::new(&copy, &copy, &syrup::Options::default());
         match record.record("a handoff")? {
             "desc:handoff-give" => {
                 let record = give(record)?;

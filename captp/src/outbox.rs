@@ -9,6 +9,10 @@ use syrup::Encoder;
 /// Byte arrays at least this long are queued as they are instead of copied.
 const SHARE_BYTES_FROM: usize = 16 << 10;
 
+/// Up to this many bytes are copied when they are taken: the buffer stays for what is
+/// written next, which would otherwise have to grow its own step by step.
+const COPY_UP_TO: usize = 1 << 10;
+
 /// What a session has to send.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -107,11 +111,18 @@ impl Outbox {
     }
 
     fn finish_tail(&mut self) {
-        if !self.tail.is_empty() {
-            let tail = std::mem::take(&mut self.tail);
-            self.queued += tail.len();
-            self.pieces.push_back(tail.into());
+        if self.tail.is_empty() {
+            return;
         }
+        self.queued += self.tail.len();
+        let piece = if self.tail.len() <= COPY_UP_TO {
+            let piece = Bytes::copy_from_slice(&self.tail);
+            self.tail.clear();
+            piece
+        } else {
+            std::mem::take(&mut self.tail).into()
+        };
+        self.pieces.push_back(piece);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::passable::{ErrorValue, Passable, Record, Tagged};
 use crate::position::{AnswerPos, ExportPos, ImportPos, RemotePos};
 use crate::runtime::{Identity, Runtime};
 use crate::tables::{Exported, IDLE, Tables};
-use crate::wire::{self, Reader, WireError};
+use crate::wire::{self, Reader, WireError, head};
 
 /// Why decoding stopped. Boxed: it is rare, and the way in is hot.
 pub(crate) type Fatal = Box<SessionEnd>;
@@ -52,18 +52,21 @@ impl<R: Runtime> Incoming<'_, R> {
 
     /// The elements up to the end of a list that has been opened.
     pub(crate) fn list(&mut self, input: &mut Reader<'_>) -> Result<Vec<Value<R>>, Fatal> {
-        self.until(input, &Token::ListEnd)
+        self.until_end(input)
     }
 
-    fn until(&mut self, input: &mut Reader<'_>, end: &Token<'_>) -> Result<Vec<Value<R>>, Fatal> {
+    /// The values up to the end of the innermost container, which the decoder sees to be
+    /// of its kind.
+    fn until_end(&mut self, input: &mut Reader<'_>) -> Result<Vec<Value<R>>, Fatal> {
         let mut values = Vec::new();
         loop {
             let offset = input.offset();
-            let token = input.token()?;
-            if token == *end {
-                return Ok(values);
+            match input.token()? {
+                Token::ListEnd | Token::SetEnd | Token::DictEnd | Token::RecordEnd => {
+                    return Ok(values);
+                }
+                token => values.push(self.after(token, offset, input)?),
             }
-            values.push(self.after(token, offset, input)?);
         }
     }
 
@@ -83,7 +86,7 @@ impl<R: Runtime> Incoming<'_, R> {
             Token::String(text) => Passable::String(text.into()),
             Token::Symbol(name) => Passable::Symbol(name.into()),
             Token::ListStart => Passable::List(self.list(input)?),
-            Token::SetStart => Passable::Set(self.until(input, &Token::SetEnd)?),
+            Token::SetStart => Passable::Set(self.until_end(input)?),
             Token::DictStart => self.dict(input)?,
             Token::RecordStart => self.record(input)?,
             Token::ListEnd | Token::SetEnd | Token::DictEnd | Token::RecordEnd => {
@@ -138,7 +141,7 @@ impl<R: Runtime> Incoming<'_, R> {
         let token = input.token()?;
         let Token::Symbol(label) = token else {
             let label = self.after(token, offset, input)?;
-            let fields = self.until(input, &Token::RecordEnd)?;
+            let fields = self.until_end(input)?;
             return Ok(Passable::Record(Box::new(Record { label, fields })));
         };
         if label == "desc:sig-envelope" {
@@ -158,7 +161,7 @@ impl<R: Runtime> Incoming<'_, R> {
                     self.dialect.hear(Heard::Goblins);
                 }
                 let label = Passable::Symbol(label.into());
-                let fields = self.until(input, &Token::RecordEnd)?;
+                let fields = self.until_end(input)?;
                 return Ok(Passable::Record(Box::new(Record { label, fields })));
             }
         };
@@ -173,13 +176,8 @@ impl<R: Runtime> Incoming<'_, R> {
         input: &mut Reader<'_>,
     ) -> Result<Option<R::Ref>, Fatal> {
         let reference = match label {
-            "desc:import-object" | "desc:import-promise" => {
-                let pos = ImportPos(input.position()?);
-                if pos.0 == IDLE.0 {
-                    self.dialect.hear(Heard::Ourselves);
-                }
-                self.tables.import(self.runtime, pos, label == "desc:import-promise")?
-            }
+            "desc:import-object" => self.import(input.position()?, false)?,
+            "desc:import-promise" => self.import(input.position()?, true)?,
             "desc:export" => {
                 let pos = ExportPos(input.position()?);
                 match self.tables.exported(pos)? {
@@ -200,6 +198,14 @@ impl<R: Runtime> Incoming<'_, R> {
         Ok(Some(reference))
     }
 
+    /// The reference to what stands at that position at the peer.
+    pub(crate) fn import(&mut self, pos: u64, promise: bool) -> Result<R::Ref, Fatal> {
+        if pos == IDLE.0 {
+            self.dialect.hear(Heard::Ourselves);
+        }
+        Ok(self.tables.import(self.runtime, ImportPos(pos), promise)?)
+    }
+
     /// A promise for a third party's object that the peer gives us.
     fn handoff(&mut self, input: &mut Reader<'_>) -> Result<R::Ref, Fatal> {
         let offset = input.offset();
@@ -213,7 +219,7 @@ impl<R: Runtime> Incoming<'_, R> {
 
     /// A tagged value; a record of that label but of another shape is kept as it came.
     fn tagged(&mut self, label: &str, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
-        let mut fields = self.until(input, &Token::RecordEnd)?;
+        let mut fields = self.until_end(input)?;
         let heard = if label == "user-record" { Heard::Goblins } else { Heard::Tagged };
         self.dialect.hear(heard);
         if let [Passable::Symbol(tag) | Passable::String(tag), _] = fields.as_slice() {
@@ -226,7 +232,7 @@ impl<R: Runtime> Incoming<'_, R> {
     }
 
     fn error(&mut self, label: &str, input: &mut Reader<'_>) -> Result<Value<R>, Fatal> {
-        let mut fields = self.until(input, &Token::RecordEnd)?;
+        let mut fields = self.until_end(input)?;
         self.dialect.hear(match label {
             "desc:error" if fields.len() > 1 => Heard::OpenError,
             "desc:error" => Heard::Error,
@@ -351,20 +357,20 @@ impl<R: Runtime> Outgoing<'_, R> {
         match self.runtime.identify(reference) {
             Identity::Local { key, promise } => {
                 let pos = self.tables.export(reference, key)?;
-                let label = if promise { "desc:import-promise" } else { "desc:import-object" };
-                descriptor(&mut self.out.encoder(), label, pos.0);
+                let head = if promise { head::IMPORT_PROMISE } else { head::IMPORT_OBJECT };
+                descriptor(&mut self.out.encoder(), head, pos.0);
             }
             Identity::Remote { pos: RemotePos::Import(pos), .. } => {
-                descriptor(&mut self.out.encoder(), "desc:export", pos.0);
+                descriptor(&mut self.out.encoder(), head::EXPORT, pos.0);
             }
             Identity::Remote { pos: RemotePos::Answer(pos), .. }
                 if self.dialect.answers_as_values =>
             {
-                descriptor(&mut self.out.encoder(), "desc:answer", pos.0);
+                descriptor(&mut self.out.encoder(), head::ANSWER, pos.0);
             }
             Identity::Remote { pos: RemotePos::Answer(_), key } => {
                 let pos = self.tables.export(reference, key)?;
-                descriptor(&mut self.out.encoder(), "desc:import-promise", pos.0);
+                descriptor(&mut self.out.encoder(), head::IMPORT_PROMISE, pos.0);
             }
             Identity::Value(value) => self.value(value, depth)?,
         }
@@ -455,11 +461,10 @@ impl<R: Runtime> Outgoing<'_, R> {
     }
 }
 
-/// Writes a record of a label and a position.
+/// Writes a record of a head and a position.
 #[inline]
-pub(crate) fn descriptor(out: &mut Encoder<'_>, label: &str, pos: u64) {
-    out.begin_record();
-    out.symbol(label);
+pub(crate) fn descriptor(out: &mut Encoder<'_>, head: &[u8], pos: u64) {
+    out.raw(head);
     out.uint(pos);
     out.end_record();
 }

@@ -11,6 +11,18 @@ use crate::locator::{PeerLocator, Sturdyref, SwissNum};
 /// shorter ones are copied, so that a small value never pins a large buffer.
 const SHARE_BYTES_FROM: usize = 512;
 
+/// The openings and labels of common records, encoded: for reading and writing them in one
+/// go.
+pub(crate) mod head {
+    pub(crate) const DELIVER: &[u8] = b"<10'op:deliver";
+    pub(crate) const DELIVER_ONLY: &[u8] = b"<15'op:deliver-only";
+    pub(crate) const GC_ANSWERS: &[u8] = b"<13'op:gc-answers";
+    pub(crate) const EXPORT: &[u8] = b"<11'desc:export";
+    pub(crate) const ANSWER: &[u8] = b"<11'desc:answer";
+    pub(crate) const IMPORT_OBJECT: &[u8] = b"<18'desc:import-object";
+    pub(crate) const IMPORT_PROMISE: &[u8] = b"<19'desc:import-promise";
+}
+
 /// A message that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WireError {
@@ -35,12 +47,27 @@ impl From<DecodeError> for WireError {
 /// A cursor over one message.
 pub(crate) struct Reader<'a> {
     decoder: Decoder<'a>,
+    /// What the message is a part of.
     source: &'a Bytes,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(message: &'a Bytes, options: &Options) -> Self {
-        Self { decoder: Decoder::with_options(message, options), source: message }
+    /// A cursor at the beginning of a message, which is a part of `source`.
+    pub(crate) fn new(message: &'a [u8], source: &'a Bytes, options: &Options) -> Self {
+        Self { decoder: Decoder::with_options(message, options), source }
+    }
+
+    /// Opens the record that begins with that [`head`], if it is one.
+    #[inline]
+    pub(crate) fn opens(&mut self, head: &[u8]) -> bool {
+        self.decoder.open_record(head)
+    }
+
+    /// The position in a record that consists of that [`head`] and a position, if it is
+    /// one in the usual form.
+    #[inline]
+    pub(crate) fn positioned(&mut self, head: &[u8]) -> Option<u64> {
+        self.decoder.record_of_uint(head)
     }
 
     #[inline]
@@ -73,7 +100,7 @@ impl<'a> Reader<'a> {
 
     /// The next value if it is a symbol; it stays unread.
     pub(crate) fn peek_symbol(&self) -> Option<&'a str> {
-        match Decoder::new(self.source.get(self.offset()..)?).token() {
+        match Decoder::new(self.decoder.rest()).token() {
             Ok(Token::Symbol(name)) => Some(name),
             _ => None,
         }
@@ -81,7 +108,7 @@ impl<'a> Reader<'a> {
 
     /// Whether the record being read has no more fields.
     pub(crate) fn at_record_end(&self) -> bool {
-        self.source.get(self.offset()) == Some(&b'>')
+        self.decoder.rest().first() == Some(&b'>')
     }
 
     pub(crate) fn record_end(&mut self) -> Result<(), WireError> {
@@ -238,4 +265,29 @@ pub(crate) fn encode_sturdyref(out: &mut Encoder<'_>, sturdyref: &Sturdyref) {
     encode_peer(out, &sturdyref.peer);
     out.bytes(sturdyref.swiss.as_bytes());
     out.end_record();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_the_encodings_of_their_labels() {
+        let all = [
+            (head::DELIVER, "op:deliver"),
+            (head::DELIVER_ONLY, "op:deliver-only"),
+            (head::GC_ANSWERS, "op:gc-answers"),
+            (head::EXPORT, "desc:export"),
+            (head::ANSWER, "desc:answer"),
+            (head::IMPORT_OBJECT, "desc:import-object"),
+            (head::IMPORT_PROMISE, "desc:import-promise"),
+        ];
+        for (head, label) in all {
+            let mut expected = Vec::new();
+            let mut out = Encoder::new(&mut expected);
+            out.begin_record();
+            out.symbol(label);
+            assert_eq!(head, expected);
+        }
+    }
 }

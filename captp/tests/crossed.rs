@@ -13,7 +13,7 @@ fn bob() -> captp::Established {
     alice.receive(&bob.transmit(true));
     let Event::Started(mut established) = alice.next() else { panic!("no start") };
     established.proof = captp::Proof::Netlayer;
-    established
+    *established
 }
 
 /// Endo refuses a connection that comes when it has a session already, in its own words,

@@ -21,7 +21,7 @@ fn greet(a: SessionConfig, b: SessionConfig) -> (Side, Side) {
 
 fn started(side: &mut Side) -> captp::Established {
     match side.next() {
-        Event::Started(established) => established,
+        Event::Started(established) => *established,
         other => panic!("expected a start, got {}", support::name(&other)),
     }
 }

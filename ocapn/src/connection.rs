@@ -15,15 +15,16 @@
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use captp::SessionEnd;
 use netlayers::ByteStream;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::link::{Link, PACE_ABOVE};
@@ -141,6 +142,9 @@ impl Connection {
         if !self.release_armed {
             self.release_timer.as_mut().reset(Instant::now() + RELEASE_AFTER);
             self.release_armed = true;
+        } else if !self.release_timer.is_elapsed() {
+            // This task is the one that it wakes.
+            return true;
         }
         if self.release_timer.as_mut().poll(cx).is_pending() {
             return true;
@@ -174,15 +178,18 @@ impl Connection {
     /// Reads what is there, up to a chunk. Chunks grow while they come full, and an
     /// idle connection holds no buffer.
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
-        self.input.reserve(self.chunk);
-        let before = self.input.len();
-        // The buffer may have more room than it was asked for.
-        let mut room = (&mut self.input).limit(self.chunk);
-        let polled = pin!(self.io.read_buf(&mut room)).poll(cx);
+        let polled = if self.chunk <= SMALLEST_READ {
+            self.read_little(cx)
+        } else {
+            self.input.reserve(self.chunk);
+            // The buffer may have more room than it was asked for.
+            let mut room = (&mut self.input).limit(self.chunk);
+            pin!(self.io.read_buf(&mut room)).poll(cx)
+        };
         match polled {
             Poll::Ready(read) => {
                 let read = read?;
-                if self.input.len() - before >= self.chunk {
+                if read >= self.chunk {
                     self.chunk = (2 * self.chunk).min(LARGEST_READ);
                 }
                 Ok(Poll::Ready(read))
@@ -195,6 +202,17 @@ impl Connection {
                 Ok(Poll::Pending)
             }
         }
+    }
+
+    /// Reads up to a small chunk by way of the stack: most often little is there, or
+    /// nothing, and no buffer is made that is larger than what has come.
+    fn read_little(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [MaybeUninit::uninit(); SMALLEST_READ];
+        let room = self.chunk.min(SMALLEST_READ);
+        let mut read = ReadBuf::uninit(space.get_mut(..room).unwrap_or_default());
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+        self.input.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     /// Writes as much as the channel takes. Whether that was everything.

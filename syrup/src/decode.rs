@@ -204,6 +204,68 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Opens a record if `head` comes next: the encoding of its opening and its label.
+    /// Gives whether it did; if not, nothing has been read.
+    ///
+    /// What two calls of [`Decoder::token`] would do, for those who know what to expect.
+    #[inline]
+    pub fn open_record(&mut self, head: &[u8]) -> bool {
+        let end = self.position + head.len();
+        let allowed = self.stack.len() < self.options.limits.depth && end <= self.bound;
+        if !allowed || !self.rest().starts_with(head) {
+            return false;
+        }
+        let label = self.input.get(self.position + 1..end);
+        let frame = Frame::new(Kind::Record, self.position, self.keys.len());
+        self.stack.push(Frame { last: label, ..frame });
+        self.watching = false;
+        self.position = end;
+        true
+    }
+
+    /// Reads a whole record if `head` comes next, the encoding of its opening and its
+    /// label, and after it one canonical integer that is not negative, and the end. Gives
+    /// the integer; if there is none, nothing has been read.
+    ///
+    /// What four calls of [`Decoder::token`] would do, for those who know what to expect.
+    /// It is for records in lists and records.
+    ///
+    /// ```
+    /// let mut input = syrup::Decoder::new(b"[<3'one12+><3'two12+>]");
+    /// input.token()?;
+    /// assert_eq!(input.record_of_uint(b"<3'one"), Some(12));
+    /// assert_eq!(input.record_of_uint(b"<3'one"), None);
+    /// assert_eq!(input.token()?, syrup::Token::RecordStart);
+    /// # Ok::<_, syrup::DecodeError>(())
+    /// ```
+    #[inline]
+    pub fn record_of_uint(&mut self, head: &[u8]) -> Option<u64> {
+        let rest = self.rest().strip_prefix(head)?;
+        let mut value = 0;
+        let mut digits = 0;
+        while let Some(byte @ b'0'..=b'9') = rest.get(digits) {
+            if digits == SAFE_DIGITS - 1 {
+                return None;
+            }
+            value = 10 * value + u64::from(byte - b'0');
+            digits += 1;
+        }
+        let canonical = digits == 1 || rest.first() != Some(&b'0');
+        let end = self.position + head.len() + digits + 2;
+        let limits = &self.options.limits;
+        let allowed = digits > 0
+            && digits <= limits.int_digits
+            && self.stack.len() < limits.depth
+            && end <= self.bound
+            && !self.watching;
+        let complete = rest.get(digits..digits + 2) == Some(b"+>");
+        if !(canonical && allowed && complete) {
+            return None;
+        }
+        self.position = end;
+        Some(value)
+    }
+
     /// The next token.
     ///
     /// # Errors
@@ -381,15 +443,7 @@ impl<'a> Decoder<'a> {
             let limit = self.options.limits.size;
             return Err(self.error(DecodeErrorKind::SizeLimit(limit)));
         }
-        self.stack.push(Frame {
-            kind,
-            after_key: false,
-            unsorted: false,
-            start: self.position,
-            last: None,
-            keys: self.keys.len(),
-            compare_at: 32,
-        });
+        self.stack.push(Frame::new(kind, self.position, self.keys.len()));
         self.watching = !matches!(kind, Kind::List);
         self.position += 1;
         Ok(token)
@@ -500,6 +554,11 @@ impl<'a> Decoder<'a> {
 }
 
 impl Frame<'_> {
+    const fn new(kind: Kind, start: usize, keys: usize) -> Self {
+        let (after_key, unsorted, last, compare_at) = (false, false, None, 32);
+        Self { kind, after_key, unsorted, start, last, keys, compare_at }
+    }
+
     /// Whether a record's label has been read.
     const fn after_label(&self) -> bool {
         self.last.is_some()

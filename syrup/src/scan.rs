@@ -3,6 +3,9 @@
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::options::{Limits, Options};
 
+/// Numbers of up to so many digits are looked at in one go.
+const SHORT_NUMBER: usize = 6;
+
 /// Finds the ends of values in an unframed stream.
 ///
 /// Looks at each byte once, however the stream is cut into pieces, and never at the
@@ -50,7 +53,13 @@ impl Scanner {
     /// If no bytes that could follow make it a value within the limits. The scanner is
     /// of no use afterwards.
     pub fn scan(&mut self, input: &[u8]) -> Result<Option<usize>, DecodeError> {
-        while !self.at_end() {
+        loop {
+            if self.digits == 0 {
+                self.skip_whole_tokens(input);
+            }
+            if self.at_end() {
+                break;
+            }
             let Some(&byte) = input.get(self.position) else {
                 return Ok(None);
             };
@@ -124,6 +133,50 @@ impl Scanner {
 
     const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::new(self.passed.saturating_add(self.position), kind)
+    }
+
+    /// Goes past the tokens that are there in whole and can be seen to be fine, to the end
+    /// of the value if it comes to that. What it stops at is for [`Self::scan`] to judge.
+    fn skip_whole_tokens(&mut self, input: &[u8]) {
+        let bound = self.limits.size.saturating_sub(self.passed);
+        let (mut at, mut depth) = (self.position, self.depth);
+        while (depth > 0 || at == 0) && at < bound {
+            match input.get(at) {
+                Some(b'0'..=b'9') => match self.whole_number(input, at) {
+                    Some(end) if end <= bound => at = end,
+                    _ => break,
+                },
+                Some(b'[' | b'<' | b'{' | b'#') if depth < self.limits.depth => {
+                    depth += 1;
+                    at += 1;
+                }
+                Some(b']' | b'>' | b'}' | b'$') if depth > 0 => {
+                    depth -= 1;
+                    at += 1;
+                }
+                Some(b't' | b'f') => at += 1,
+                _ => break,
+            }
+        }
+        (self.position, self.depth) = (at, depth);
+    }
+
+    /// Where a short number ends, together with the literal that it is the length of.
+    #[inline]
+    fn whole_number(&self, input: &[u8], at: usize) -> Option<usize> {
+        let (mut value, mut end) = (0, at);
+        loop {
+            match input.get(end)? {
+                byte @ b'0'..=b'9' if end - at < SHORT_NUMBER => {
+                    value = 10 * value + usize::from(byte - b'0');
+                    end += 1;
+                }
+                _ if end - at > self.limits.int_digits => return None,
+                b'+' | b'-' => return Some(end + 1),
+                b':' | b'"' | b'\'' => return Some(end + 1 + value),
+                _ => return None,
+            }
+        }
     }
 
     #[inline]

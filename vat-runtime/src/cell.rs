@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use captp::RemotePos;
 use captp::locator::Sturdyref;
+use smallvec::SmallVec;
 
 use crate::intake::Place;
 use crate::job::Handler;
-use crate::promise::{Message, Resolver};
+use crate::promise::{Message, Resolver, SettlingEnd};
 use crate::reference::{Kind, Ref};
 use crate::route::{Claim, Passage, Route};
 use crate::sync::{Mutex, MutexGuard, OnceLock, lock};
@@ -49,7 +50,8 @@ struct Pending {
     /// The peer was asked to tell when the promise settles.
     subscribed: bool,
     messages: Vec<Message>,
-    listeners: Vec<Listener>,
+    /// Most often one.
+    listeners: SmallVec<[Listener; 1]>,
     rare: Option<Box<Rare>>,
 }
 
@@ -100,6 +102,10 @@ pub(crate) enum Listener {
     Resolver(Resolver),
     /// A handler that runs as a turn.
     Handler(Box<Handler>),
+    /// A future somebody awaits.
+    Future(SettlingEnd<Value>),
+    /// A resolver, at a peer for instance, that is sent `fulfill value` or `break reason`.
+    Peer(Ref),
     Callback(Box<dyn FnOnce(Outcome) + Send>),
 }
 
@@ -111,6 +117,11 @@ impl Listener {
                 handler.outcome = outcome;
                 handler.post();
             }
+            Self::Future(end) => end.settle(outcome),
+            Self::Peer(listener) => listener.send_only(match outcome {
+                Ok(value) => vec![Value::symbol("fulfill"), value],
+                Err(fault) => vec![Value::symbol("break"), fault.into_value()],
+            }),
             Self::Callback(callback) => {
                 // The others who wait must be told whatever this one does.
                 if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {

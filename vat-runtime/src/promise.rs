@@ -170,12 +170,13 @@ pub struct Settling<T = Value>(Arc<Slot<T>>);
 
 /// The sending end of a [`Settling`]. Dropped unused, it gives the fault that it
 /// was made with.
-pub(crate) struct SettlingEnd<T> {
-    slot: Arc<Slot<T>>,
-    unused: Option<&'static str>,
-}
+pub(crate) struct SettlingEnd<T>(Option<Arc<Slot<T>>>);
 
-type Slot<T> = Mutex<SlotState<T>>;
+struct Slot<T> {
+    state: Mutex<SlotState<T>>,
+    /// What is said when the end is dropped unused.
+    unused: &'static str,
+}
 
 enum SlotState<T> {
     Waiting(Option<Waker>),
@@ -184,8 +185,8 @@ enum SlotState<T> {
 
 impl<T> Settling<T> {
     pub(crate) fn new(unused: &'static str) -> (Self, SettlingEnd<T>) {
-        let slot = Arc::new(Mutex::new(SlotState::Waiting(None)));
-        (Self(slot.clone()), SettlingEnd { slot, unused: Some(unused) })
+        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Waiting(None)), unused });
+        (Self(slot.clone()), SettlingEnd(Some(slot)))
     }
 
     /// Waits on this thread. Never call it in a turn, within
@@ -202,12 +203,15 @@ impl<T> Settling<T> {
 
 impl<T> SettlingEnd<T> {
     pub(crate) fn settle(mut self, outcome: Result<T, Fault>) {
-        self.unused = None;
-        self.put(outcome);
+        if let Some(slot) = self.0.take() {
+            slot.put(outcome);
+        }
     }
+}
 
+impl<T> Slot<T> {
     fn put(&self, outcome: Result<T, Fault>) {
-        let mut state = lock(&self.slot);
+        let mut state = lock(&self.state);
         let before = std::mem::replace(&mut *state, SlotState::Done(Some(outcome)));
         drop(state);
         if let SlotState::Waiting(Some(waker)) = before {
@@ -218,8 +222,8 @@ impl<T> SettlingEnd<T> {
 
 impl<T> Drop for SettlingEnd<T> {
     fn drop(&mut self) {
-        if let Some(reason) = self.unused {
-            self.put(Err(reason.into()));
+        if let Some(slot) = self.0.take() {
+            slot.put(Err(slot.unused.into()));
         }
     }
 }
@@ -228,7 +232,7 @@ impl<T> Future for Settling<T> {
     type Output = Result<T, Fault>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         match &mut *state {
             SlotState::Waiting(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
             SlotState::Waiting(waker) => {
@@ -270,7 +274,7 @@ impl Ref {
     /// A future of what this reference settles to; for an object, itself.
     pub fn settling(&self) -> Settling {
         let (settling, end) = Settling::new("nothing is left that could settle the promise");
-        self.listen_with(Listener::Callback(Box::new(|outcome| end.settle(outcome))));
+        self.listen_with(Listener::Future(end));
         settling
     }
 

@@ -205,6 +205,13 @@ impl Ref {
         self.listen_with(Listener::Resolver(resolver));
     }
 
+    /// Sends the resolver `['fulfill value]` or `['break error]` when this reference
+    /// settles, at once if it has. The resolver is a capability, such as
+    /// [`Resolver::into_ref`] gives, or one of a peer's.
+    pub fn tell(&self, resolver: Self) {
+        self.listen_with(Listener::Peer(resolver));
+    }
+
     /// Calls back with what this reference settles to, at once if it has. The
     /// callback runs on the thread that settles it, with no lock held, and must be
     /// quick.

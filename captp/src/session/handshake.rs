@@ -88,7 +88,7 @@ impl<R: Runtime> Session<R> {
         self.state = State::Live;
         let established = Established { location, proof, peer_key, session_id };
         self.established = Some(established.clone());
-        self.events.push_back(Event::Started(established));
+        self.events.push_back(Event::Started(Box::new(established)));
         Ok(())
     }
 
@@ -125,7 +125,7 @@ fn read_location<'a>(input: &mut Reader<'a>) -> Result<(PeerLocator, &'a [u8]), 
     let offset = input.offset();
     let encoded = input.skip()?;
     let copy = bytes::Bytes::copy_from_slice(encoded);
-    let mut again = Reader::new(&copy, &syrup::Options::default());
+    let mut again = Reader::new(&copy, &copy, &syrup::Options::default());
     if again.record("an ocapn-peer")? != "ocapn-peer" {
         return Err(WireError::unexpected(offset, "an ocapn-peer"));
     }

@@ -82,7 +82,7 @@ impl SessionConfig {
 #[non_exhaustive]
 pub enum Event<R: Runtime> {
     /// The handshake is done: calls may be made.
-    Started(Established),
+    Started(Box<Established>),
     /// A message for one of ours.
     Deliver {
         /// The object or promise that it is for.
@@ -299,16 +299,20 @@ impl<R: Runtime> Session<R> {
                 return Err(LimitExceeded { name: "greeting_size", limit: limit as u64 }.into());
             }
         }
-        let mut messages = input.split_to(whole).freeze();
+        // Most often everything there is, in a buffer of its size.
+        let all = whole == input.len() && input.capacity() <= 2 * whole;
+        let messages = if all { std::mem::take(input) } else { input.split_to(whole) }.freeze();
+        let mut rest = &*messages;
         self.traffic.bytes_in += whole as u64;
         let lengths = std::mem::take(&mut self.lengths);
         for length in &lengths {
             if matches!(self.state, State::Ended) {
                 return Ok(());
             }
-            let message = messages.split_to(*length);
+            let (message, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            rest = after;
             self.traffic.messages_in += 1;
-            self.receive_message(runtime, &message)?;
+            self.receive_message(runtime, message, &messages)?;
         }
         self.lengths = lengths;
         // What came before the fault has been acted on.

@@ -12,7 +12,7 @@ use crate::position::{AnswerPos, ExportPos};
 use crate::runtime::Runtime;
 use crate::tables::Exported;
 use crate::value::{Fatal, Incoming};
-use crate::wire::{Reader, WireError};
+use crate::wire::{Reader, WireError, head};
 
 /// Whom an operation names, before it is known whether that is allowed.
 enum Target<R: Runtime> {
@@ -23,15 +23,22 @@ enum Target<R: Runtime> {
 }
 
 impl<R: Runtime> Session<R> {
-    /// Acts on one whole message.
+    /// Acts on one whole message, which is a part of `source`.
     pub(super) fn receive_message(
         &mut self,
         runtime: &mut R,
-        message: &Bytes,
+        message: &[u8],
+        source: &Bytes,
     ) -> Result<(), Fatal> {
         let decoding = self.decoding;
-        let input = &mut Reader::new(message, &decoding);
-        let op = input.record("an operation")?;
+        let input = &mut Reader::new(message, source, &decoding);
+        let op = if input.opens(head::DELIVER) {
+            "op:deliver"
+        } else if input.opens(head::GC_ANSWERS) {
+            "op:gc-answers"
+        } else {
+            input.record("an operation")?
+        };
         match (&self.state, op) {
             (_, "op:abort") => return self.aborted(input),
             (State::Greeting, "op:start-session") => return self.greeted(input),
@@ -66,23 +73,27 @@ impl<R: Runtime> Session<R> {
     }
 
     fn target(&mut self, input: &mut Reader<'_>) -> Result<Target<R>, Fatal> {
+        if let Some(pos) = input.positioned(head::EXPORT) {
+            return self.exported_target(ExportPos(pos));
+        }
         let offset = input.offset();
         let label = input.record("a target")?;
         let pos = input.position()?;
         input.record_end()?;
         match label {
-            "desc:export" => {
-                let pos = ExportPos(pos);
-                Ok(match self.tables.exported(pos)? {
-                    Exported::Bootstrap => Target::Bootstrap,
-                    Exported::Reference { reference, .. } => Target::Reference(reference.clone()),
-                    Exported::Resolver(_) => Target::Resolver(pos),
-                    Exported::Idle => Target::Idle,
-                })
-            }
+            "desc:export" => self.exported_target(ExportPos(pos)),
             "desc:answer" => Ok(Target::Reference(self.tables.answer(AnswerPos(pos))?.clone())),
             _ => Err(WireError::unexpected(offset, "a target").into()),
         }
+    }
+
+    fn exported_target(&mut self, pos: ExportPos) -> Result<Target<R>, Fatal> {
+        Ok(match self.tables.exported(pos)? {
+            Exported::Bootstrap => Target::Bootstrap,
+            Exported::Reference { reference, .. } => Target::Reference(reference.clone()),
+            Exported::Resolver(_) => Target::Resolver(pos),
+            Exported::Idle => Target::Idle,
+        })
     }
 
     /// A target of operations that only promises understand.
@@ -203,20 +214,9 @@ impl<R: Runtime> Session<R> {
         input: &mut Reader<'_>,
     ) -> Result<Option<Question<R>>, Fatal> {
         let answer = self.answer_field(input)?;
-        let offset = input.offset();
-        let listener = match input.token()? {
-            Token::Bool(false) => {
-                self.dialect.hear(Heard::NoResolver);
-                None
-            }
-            Token::RecordStart => {
-                let expected = WireError::unexpected(offset, "a resolver");
-                let Token::Symbol(label) = input.token()? else {
-                    return Err(expected.into());
-                };
-                Some(self.incoming(runtime).descriptor(label, input)?.ok_or(expected)?)
-            }
-            _ => return Err(WireError::unexpected(offset, "a resolver or false").into()),
+        let listener = match input.positioned(head::IMPORT_OBJECT) {
+            Some(pos) => Some(self.incoming(runtime).import(pos, false)?),
+            None => self.listener_field(runtime, input)?,
         };
         if answer.is_none() && listener.is_none() {
             return Ok(None);
@@ -225,6 +225,29 @@ impl<R: Runtime> Session<R> {
             self.dialect.hear(Heard::ExportAtZero);
         }
         Ok(Some(self.open_question(runtime, answer, listener)))
+    }
+
+    /// A resolver in any form, or false.
+    fn listener_field(
+        &mut self,
+        runtime: &mut R,
+        input: &mut Reader<'_>,
+    ) -> Result<Option<R::Ref>, Fatal> {
+        let offset = input.offset();
+        match input.token()? {
+            Token::Bool(false) => {
+                self.dialect.hear(Heard::NoResolver);
+                Ok(None)
+            }
+            Token::RecordStart => {
+                let expected = WireError::unexpected(offset, "a resolver");
+                let Token::Symbol(label) = input.token()? else {
+                    return Err(expected.into());
+                };
+                Ok(Some(self.incoming(runtime).descriptor(label, input)?.ok_or(expected)?))
+            }
+            _ => Err(WireError::unexpected(offset, "a resolver or false").into()),
+        }
     }
 
     fn answer_field(&mut self, input: &mut Reader<'_>) -> Result<Option<AnswerPos>, Fatal> {

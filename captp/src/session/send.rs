@@ -9,6 +9,7 @@ use crate::position::{AnswerPos, ExportPos, RemotePos};
 use crate::runtime::Runtime;
 use crate::tables::{IDLE, Released};
 use crate::value::{Outgoing, descriptor};
+use crate::wire::head;
 
 /// How many releases are held back, at most, from a peer that has not been heard.
 const HOLD_RELEASES: usize = 64;
@@ -80,7 +81,7 @@ impl<R: Runtime> Session<R> {
             out.begin_record();
             out.symbol("op:listen");
             target(&mut out, to);
-            descriptor(&mut out, "desc:import-object", pos.0);
+            descriptor(&mut out, head::IMPORT_OBJECT, pos.0);
             if wants_partial {
                 out.bool(false);
             }
@@ -150,10 +151,10 @@ impl<R: Runtime> Session<R> {
         // From here on the tables hold the resolver, and give it back in `finish`.
         let unsent = |why| Unsent { why, resolver: None };
         let answer = self.tables.ask().map_err(|limit| unsent(limit.into()))?;
-        self.write_message(runtime, "op:deliver", to, args).map_err(unsent)?;
+        self.write_message(runtime, head::DELIVER, to, args).map_err(unsent)?;
         let mut out = self.outbox.encoder();
         out.uint(answer.0);
-        descriptor(&mut out, "desc:import-object", resolve_me.0);
+        descriptor(&mut out, head::IMPORT_OBJECT, resolve_me.0);
         out.end_record();
         Ok(answer)
     }
@@ -173,21 +174,21 @@ impl<R: Runtime> Session<R> {
         };
         match how {
             FireAndForget::DeliverOnly => {
-                self.write_message(runtime, "op:deliver-only", to, args)?;
+                self.write_message(runtime, head::DELIVER_ONLY, to, args)?;
             }
             FireAndForget::NoResolver => {
-                self.write_message(runtime, "op:deliver", to, args)?;
+                self.write_message(runtime, head::DELIVER, to, args)?;
                 let mut out = self.outbox.encoder();
                 out.bool(false);
                 out.bool(false);
             }
             FireAndForget::IdleResolver => {
-                self.write_message(runtime, "op:deliver", to, args)?;
+                self.write_message(runtime, head::DELIVER, to, args)?;
                 let idle = self.tables.export_idle();
                 self.shown = true;
                 let mut out = self.outbox.encoder();
                 out.bool(false);
-                descriptor(&mut out, "desc:import-object", idle.0);
+                descriptor(&mut out, head::IMPORT_OBJECT, idle.0);
             }
         }
         self.outbox.encoder().end_record();
@@ -204,7 +205,7 @@ impl<R: Runtime> Session<R> {
         let mut out = self.outbox.encoder();
         out.begin_record();
         out.symbol("op:deliver");
-        descriptor(&mut out, "desc:export", IDLE.0);
+        descriptor(&mut out, head::EXPORT, IDLE.0);
         out.begin_list();
         out.end_list();
         out.bool(false);
@@ -217,13 +218,12 @@ impl<R: Runtime> Session<R> {
     fn write_message(
         &mut self,
         runtime: &mut R,
-        op: &str,
+        op: &[u8],
         to: RemotePos,
         args: &[Passable<R::Ref>],
     ) -> Result<(), ApiMisuse> {
         let mut out = self.outbox.encoder();
-        out.begin_record();
-        out.symbol(op);
+        out.raw(op);
         target(&mut out, to);
         let max_depth = self.config.limits.message_depth;
         let (tables, out, dialect) = (&mut self.tables, &mut self.outbox, self.dialect);
@@ -253,7 +253,7 @@ impl<R: Runtime> Session<R> {
         out.symbol("op:deliver");
         target(&mut out, confirm);
         out.begin_list();
-        descriptor(&mut out, "desc:import-object", resolver.0);
+        descriptor(&mut out, head::IMPORT_OBJECT, resolver.0);
         out.end_list();
         out.bool(false);
         out.bool(false);
@@ -358,7 +358,7 @@ impl<R: Runtime> Session<R> {
 #[inline]
 fn target(out: &mut syrup::Encoder<'_>, to: RemotePos) {
     match to {
-        RemotePos::Import(pos) => descriptor(out, "desc:export", pos.0),
-        RemotePos::Answer(pos) => descriptor(out, "desc:answer", pos.0),
+        RemotePos::Import(pos) => descriptor(out, head::EXPORT, pos.0),
+        RemotePos::Answer(pos) => descriptor(out, head::ANSWER, pos.0),
     }
 }

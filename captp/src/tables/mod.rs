@@ -6,6 +6,7 @@
 //! once the peer has let go of them; positions of imports and answers are the
 //! peer's to choose.
 
+mod hash;
 mod sparse;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::fmt::Write as _;
 
 use slab::Slab;
 
+use self::hash::Seeded;
 use self::sparse::Sparse;
 use crate::error::{LimitExceeded, PeerViolation};
 use crate::limits::Limits;
@@ -90,7 +92,7 @@ impl Released {
 
 pub(crate) struct Tables<R: Runtime> {
     exports: Slab<Export<R>>,
-    by_key: HashMap<usize, ExportPos>,
+    by_key: HashMap<usize, ExportPos, Seeded>,
     /// References sent in the message being written, to be taken back if it fails.
     journal: Vec<ExportPos>,
     /// What stands at [`IDLE`].
@@ -110,7 +112,7 @@ impl<R: Runtime> Tables<R> {
         exports.insert(Export { what: Exported::Bootstrap, sent: 1 });
         Self {
             exports,
-            by_key: HashMap::new(),
+            by_key: HashMap::default(),
             journal: Vec::new(),
             idle: None,
             imports: Sparse::default(),

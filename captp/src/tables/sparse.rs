@@ -2,19 +2,30 @@
 
 use std::collections::HashMap;
 
+use super::hash::Seeded;
+
+/// How long an array is kept when nothing is left in it.
+const KEPT: usize = 256;
+
 /// Maps positions to entries: an array while positions are dense, which honest
 /// peers' are, and a map keyed with a random hash for the rest, so that a peer that
 /// picks its positions badly costs itself speed and us nothing.
 #[derive(Debug)]
 pub(crate) struct Sparse<T> {
     dense: Vec<Option<T>>,
-    rest: HashMap<u64, T>,
+    rest: HashMap<u64, T, Seeded>,
     len: usize,
+    /// The most there was since the table was last empty.
+    most: usize,
+    /// The most there was before that, since it was empty the time before. Peers that have
+    /// let go of many positions may well use the highest first, and are taken to be about
+    /// to use as many again.
+    most_before: usize,
 }
 
 impl<T> Default for Sparse<T> {
     fn default() -> Self {
-        Self { dense: Vec::new(), rest: HashMap::new(), len: 0 }
+        Self { dense: Vec::new(), rest: HashMap::default(), len: 0, most: 0, most_before: 0 }
     }
 }
 
@@ -23,9 +34,10 @@ impl<T> Sparse<T> {
         self.len
     }
 
-    /// The array may be this long: a small multiple of what is in the table.
+    /// The array may be made this long: a small multiple of what is in the table, or was.
+    /// To have it made once more a peer has to fill the table once more, too.
     fn dense_bound(&self) -> u64 {
-        2 * self.len as u64 + 64
+        2 * self.len.max(self.most_before) as u64 + 64
     }
 
     pub(crate) fn get(&self, pos: u64) -> Option<&T> {
@@ -57,20 +69,22 @@ impl<T> Sparse<T> {
             self.rest.insert(pos, entry);
         }
         self.len += 1;
+        self.most = self.most.max(self.len);
     }
 
     pub(crate) fn remove(&mut self, pos: u64) -> Option<T> {
         let dense = usize::try_from(pos).ok().and_then(|index| self.dense.get_mut(index)?.take());
         let entry = match dense {
-            Some(entry) => {
-                while matches!(self.dense.last(), Some(None)) {
-                    self.dense.pop();
-                }
-                entry
-            }
+            Some(entry) => entry,
             None => self.rest.remove(&pos)?,
         };
         self.len -= 1;
+        if self.len == 0 {
+            self.most_before = std::mem::take(&mut self.most);
+            if self.dense.len() > KEPT {
+                self.dense = Vec::new();
+            }
+        }
         Some(entry)
     }
 
@@ -105,7 +119,23 @@ mod tests {
         for shift in 0..64 {
             assert_eq!(table.remove(1 << shift), Some(shift));
         }
-        assert!(table.dense.is_empty() && table.rest.is_empty());
+        assert!(table.dense.len() <= KEPT && table.rest.is_empty());
+    }
+
+    #[test]
+    fn positions_used_again_from_the_highest_on_find_their_array() {
+        let mut table = Sparse::default();
+        (0..1000).for_each(|pos| table.insert(pos, pos));
+        (0..1000).for_each(|pos| assert_eq!(table.remove(pos), Some(pos)));
+        assert!(table.dense.is_empty(), "memory goes back");
+        (0..1000).rev().for_each(|pos| table.insert(pos, pos));
+        assert!(table.rest.is_empty());
+        (0..1000).for_each(|pos| assert_eq!(table.remove(pos), Some(pos)));
+        // Who has not filled the table again gets no long array again.
+        table.insert(5, 5);
+        table.remove(5);
+        table.insert(1999, 1999);
+        assert!(table.dense.is_empty() || table.dense.len() <= KEPT);
     }
 
     proptest! {

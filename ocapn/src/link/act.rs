@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use captp::{Established, Event, LimitExceeded, Passable, Question, SessionEnd};
-use vat_runtime::{Fault, Ref, Resolver, Value};
+use captp::{Established, Event, LimitExceeded, Question, SessionEnd};
+use vat_runtime::{Fault, Promise, Resolver, Value};
 
 use super::{Link, Phase};
 use crate::glue::Glue;
@@ -15,7 +15,7 @@ const LISTENER_BYTES: usize = 256;
 impl Link {
     pub(super) fn act(self: &Arc<Self>, event: Event<Glue>) {
         match event {
-            Event::Started(established) => self.started(established),
+            Event::Started(established) => self.started(*established),
             Event::Deliver { to, args, question } => {
                 self.intake.deliver(&to, args, question.map(answer));
                 self.check_parked();
@@ -32,10 +32,10 @@ impl Link {
                 }
             }
             Event::Listen { to, listener } => {
-                let (waits, tell) = (self.intake.park(LISTENER_BYTES), tell(listener));
+                let waits = self.intake.park(LISTENER_BYTES);
                 to.when_settled(move |outcome| {
                     drop(waits);
-                    tell(outcome);
+                    Promise::settled(outcome).tell(listener);
                 });
                 self.check_parked();
             }
@@ -84,18 +84,7 @@ impl Link {
 fn answer(question: Question<Glue>) -> Resolver {
     let Question { promise, resolver, listener } = question;
     if let Some(listener) = listener {
-        promise.when_settled(tell(listener));
+        promise.tell(listener);
     }
     resolver
-}
-
-/// What tells a peer's resolver how a promise settled.
-fn tell(listener: Ref) -> impl FnOnce(Result<Value, Fault>) + Send + 'static {
-    move |outcome| {
-        let args = match outcome {
-            Ok(value) => vec![Passable::symbol("fulfill"), value],
-            Err(fault) => vec![Passable::symbol("break"), fault.into_value()],
-        };
-        listener.send_only(args);
-    }
 }
