@@ -34,8 +34,11 @@ const LENGTH: usize = 140;
 struct Measurement {
     job: Job,
     count: usize,
-    rows: &'static [(&'static str, Unit, fn(&Sample) -> f64)],
+    rows: &'static [Reading],
 }
+
+/// A row, and its figure in what came of the job.
+type Reading = (&'static str, Unit, fn(&Sample) -> f64);
 
 fn each(sample: &Sample) -> f64 {
     sample.nanoseconds / sample.count

@@ -24,7 +24,7 @@ const ACKNOWLEDGE: u8 = 1;
 /// Do nothing.
 const FORGET: u8 = 2;
 /// How much is read at a time while messages are small.
-const READ: usize = 64 << 10;
+const READ: usize = 16 << 10;
 
 /// A message of so many bytes altogether.
 fn message(size: usize, what: u8) -> Vec<u8> {

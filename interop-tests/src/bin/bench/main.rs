@@ -36,9 +36,9 @@ use crate::table::Table;
 /// Measures calls, sessions, memory, vats and the codec, each beside its floor.
 #[derive(Parser)]
 struct Cli {
-    /// How often everything is measured; the median counts.
-    #[arg(long, default_value_t = 5)]
-    reps: usize,
+    /// How often everything is measured; the median counts. Five times, unless --quick.
+    #[arg(long)]
+    reps: Option<usize>,
     /// Only rows whose name contains this. May be given more than once.
     #[arg(long)]
     only: Vec<String>,
@@ -48,7 +48,7 @@ struct Cli {
     /// All rows of calls also with a core for each process.
     #[arg(long)]
     split: bool,
-    /// A twentieth of everything, once unless --reps says more: to see that it works.
+    /// A twentieth of everything, once: to see that it works.
     #[arg(long)]
     quick: bool,
     /// Name the rows that have a target, and measure nothing.
@@ -117,12 +117,12 @@ fn main() {
         }
         None if cli.list => targets::names().for_each(|row| println!("{row}")),
         None => {
-            let mut table = Table::new(cli.reps, cli.only.clone());
-            if cli.quick {
-                table.reps = if cli.reps == 5 { 1 } else { cli.reps };
-            }
+            let reps = cli.reps.unwrap_or(if cli.quick { 1 } else { 5 });
+            let mut table = Table::new(reps, cli.only.clone());
+            // Before this process keeps to one of the cores.
+            let machine = Machine::here();
             measure(&cli, &mut table, &runtime);
-            if let Err(error) = write(&cli, &table) {
+            if let Err(error) = write(&cli, &table, &machine) {
                 eprintln!("{error}");
                 std::process::exit(1);
             }
@@ -146,17 +146,16 @@ fn measure(cli: &Cli, table: &mut Table, runtime: &tokio::runtime::Runtime) {
     codec::measure(table, figure, peers.as_deref());
 }
 
-fn write(cli: &Cli, table: &Table) -> std::io::Result<()> {
+fn write(cli: &Cli, table: &Table, machine: &Machine) -> std::io::Result<()> {
     let missing = |row: &&str| table.wants(row) && table.rows.iter().all(|it| it.name != *row);
     targets::names().filter(missing).for_each(|row| eprintln!("not measured: {row}"));
-    let machine = Machine::here();
-    let markdown = report::markdown(table, &machine);
+    let markdown = report::markdown(table, machine);
     print!("{markdown}");
     if let Some(file) = &cli.markdown {
         std::fs::write(file, markdown)?;
     }
     if let Some(file) = &cli.json {
-        std::fs::write(file, report::json(table, &machine))?;
+        std::fs::write(file, report::json(table, machine))?;
     }
     if let Some(file) = &cli.svg {
         match report::chart::svg(table) {

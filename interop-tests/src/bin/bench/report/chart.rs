@@ -141,8 +141,8 @@ fn head(height: f64) -> String {
     let _infallible = write!(
         text,
         "{dark}}}\n</style>\n<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n\
-         <text class=\"title\" x=\"16\" y=\"24\">Time against a bare tokio socket doing the same \
-         (1 x, the line). Shorter is better.</text>\n"
+         <text class=\"title\" x=\"16\" y=\"24\">Time against a bare tokio socket (the line, 1 x): \
+         left of it is faster, right of it slower</text>\n"
     );
     text
 }
@@ -151,19 +151,19 @@ fn legend(text: &mut String, groups: &[Group<'_>]) {
     let mut x = 16.0;
     for (who, class, ..) in BARS {
         if groups.iter().flat_map(|group| &group.bars).any(|bar| bar.class == class) {
-            let _infallible = write!(
+            let _infallible = writeln!(
                 text,
                 "<rect class=\"{class}\" x=\"{x:.0}\" y=\"38\" width=\"11\" height=\"11\"/>\
-                 <text x=\"{:.0}\" y=\"48\">{who}</text>\n",
+                 <text x=\"{:.0}\" y=\"48\">{who}</text>",
                 x + 16.0,
             );
             x += 40.0 + 6.5 * who.len() as f64;
         }
     }
-    let _infallible = write!(
+    let _infallible = writeln!(
         text,
         "<line class=\"target\" x1=\"{x:.0}\" x2=\"{x:.0}\" y1=\"37\" y2=\"50\"/>\
-         <text x=\"{:.0}\" y=\"48\">our target</text>\n",
+         <text x=\"{:.0}\" y=\"48\">our target</text>",
         x + 8.0,
     );
 }
@@ -183,10 +183,10 @@ fn draw(text: &mut String, group: &Group<'_>, axis: &Axis, top: f64) {
         let end = axis.at(bar.times);
         let (from, width) = (floor.min(end), (floor - end).abs().max(1.0));
         let (at, anchor) = if end < floor { (end - 4.0, "end") } else { (end + 4.0, "start") };
-        let _infallible = write!(
+        let _infallible = writeln!(
             text,
             "<rect class=\"{}\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\"/>\
-             <text class=\"times\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} x</text>\n",
+             <text class=\"times\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} x</text>",
             bar.class,
             BAR - 1.5,
             y + BAR - 1.5,

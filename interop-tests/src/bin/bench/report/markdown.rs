@@ -68,7 +68,7 @@ fn range(ours: &Series, floor: &Series) -> Option<(f64, f64)> {
 
 fn compare(row: &Row, other: &Series) -> String {
     let figure = row.unit.show(row.median(other.who).unwrap_or(f64::NAN));
-    match row.times(other.who, OURS) {
+    match row.times(other.who, OURS).filter(|times| times.is_finite() && *times > 0.0) {
         Some(times) => format!("{} {figure}, {times:.2}", other.who),
         None => format!("{} {figure}", other.who),
     }
