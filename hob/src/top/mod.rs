@@ -103,11 +103,12 @@ impl TopOptions {
     fn sources(&self) -> anyhow::Result<(Vec<Source>, Vec<Asked>)> {
         let mut shown = Vec::new();
         let mut asked = Vec::new();
+        let (epoch, own) = (Instant::now(), Arc::default());
         let mut add = |kind, place: String, cap: PathBuf, missing| {
             let (interval, patience) = (self.interval, self.timeout);
             let source = shown.len();
-            let epoch = Instant::now();
-            asked.push(Asked { source, kind, cap, missing, interval, patience, epoch });
+            let own = Arc::clone(&own);
+            asked.push(Asked { source, kind, cap, missing, interval, patience, epoch, own });
             shown.push(Source::new(kind, place));
         };
         let kinds = [

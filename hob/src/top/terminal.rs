@@ -2,8 +2,9 @@
 
 use std::io::{self, IsTerminal as _};
 
-use ratatui::DefaultTerminal;
+use ratatui::backend::{Backend as _, CrosstermBackend};
 use ratatui::crossterm::event::{self, Event};
+use ratatui::{DefaultTerminal, Terminal};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -39,7 +40,10 @@ impl Screen {
 
     /// Forgets what is on the terminal, so that all of it is drawn anew.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // `Terminal::clear` asks the terminal where the cursor is, and the answer goes to
+        // whoever reads the keys.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        self.terminal.backend_mut().clear()
     }
 
     /// Gives the terminal back and stops this process, as Ctrl-Z does; takes it again when
@@ -48,7 +52,7 @@ impl Screen {
         give_back();
         kill_process(getpid(), Signal::TSTP)?;
         self.terminal = ratatui::try_init()?;
-        self.terminal.clear()
+        self.terminal.backend_mut().clear()
     }
 }
 

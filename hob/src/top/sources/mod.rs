@@ -5,11 +5,14 @@ mod boss;
 mod node;
 mod shepherd;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use ocapn::{FromValue, Promise, Ref, Value};
+use anyhow::{Context as _, bail};
+use ocapn::netlayers::ConnectError;
+use ocapn::{DialError, EnlivenError, FromValue, Promise, Ref, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -44,6 +47,8 @@ pub(super) struct Asked {
     pub(super) patience: Duration,
     /// The clock by which rates are reckoned began then.
     pub(super) epoch: Instant,
+    /// By what names those that are asked know this process.
+    pub(super) own: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What the user wants of a source.
@@ -77,11 +82,12 @@ impl Session {
     pub(super) async fn open(asked: &Asked, news: &UnboundedSender<News>) -> anyhow::Result<Self> {
         let sturdyref = match capfile::read(&asked.cap) {
             Err(error) if error.is_missing() && asked.missing.is_some() => {
-                anyhow::bail!(asked.missing.clone().unwrap_or_default())
+                bail!(asked.missing.clone().unwrap_or_default())
             }
             outcome => outcome?,
         };
         let client = Client::start([&sturdyref].into_iter()).await?;
+        asked.own.lock().unwrap_or_else(PoisonError::into_inner).extend(client.designators());
         let found = within(asked.patience, client.resolve(&sturdyref)).await;
         match found {
             Ok(object) => Ok(Self {
@@ -96,7 +102,11 @@ impl Session {
             }),
             Err(error) => {
                 end(client).await;
-                Err(error)
+                match &asked.missing {
+                    // Left behind by one that was killed.
+                    Some(missing) if is_unreachable(&error) => bail!(missing.clone()),
+                    _ => Err(error),
+                }
             }
         }
     }
@@ -259,6 +269,15 @@ async fn stay(
         session.look().await?;
         looked = Instant::now();
     }
+}
+
+/// Whether nobody listens there.
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(EnlivenError::Dial(DialError::Connect(why)))
+            if matches!(**why, ConnectError::Unreachable { .. })
+    )
 }
 
 /// Whether a capability is not for what was asked of it.

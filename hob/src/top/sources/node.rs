@@ -1,5 +1,7 @@
 //! A node: its sessions.
 
+use std::sync::PoisonError;
+
 use ocapn::Passable;
 use tokio::time::Instant;
 
@@ -42,7 +44,7 @@ struct Told {
 pub(super) async fn look(session: &mut Session) -> anyhow::Result<()> {
     let all: Vec<Told> = session.ask("sessions", Vec::new()).await?;
     let at = Instant::now().saturating_duration_since(session.asked.epoch);
-    let own = session.client.designators();
+    let own = session.asked.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let all = all.into_iter().map(|told| model::Session {
         number: told.number,
         own: own.contains(&told.peer),
