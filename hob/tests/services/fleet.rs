@@ -179,7 +179,7 @@ fn one_that_flaps_is_told_of() {
         r#"
         [service.crash]
         command = ["/bin/sh", "-c", "exit 7"]
-        respawn = { limit = 20, delay = "1ms" }
+        respawn = { limit = 1000000, delay = "100ms" }
         flapping = { changes = 3 }
         "#,
     );
@@ -187,5 +187,5 @@ fn one_that_flaps_is_told_of() {
     let summary = pasture.says("status");
     assert!(summary.contains("Flapping:\n ~ crash\n"), "{summary}");
     assert!(pasture.says("status crash").contains("  It is flapping since "));
-    pasture.until("it is given up", |pasture| pasture.json("crash")["state"] == "failed");
+    pasture.says("stop crash");
 }
