@@ -352,6 +352,9 @@ impl Definition {
     }
 }
 
-/// What is done with every service, so that no action can be called that.
-pub(crate) const RESERVED: [&str; 10] =
-    ["status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action"];
+/// What is done with every service or with the shepherd, so that no action can be called
+/// that.
+pub(crate) const RESERVED: [&str; 16] = [
+    "status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action",
+    "follow", "statuses", "spawn", "watch", "events", "grants",
+];

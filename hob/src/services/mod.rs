@@ -6,6 +6,7 @@
 //!      └── grants ── handle of one service, some actions
 //! ```
 
+mod audit;
 mod calendar;
 mod catalogue;
 mod cgroup;
