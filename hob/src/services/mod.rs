@@ -29,6 +29,7 @@ mod readable;
 mod ready;
 mod refusal;
 mod registry;
+mod revival;
 mod shepherd;
 mod show;
 mod sockets;

@@ -33,11 +33,24 @@ impl Pasture {
     }
 
     pub(crate) fn start(&mut self, options: &[&str]) {
+        let mut hob = support::hob();
+        hob.args(["shepherd", "--state", "s", "--services", "services.toml"]).args(options);
+        self.run(hob);
+    }
+
+    /// Starts it by a program that becomes it.
+    pub(crate) fn start_on(&mut self, program: &[&str]) {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_hob"));
+        command.args(["shepherd", "--state", "s", "--services", "services.toml"]);
+        command.env_remove("HOB_STATE").env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+        self.run(command);
+    }
+
+    fn run(&mut self, mut command: Command) {
         let log = std::fs::File::options().create(true).append(true).open(self.place.path("log"));
-        let mut child = support::hob()
+        let mut child = command
             .current_dir(self.place.path(""))
-            .args(["shepherd", "--state", "s", "--services", "services.toml"])
-            .args(options)
             .env("TZ", "UTC")
             .stdout(Stdio::piped())
             .stderr(log.unwrap())

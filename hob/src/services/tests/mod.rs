@@ -1,6 +1,8 @@
 //! The actors, alone and together, in a world made up.
 
+mod granted;
 mod parts;
+mod policies;
 mod storm;
 mod world;
 

@@ -105,6 +105,20 @@ impl MadeUp {
         resolver.fulfill(true);
     }
 
+    /// Connects, if anybody waits for that.
+    pub(super) fn try_connect(&self, service: &str) -> bool {
+        let waiting = self.lock().connections.remove(service);
+        waiting.is_some_and(|resolver| {
+            resolver.fulfill(true);
+            true
+        })
+    }
+
+    /// The services whose sockets are open.
+    pub(super) fn listening(&self) -> Vec<String> {
+        self.lock().listening.iter().cloned().collect()
+    }
+
     pub(super) fn say(&self, service: &str, line: &str) -> Pending<()> {
         let at = i64::try_from(FRIDAY).unwrap();
         self.lock().sinks[service](vec![(at, line.to_owned())])
