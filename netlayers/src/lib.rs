@@ -72,7 +72,7 @@ pub use listen::{
 pub use loopback::{Loopback, LoopbackNetwork};
 pub use netlayer::{
     Authentication, BoxFuture, ByteStream, Channel, Credentials, Direction, Framing, Guarantees,
-    Netlayer,
+    Netlayer, OnStranger, Stranger,
 };
 pub use settings::Settings;
 pub use tcp::TcpOptions;

@@ -55,10 +55,32 @@ pub trait Netlayer: Send + Sync + 'static {
     /// single connection, or a passing lack of file descriptors, is logged and outlived.
     fn accept(&self) -> BoxFuture<'_, Result<Channel, AcceptError>>;
 
+    /// Has the hook told of those whom the netlayer hangs up on for who they are. Only the
+    /// first hook is told, and of netlayers that know nobody by default none.
+    fn on_stranger(&self, hook: OnStranger) {
+        drop(hook);
+    }
+
     /// Stops listening, drops connections that nobody has accepted and frees the
     /// address. Channels already handed out live on, and dialling still works. May be
     /// called again. Dropping the netlayer does the same, soon rather than at once.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Is told of strangers. Must not block.
+pub type OnStranger = Box<dyn Fn(&Stranger) + Send + Sync>;
+
+/// Somebody whom a netlayer hangs up on for who it is. Told of the first time, and then each
+/// time there have been twice as many connections of the same user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stranger {
+    /// Who it is.
+    pub credentials: Credentials,
+    /// Where it has connected to.
+    pub address: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// What a netlayer's channels are good for.

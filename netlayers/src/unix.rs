@@ -13,13 +13,14 @@
 //! that was killed and left its socket behind. It stays when the listener goes: removing
 //! lock files is how two processes come to hold the same lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{
     FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use captp::locator::PeerLocator;
@@ -29,7 +30,9 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::acceptor::{Acceptor, Listen, dials_and_accepts};
 use crate::error::{BadLocator, BindError, ConnectError};
 use crate::framing;
-use crate::netlayer::{Authentication, Channel, Credentials, Direction, Guarantees, Netlayer};
+use crate::netlayer::{
+    Authentication, Channel, Credentials, Direction, Guarantees, Netlayer, OnStranger, Stranger,
+};
 use crate::settings::Settings;
 use crate::tcp::expect_transport;
 
@@ -65,6 +68,7 @@ pub struct Unix {
     location: PeerLocator,
     settings: Settings,
     users: Users,
+    strangers: Arc<Strangers>,
     acceptor: Acceptor,
 }
 
@@ -87,11 +91,13 @@ impl Unix {
             PeerLocator::new(TRANSPORT, designator_of(&text)).with_hint("path", text.clone());
         let settings = options.settings;
         let (allowed, framing) = (users.clone(), settings.clone());
+        let strangers = Arc::<Strangers>::default();
+        let turned_away = Arc::clone(&strangers);
         let acceptor = Acceptor::start(listen, &settings, move |stream, address| {
-            let outcome = welcome(stream, &address, &allowed, &framing);
+            let outcome = welcome(stream, &address, &allowed, &framing, &turned_away);
             async move { outcome }
         });
-        Ok(Self { location, settings, users, acceptor })
+        Ok(Self { location, settings, users, strangers, acceptor })
     }
 
     async fn dial(&self, to: &PeerLocator) -> Result<Channel, ConnectError> {
@@ -142,6 +148,45 @@ impl Netlayer for Unix {
             framing: self.settings.framing,
         }
     }
+
+    fn on_stranger(&self, hook: OnStranger) {
+        let _set_before = self.strangers.hook.set(hook);
+    }
+}
+
+/// Those who were hung up on.
+#[derive(Default)]
+struct Strangers {
+    hook: OnceLock<OnStranger>,
+    /// How often each user.
+    counts: Mutex<BTreeMap<u32, u64>>,
+}
+
+/// Of how many users it is counted. Only who may become any other has more.
+const MAX_STRANGERS: usize = 4096;
+
+impl std::fmt::Debug for Strangers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Strangers").finish_non_exhaustive()
+    }
+}
+
+impl Strangers {
+    fn tell(&self, credentials: Credentials, address: &str) {
+        let Some(hook) = self.hook.get() else { return };
+        let count = {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            if counts.len() >= MAX_STRANGERS && !counts.contains_key(&credentials.uid) {
+                counts.clear();
+            }
+            let count = counts.entry(credentials.uid).or_insert(0);
+            *count = count.saturating_add(1);
+            *count
+        };
+        if count.is_power_of_two() {
+            hook(&Stranger { credentials, address: address.to_owned(), count });
+        }
+    }
 }
 
 /// The users that may be at the other end.
@@ -173,9 +218,11 @@ fn welcome(
     address: &str,
     users: &Users,
     settings: &Settings,
+    strangers: &Strangers,
 ) -> io::Result<Channel> {
     let credentials = credentials(&stream)?;
     if !users.allow(credentials.uid) {
+        strangers.tell(credentials, address);
         let reason = format!("user {} is not allowed", credentials.uid);
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }

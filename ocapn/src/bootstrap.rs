@@ -27,6 +27,9 @@ pub(crate) fn receive(
             // A gift of ours that its receiver can't reach has its id for a number.
             let given = || handoff::stood_in(hub, link, &GiftId::from_bytes(&swiss));
             let found = hub.lookup(&swiss).or_else(given).map(Value::Ref);
+            if found.is_none() {
+                link.missed(hub);
+            }
             answer(resolver, found.ok_or_else(|| NO_SUCH_OBJECT.into()));
         }
         BootstrapCall::DepositGift(id, gift) => {

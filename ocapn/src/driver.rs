@@ -351,6 +351,7 @@ async fn accept_all(world: Weak<World>, netlayer: Arc<dyn Netlayer>, permits: Ar
 }
 
 async fn accepted(link: Arc<Link>, channel: Channel, permit: OwnedSemaphorePermit) {
+    link.comes_from(channel.peer_address);
     connection::run(link, channel.io).await;
     drop(permit);
 }

@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ use captp::{
     Action, ConnId, Dialect, Limits, Passable, Peer, PeerSettings, SessionConfig, SessionEnd,
     SessionKey, SwissDigest,
 };
-use netlayers::ConnectError;
+use netlayers::{ConnectError, Stranger};
 use vat_runtime::persist::StoreError;
 use vat_runtime::{Barrier, Promise, Ref, Resolver, Vat};
 
@@ -130,8 +130,27 @@ pub struct Hub {
     /// Sessions whose output waits.
     held: Held,
     stopping: AtomicBool,
+    turned_away: OnceLock<OnTurnedAway>,
     me: Weak<Self>,
 }
+
+/// Somebody wanted what it has no right to. Told of the first time, and then each time
+/// there have been twice as many: who tries much does not have much written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TurnedAway {
+    /// It asked for an object by a number that names none: one that is no more, or a guess.
+    NoSuchObject {
+        /// Where its connection comes from, as the netlayer says. Empty if we dialled.
+        address: String,
+        /// How often in this session.
+        count: u64,
+    },
+    /// A netlayer has hung up on it for who it is.
+    Stranger(Stranger),
+}
+
+pub(crate) type OnTurnedAway = Arc<dyn Fn(&TurnedAway) + Send + Sync>;
 
 struct State {
     peer: Peer<Ref, Resolver>,
@@ -164,6 +183,7 @@ impl Hub {
             lines: Lines::default(),
             held: Held::default(),
             stopping: AtomicBool::new(false),
+            turned_away: OnceLock::new(),
             me: me.clone(),
         });
         if let Some(barrier) = barrier {
@@ -186,6 +206,17 @@ impl Hub {
 
     pub(crate) const fn outside(&self) -> &dyn Outside {
         &*self.outside
+    }
+
+    /// Who is told of those who are turned away. The first has a say.
+    pub(crate) fn tell_of_turned_away(&self, hook: OnTurnedAway) {
+        let _set_before = self.turned_away.set(hook);
+    }
+
+    pub(crate) fn turned_away(&self, who: &TurnedAway) {
+        if let Some(hook) = self.turned_away.get() {
+            hook(who);
+        }
     }
 
     pub(crate) const fn settings(&self) -> &HubSettings {

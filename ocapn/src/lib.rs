@@ -133,6 +133,7 @@ pub use captp::{
     SwissDigest, TableCounts, Tagged, Traffic,
 };
 pub use driver::DialError;
+pub use hub::TurnedAway;
 pub use lasting::{KeptUp, Lasting, LastingLimits, LastingState, Unreachable};
 pub use netlayers;
 pub use node::{EnlivenError, MintError, Node, NodeBuilder, SessionInfo};

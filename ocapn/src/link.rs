@@ -23,7 +23,7 @@ use vat_runtime::{Args, Barrier, Intake, Ref, Resolver};
 
 use crate::glue::{self, Glue};
 use crate::handoff;
-use crate::hub::Hub;
+use crate::hub::{Hub, TurnedAway};
 use crate::outlet::{Outlet, UNKEPT};
 
 /// A session and what its connection needs. The methods that are public are for the
@@ -46,6 +46,10 @@ pub struct Link {
     by_us: Mutex<BTreeSet<ConnId>>,
     /// How many messages had been received when that was last looked at.
     heard: AtomicU64,
+    /// Where the connection comes from, if others opened it.
+    address: OnceLock<String>,
+    /// How often the peer has asked for what there is not.
+    misses: AtomicU64,
     /// Output is held back.
     holding: AtomicBool,
     phase: watch::Sender<Phase>,
@@ -135,6 +139,8 @@ impl Link {
             origins: Mutex::default(),
             by_us: Mutex::default(),
             heard: AtomicU64::new(0),
+            address: OnceLock::new(),
+            misses: AtomicU64::new(0),
             holding: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Greeting),
             hub,
@@ -336,6 +342,20 @@ impl Link {
     pub fn close(self: &Arc<Self>, reason: &str) {
         self.with_events(|core| core.session.close(reason));
         self.wake();
+    }
+
+    /// Says where the connection comes from.
+    pub(crate) fn comes_from(&self, address: String) {
+        let _told_once = self.address.set(address);
+    }
+
+    /// The peer has asked for what there is not.
+    pub(crate) fn missed(&self, hub: &Hub) {
+        let count = self.misses.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if count.is_power_of_two() {
+            let address = self.address.get().cloned().unwrap_or_default();
+            hub.turned_away(&TurnedAway::NoSuchObject { address, count });
+        }
     }
 
     /// Ends the session over something that its peer did.

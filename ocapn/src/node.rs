@@ -17,7 +17,7 @@ use crate::bootstrap;
 use crate::driver::{DialError, Driver};
 use crate::entropy;
 use crate::glue;
-use crate::hub::{Hub, HubSettings, Link, Phase, STOPPED, fetch};
+use crate::hub::{Hub, HubSettings, Link, Phase, STOPPED, TurnedAway, fetch};
 use crate::scheduler::TokioScheduler;
 
 /// A node of the object capability network.
@@ -440,6 +440,18 @@ impl Node {
             Ok(Phase::Ended(end)) => Some(end.clone()),
             _ => Some(SessionEnd::Disconnected),
         }
+    }
+
+    /// Has the hook told of those who want what they have no right to, by which attempts to
+    /// guess can be recorded. It must not block. Only the first hook is told.
+    pub fn on_turned_away(&self, hook: impl Fn(&TurnedAway) + Send + Sync + 'static) {
+        let hook: Arc<dyn Fn(&TurnedAway) + Send + Sync> = Arc::new(hook);
+        for netlayer in self.driver.netlayers() {
+            let hook = Arc::clone(&hook);
+            let strangers = move |who: &_| hook(&TurnedAway::Stranger(Clone::clone(who)));
+            netlayer.on_stranger(Box::new(strangers));
+        }
+        self.hub().tell_of_turned_away(hook);
     }
 
     /// The sessions there are now.

@@ -89,6 +89,16 @@ impl Catalogue {
         checked(all)
     }
 
+    /// Who conflicts with a service is in conflict with it, whoever of them says so.
+    fn make_mutual(&mut self, mutual: Vec<(String, String)>) {
+        for (name, other) in mutual {
+            let Some(definition) = self.0.get_mut(&name) else { continue };
+            if name != other && !definition.conflicts.contains(&other) {
+                definition.conflicts.push(other);
+            }
+        }
+    }
+
     #[cfg(test)]
     /// The definitions of one text, as if it were a file of that name.
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, CatalogueError> {
@@ -185,7 +195,15 @@ fn checked(all: BTreeMap<String, (Definition, Origin)>) -> Result<Catalogue, Cat
             None => CatalogueError { file: PathBuf::new(), at: None, what },
         });
     }
-    Ok(Catalogue(all.into_iter().map(|(name, (definition, _))| (name, definition)).collect()))
+    let mutual: Vec<(String, String)> = all
+        .iter()
+        .flat_map(|(name, (definition, _))| definition.conflicts.iter().map(move |on| (name, on)))
+        .filter_map(|(name, other)| Some(((*providers.get(&**other)?).to_owned(), name.clone())))
+        .collect();
+    let definitions = all.into_iter().map(|(name, (definition, _))| (name, definition));
+    let mut catalogue = Catalogue(definitions.collect());
+    catalogue.make_mutual(mutual);
+    Ok(catalogue)
 }
 
 /// Names that lead back to the first, if there are any. Without recursion, for there may

@@ -24,8 +24,8 @@ use super::definition::Definition;
 use super::flapping::Flaps;
 use super::logger::{Logger, LoggerRef};
 use super::monitor::MonitorRef;
-use super::procedures::{self, Setup};
-use super::process::{Exit, Launch, Process};
+use super::procedures::{self, BURST, BURST_MILLIS, Setup};
+use super::process::{Exit, Launch, Process, describe};
 use super::status::{Phase, Relations, Status};
 use super::writer::{ChronicleRef, WriterRef};
 
@@ -205,16 +205,6 @@ impl Controller {
     }
 }
 
-/// How a process has ended, in words.
-pub(crate) fn describe(exit: Exit) -> String {
-    match exit {
-        Exit::Code(0) => "Process exited successfully.".to_owned(),
-        Exit::Code(code) => format!("Process exited with code {code}."),
-        Exit::Signal(signal) => format!("Process terminated with signal {signal}."),
-        Exit::Unknown => "Process ended while no shepherd was there to see how.".to_owned(),
-    }
-}
-
 #[object(reference = pub(crate) ControllerRef)]
 impl Controller {
     /// Says where to tell what happens, and what the service is from its next start on.
@@ -263,6 +253,10 @@ impl Controller {
             if alive {
                 self.enter(turn, Phase::Running, Some("found again".to_owned()));
                 self.since = since;
+                if self.definition.socket.is_some() {
+                    let (setup, of) = (self.setup(turn), process.clone());
+                    turn.spawn_async(move |here| procedures::adopt(here, setup, of)).ignore();
+                }
                 self.watch(turn, process);
                 return Ok(true);
             }
@@ -346,9 +340,8 @@ impl Controller {
             return false;
         }
         self.enter(turn, Phase::Running, None);
-        let setup = self.setup(turn);
         if self.definition.socket.is_some() {
-            turn.spawn_async(move |here| procedures::serve(here, setup)).ignore();
+            self.serve(turn, false);
         } else if self.definition.timer.is_some() {
             self.arm(turn);
         } else if !self.definition.command.is_empty() && self.process.is_none() {
@@ -397,8 +390,11 @@ impl Controller {
             return;
         }
         if self.definition.socket.is_some() {
-            let setup = self.setup(turn);
-            turn.spawn_async(move |here| procedures::serve(here, setup)).ignore();
+            let now = self.context.millis();
+            self.respawns.retain(|at| now - at < BURST_MILLIS);
+            self.respawns.push(now);
+            // One that takes no connection is started by the same one again and again.
+            self.serve(turn, self.respawns.len() > BURST);
         } else if self.definition.timer.is_none() {
             self.ended_by_itself(turn, exit);
         }
@@ -408,8 +404,15 @@ impl Controller {
     #[method]
     fn serve_again(&mut self, turn: &mut Turn<'_>, generation: u64) {
         if generation == self.generation && self.phase == Phase::Running {
-            let setup = self.setup(turn);
-            turn.spawn_async(move |here| procedures::serve(here, setup)).ignore();
+            self.serve(turn, false);
+        }
+    }
+
+    /// Its sockets have been opened for a start that is no more.
+    #[method]
+    fn opened_in_vain(&self) {
+        if !self.phase.is_up() {
+            self.context.world.close(&self.name);
         }
     }
 
@@ -504,6 +507,12 @@ impl Controller {
         exit.on(turn, move |turn, exit| {
             me.send_only(turn).ended(process, exit.unwrap_or(Exit::Unknown));
         });
+    }
+
+    /// Has the next connection start the process.
+    fn serve(&mut self, turn: &mut Turn<'_>, pause_first: bool) {
+        let setup = self.setup(turn);
+        turn.spawn_async(move |here| procedures::serve(here, setup, pause_first)).ignore();
     }
 
     /// Has the timer ring at its next time.

@@ -23,6 +23,7 @@ use super::native::Native;
 use super::procfs;
 use super::registry::Registry;
 use super::relay::Relay;
+use super::revival;
 use super::shepherd::{Shepherd, ShepherdRef};
 use super::users;
 use super::zone::Zone;
@@ -184,6 +185,15 @@ pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
     let why = tokio::select! {
         why = signals.wait() => why,
         () = failed => "never",
+        error = revival::store_failure(&node) => {
+            tracing::error!("services go on, but nothing can be done with them: {error}");
+            vat.stop();
+            serving.end().await;
+            tokio::select! {
+                () = revival::room_in(&directory) => return Err(revival::begin_again()),
+                why = signals.wait() => anyhow::bail!("{why}; services are left running"),
+            }
+        }
     };
     tracing::info!("stopping: {why}");
     if !options.leave_running {

@@ -422,8 +422,9 @@ impl Definition {
     }
 }
 
-/// What is done with every service, so that no action can be called that.
-pub(crate) const RESERVED: [&str; 12] = [
+/// What is done with every service or with the shepherd, so that no action can be called
+/// that.
+pub(crate) const RESERVED: [&str; 18] = [
     "status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action",
-    "roll", "observe",
+    "follow", "statuses", "spawn", "watch", "events", "grants", "roll", "observe",
 ];

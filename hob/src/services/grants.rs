@@ -215,7 +215,9 @@ impl Behaviour for Handle {
             return Err("a service is told what to do by a method first".into());
         };
         let method = method.as_str();
-        if WHOLE.contains(&method) {
+        // A service may have an action of its own that is called so.
+        let own = method == "reload" && args.len() > 1;
+        if WHOLE.contains(&method) && !own {
             return match &self.only {
                 None => turn.call(self.shepherd.untyped(), args).map(Reply::value),
                 // Of what one may see there is one service only.

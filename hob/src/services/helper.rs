@@ -37,7 +37,7 @@ const MAX_SPEC: usize = 4 << 20;
 /// Where the socket to the shepherd is moved, out of the way of those that are passed.
 const OUT_OF_THE_WAY: i32 = 64;
 /// The first of those.
-const FIRST_SOCKET: i32 = 3;
+pub(crate) const FIRST_SOCKET: i32 = 3;
 
 /// What the helper is to do.
 #[derive(Debug, Serialize, Deserialize)]

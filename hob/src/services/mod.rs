@@ -8,6 +8,7 @@
 //!      └── grants ── handle of one service, some actions
 //! ```
 
+mod audit;
 mod builtin;
 mod calendar;
 mod catalogue;
@@ -37,6 +38,7 @@ pub(crate) mod refusal;
 mod registry;
 mod relay;
 mod remote;
+mod revival;
 mod rolling;
 mod shepherd;
 mod show;

@@ -23,6 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::audit::Audit;
 use super::builtin::{self, Ground};
 use super::catalogue::Catalogue;
 use super::cgroup::Cgroup;
@@ -59,7 +60,7 @@ struct Inner {
     own: Mutex<BTreeSet<i64>>,
     /// Tells that there may be more to reap.
     poke: tokio::sync::Notify,
-    audit: Mutex<LogFile>,
+    audit: Audit,
     /// Where the services are defined: a file or a directory.
     definitions: PathBuf,
     /// What this machine is called here, if not as it calls itself.
@@ -112,7 +113,8 @@ impl Native {
         // Services of other users speak to the sockets in it, whose names are not told.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(sockets.path(), mode)?;
-        let audit = LogFile::new(directory.join("audit.log"), 16 << 20, 4);
+        let audit = Audit::start(&directory.join("audit.log"), Zone::of_machine());
+        audit.keep_of(&node);
         let inner = Arc::new(Inner {
             node,
             runtime: Handle::current(),
@@ -122,7 +124,7 @@ impl Native {
             held: Mutex::default(),
             own: Mutex::default(),
             poke: tokio::sync::Notify::new(),
-            audit: Mutex::new(audit),
+            audit,
             definitions,
             machine: OnceLock::new(),
         });
@@ -447,6 +449,19 @@ impl World for Native {
         })
     }
 
+    fn adopt(&self, launch: Launch, process: Process) -> Pending<()> {
+        let inner = self.0.clone();
+        self.elsewhere((), async move {
+            let Some(wanted) = &launch.definition.socket else { return };
+            let pid = pid_of(&process).filter(|_| is_still(&process));
+            let listeners = pid.and_then(|pid| Listeners::of_process(&wanted.listen, pid));
+            if let Some(listeners) = listeners {
+                let mut held = lock(&inner.held);
+                held.entry(launch.service).or_default().listeners = Some(Arc::new(listeners));
+            }
+        })
+    }
+
     fn listen(&self, launch: Launch) -> Pending<Result<(), String>> {
         let inner = self.0.clone();
         self.fallible(async move {
@@ -471,8 +486,9 @@ impl World for Native {
     }
 
     fn close(&self, service: &str) {
-        if let Some(held) = lock(&self.0.held).get_mut(service) {
-            held.listeners = None;
+        let held = lock(&self.0.held).get_mut(service).and_then(|held| held.listeners.take());
+        if let Some(listeners) = held {
+            listeners.close();
         }
     }
 
@@ -561,11 +577,7 @@ impl World for Native {
     }
 
     fn audit(&self, line: String) {
-        let inner = self.0.clone();
-        // In order, for the lock is fair enough and the lines carry their time.
-        drop(self.0.runtime.spawn_blocking(move || {
-            lock(&inner.audit).write(&vec![(logfile::now(), line)], &inner.zone);
-        }));
+        self.0.audit.note(line);
     }
 
     fn audited(&self, lines: usize) -> Pending<Result<Lines, String>> {

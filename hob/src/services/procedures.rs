@@ -7,9 +7,9 @@ use ocapn::actors::timeout;
 use ocapn::{Answer, Fault, Here, Ref, Turn, Value};
 
 use super::controller::{Context, ControllerRef};
-use super::logger::{LoggerRef, sink};
+use super::logger::sink;
 use super::monitor::MonitorRef;
-use super::process::{Launch, Process};
+use super::process::{Launch, Process, describe};
 
 /// What a procedure needs to know.
 pub(crate) struct Setup {
@@ -24,6 +24,12 @@ pub(crate) struct Setup {
 
 /// How long who stops a service waits at most for one that waits to be started again.
 const SLICE: Duration = Duration::from_millis(250);
+
+/// How often connections start a process within a time, without a pause.
+pub(crate) const BURST: usize = 20;
+pub(crate) const BURST_MILLIS: i64 = 2_000;
+/// How long sockets are left alone whose service can't be started.
+const SERVE_AGAIN: Duration = Duration::from_secs(1);
 
 const STOPPED: &str = "it was stopped before it had started";
 
@@ -91,14 +97,14 @@ async fn try_start(here: &Here, setup: Setup, delayed: bool) -> Result<(), Fault
     if definition.one_shot {
         let exit = exit.await?;
         if !exit.is_success() {
-            return Err(super::controller::describe(exit).into());
+            return Err(describe(exit).into());
         }
         return here.ask(move |turn| me.send(turn).done(generation)).await;
     }
     if definition.ready.is_some() {
         let ready = world.ready(setup.launch.clone(), process.clone());
         let fault: Fault = tokio::select! {
-            exit = &exit => super::controller::describe(exit?).into(),
+            exit = &exit => describe(exit?).into(),
             ready = ready => match ready {
                 Ok(()) => return running(here, me, generation).await,
                 Err(why) => {
@@ -192,7 +198,6 @@ pub(crate) async fn stop(
     starting: Option<Answer<bool>>,
 ) -> Result<bool, Fault> {
     let definition = setup.launch.definition.clone();
-    setup.context.world.close(&setup.launch.service);
     if let Some(process) = process {
         let (monitor, of) = (setup.monitor.clone(), process.clone());
         let exit = here.turn(move |turn| Ok(monitor.send(turn).exit(of))).await?;
@@ -219,25 +224,52 @@ pub(crate) async fn stop(
         // It notices by itself.
         let _stopped = starting.await;
     }
+    // Last: a service that ends is not to find its sockets broken.
+    setup.context.world.close(&setup.launch.service);
     let (me, generation) = (setup.me, setup.generation);
     here.ask(move |turn| me.send(turn).stopped(generation)).await?;
     Ok(true)
 }
 
-/// Waits for a connection to a service's sockets, and starts its process for that.
-pub(crate) async fn serve(here: Here, setup: Setup) -> Result<(), Fault> {
-    setup.context.world.connection(&setup.launch.service).await?;
-    let respawn = &setup.launch.definition.respawn;
-    match launch_now(&here, &setup).await {
-        Ok(_) => Ok(()),
+/// Takes over the sockets of a process that an earlier shepherd has started.
+pub(crate) async fn adopt(_here: Here, setup: Setup, process: Process) -> Result<(), Fault> {
+    setup.context.world.adopt(setup.launch, process).await;
+    Ok(())
+}
+
+/// Waits for a connection to a service's sockets, and starts its process for that; after a
+/// while, if there have been too many.
+pub(crate) async fn serve(here: Here, setup: Setup, pause_first: bool) -> Result<(), Fault> {
+    if pause_first {
+        pause(&here, &setup.context, SERVE_AGAIN).await?;
+        go_on(&here, &setup).await?;
+    }
+    match serve_once(&here, &setup).await {
+        Ok(()) => Ok(()),
+        Err(_) if go_on(&here, &setup).await.is_err() => Ok(()),
         Err(fault) => {
+            tracing::warn!(target: super::writer::LOG, "{}: {fault}", setup.launch.service);
             // A program that can't be run is not to be tried without a pause.
-            pause(&here, &setup.context, respawn.delay.0.max(Duration::from_secs(1))).await?;
+            let delay = setup.launch.definition.respawn.delay.0;
+            pause(&here, &setup.context, delay.max(SERVE_AGAIN)).await?;
             let (me, generation) = (setup.me, setup.generation);
             here.ask(move |turn| me.send(turn).serve_again(generation)).await?;
             Err(fault)
         }
     }
+}
+
+async fn serve_once(here: &Here, setup: &Setup) -> Result<(), Fault> {
+    let world = setup.context.world.clone();
+    // Unless they are open. They are not if an earlier shepherd's process had them.
+    world.listen(setup.launch.clone()).await?;
+    if let Err(fault) = go_on(here, setup).await {
+        let me = setup.me.clone();
+        here.ask(move |turn| me.send(turn).opened_in_vain()).await?;
+        return Err(fault);
+    }
+    world.connection(&setup.launch.service).await?;
+    launch_now(here, setup).await.map(drop)
 }
 
 /// Rings a timer, after milliseconds.

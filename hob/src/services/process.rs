@@ -46,6 +46,16 @@ impl Exit {
     }
 }
 
+/// How a process has ended, in words.
+pub(crate) fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(0) => "Process exited successfully.".to_owned(),
+        Exit::Code(code) => format!("Process exited with code {code}."),
+        Exit::Signal(signal) => format!("Process terminated with signal {signal}."),
+        Exit::Unknown => "Process ended while no shepherd was there to see how.".to_owned(),
+    }
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
@@ -86,6 +96,10 @@ pub(crate) trait World: Send + Sync + 'static {
 
     /// Waits until it is as ready as its definition wants.
     fn ready(&self, launch: Launch, process: Process) -> Pending<Result<(), String>>;
+
+    /// Takes over the sockets of a service from its process that runs already, as far as
+    /// that is possible.
+    fn adopt(&self, launch: Launch, process: Process) -> Pending<()>;
 
     /// Opens the sockets of a service, unless they are.
     fn listen(&self, launch: Launch) -> Pending<Result<(), String>>;

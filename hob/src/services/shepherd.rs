@@ -327,7 +327,9 @@ impl Shepherd {
         }
         for other in &relations.conflicts {
             if let Some((other, service)) = self.registry.call(turn).find(other.clone())?
-                && service.call(turn).relations()?.phase.is_up()
+                && other != name
+                && (self.starting.contains_key(&other)
+                    || service.call(turn).relations()?.phase.is_up())
             {
                 return Err(format!("service {name} conflicts with {other}, which is up").into());
             }

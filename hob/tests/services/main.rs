@@ -1,10 +1,15 @@
 //! `hob shepherd` and `herd` as real processes: the transcript of the source, capabilities
 //! to one service, a shepherd that is killed, and services that misbehave.
 
+mod activation;
+mod attacker;
+mod containment;
 mod deploy;
 mod fleet;
+mod intruder;
 mod nginx;
 mod pasture;
+mod storms;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -401,48 +406,6 @@ fn bad_definitions_are_said_where() {
     let done = place.hob("shepherd --state s --services x.toml");
     assert_eq!(done.code, Some(2));
     assert!(done.err.contains("x.toml:2:1: unknown field `comand`"), "{done:?}");
-}
-
-/// `HOB_REAL_STORMS` says how many rounds; the same in a simulation is in the library.
-#[test]
-fn a_hundred_services_in_a_storm() {
-    let mut definitions = String::new();
-    for n in 0..100 {
-        let requires = if n < 10 { String::new() } else { format!("\"s{}\"", n / 10) };
-        definitions.push_str(&format!(
-            "[service.s{n}]\ncommand = [\"/bin/sh\", \"-c\", \"read _ <$0\", \"FIFO\"]\n\
-             requires = [{requires}]\nrespawn = {{ limit = 1000, delay = \"1ms\" }}\n"
-        ));
-    }
-    let mut pasture = Pasture::new(&definitions);
-    let mark = pasture.place.path("fifo").to_str().unwrap().to_owned();
-    let rounds = std::env::var("HOB_REAL_STORMS").ok().and_then(|text| text.parse().ok());
-    for round in 0..rounds.unwrap_or(2) {
-        pasture.until("all run", |pasture| {
-            pasture.says("status").lines().filter(|line| line.starts_with(" + s")).count() == 100
-        });
-        let running = processes(&mark);
-        assert_eq!(running.len(), 100, "round {round}");
-        let crash: Vec<String> =
-            running.iter().skip(round % 2).step_by(2).map(i64::to_string).collect();
-        assert!(Command::new("kill").arg("-KILL").args(&crash).status().unwrap().success());
-        if round % 2 == 1 {
-            pasture.end("-KILL");
-            pasture.start(&[]);
-        }
-        pasture.until("all run again", |_| {
-            let now = processes(&mark);
-            now.len() == 100 && crash.iter().all(|pid| !now.contains(&pid.parse().unwrap()))
-        });
-        // Those that require s1 stop with it, and start again.
-        pasture.says("restart s1");
-    }
-    pasture.says("stop s1");
-    let stopped = pasture.says("status").lines().filter(|line| line.starts_with(" - ")).count();
-    assert_eq!(stopped, 11);
-    pasture.end("-TERM");
-    assert_eq!(processes(&mark), BTreeSet::new());
-    pasture.start(&[]);
 }
 
 #[test]

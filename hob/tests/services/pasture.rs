@@ -56,7 +56,6 @@ impl Pasture {
     }
 
     pub(crate) fn start(&mut self, options: &[&str]) {
-        let log = std::fs::File::options().create(true).append(true).open(self.place.path("log"));
         let hob = support::hob();
         let mut command = match &self.namespace {
             // Becomes the program, so that it has the number of this child.
@@ -74,10 +73,23 @@ impl Pasture {
             }
             None => hob,
         };
+        command.args(["shepherd", "--state", "s", "--services", "services.toml"]).args(options);
+        self.run(command);
+    }
+
+    /// Starts it by a program that becomes it.
+    pub(crate) fn start_on(&mut self, program: &[&str]) {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_hob"));
+        command.args(["shepherd", "--state", "s", "--services", "services.toml"]);
+        command.env_remove("HOB_STATE").env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+        self.run(command);
+    }
+
+    fn run(&mut self, mut command: Command) {
+        let log = std::fs::File::options().create(true).append(true).open(self.place.path("log"));
         let mut child = command
             .current_dir(self.place.path(""))
-            .args(["shepherd", "--state", "s", "--services", "services.toml"])
-            .args(options)
             .env("TZ", "UTC")
             .stdout(Stdio::piped())
             .stderr(log.unwrap())

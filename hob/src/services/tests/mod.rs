@@ -1,7 +1,9 @@
 //! The actors, alone and together, in a world made up.
 
 mod fleet;
+mod granted;
 mod parts;
+mod policies;
 mod rolling;
 mod storm;
 mod wire;

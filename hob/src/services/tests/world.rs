@@ -42,6 +42,8 @@ struct State {
     /// What tells that a service is ready, for those that say so.
     unready: BTreeMap<String, Resolver>,
     connections: BTreeMap<String, Resolver>,
+    /// Services whose sockets are open.
+    listening: BTreeSet<String>,
     sinks: BTreeMap<String, Sink>,
     definitions: String,
     machine: String,
@@ -124,6 +126,20 @@ impl MadeUp {
         resolver.fulfill(true);
     }
 
+    /// Connects, if anybody waits for that.
+    pub(super) fn try_connect(&self, service: &str) -> bool {
+        let waiting = self.lock().connections.remove(service);
+        waiting.is_some_and(|resolver| {
+            resolver.fulfill(true);
+            true
+        })
+    }
+
+    /// The services whose sockets are open.
+    pub(super) fn listening(&self) -> Vec<String> {
+        self.lock().listening.iter().cloned().collect()
+    }
+
     pub(super) fn say(&self, service: &str, line: &str) -> Pending<()> {
         let at = i64::try_from(FRIDAY).unwrap();
         self.lock().sinks[service](vec![(at, line.to_owned())])
@@ -195,8 +211,18 @@ impl World for MadeUp {
         later(&ready)
     }
 
+    fn adopt(&self, launch: Launch, _process: Process) -> Pending<()> {
+        let mut state = self.lock();
+        state.done.push(format!("adopt {}", launch.service));
+        state.listening.insert(launch.service);
+        Box::pin(ready(()))
+    }
+
     fn listen(&self, launch: Launch) -> Pending<Result<(), String>> {
-        self.lock().done.push(format!("listen {}", launch.service));
+        let mut state = self.lock();
+        if state.listening.insert(launch.service.clone()) {
+            state.done.push(format!("listen {}", launch.service));
+        }
         Box::pin(ready(Ok(())))
     }
 
@@ -207,7 +233,10 @@ impl World for MadeUp {
     }
 
     fn close(&self, service: &str) {
-        self.lock().connections.remove(service);
+        let mut state = self.lock();
+        state.listening.remove(service);
+        // Who waits for a connection is told that there is none.
+        drop(state.connections.remove(service));
     }
 
     fn log(&self, launch: Launch, sink: Sink) -> Pending<Result<Lines, String>> {
