@@ -58,10 +58,11 @@ const fn key(
 pub(crate) const LIMIT: &str = "limit";
 
 /// All settings, in the order in which they are shown.
-pub(crate) const KEYS: [Key; 15] = [
+pub(crate) const KEYS: [Key; 16] = [
     key("node.listen", Some("listen"), "HOB_LISTEN", Kind::Listen, ""),
     key("node.public_address", Some("public-address"), "HOB_PUBLIC_ADDRESS", Kind::Address, ""),
     key("state.path", Some("state"), "HOB_STATE", Kind::Directory, ""),
+    key("machine.services", Some("services"), "HOB_SERVICES", Kind::Directory, ""),
     key("boss.reconcile", Some("reconcile"), "HOB_RECONCILE", Kind::Time, "60s"),
     key("boss.enrol_ttl", Some("enrol-ttl"), "HOB_ENROL_TTL", Kind::Time, "15m"),
     key("boss.revive_after", Some("revive-after"), "HOB_REVIVE_AFTER", Kind::Time, "2m"),

@@ -15,6 +15,7 @@ pub(super) use super::record::Source;
 use super::record::{Binding, Offered, Record, State};
 use super::rules::Rules;
 use super::shown::{Revoked, Shown, ShownToken};
+use super::standing::{Requirement, why};
 use super::{Fleet, MANUAL};
 use crate::desired::plan::Action;
 use crate::kinds::Name;
@@ -77,6 +78,8 @@ impl Boss {
             State::Pending => expires.map(|token| token.expires).max(),
             _ => None,
         };
+        let mut bindings = record.bindings;
+        bindings.values_mut().for_each(|binding| self.overcast(binding));
         let (seen, report) =
             health.map_or((None, None), |(seen, report)| (Some(seen), Some(report)));
         Ok(Shown {
@@ -93,10 +96,21 @@ impl Boss {
             created: record.created,
             seen,
             enrol_expires,
-            bindings: record.bindings,
+            bindings,
             generation: record.generation,
             report,
         })
+    }
+
+    /// Shows a binding as one that can't be used, if the service that it requires does not
+    /// run by what its machine has said last.
+    fn overcast(&self, binding: &mut Binding) {
+        let (true, Some(service)) = (binding.live, binding.requires.clone()) else { return };
+        let Some((_, report)) = self.fleet.health(&binding.from) else { return };
+        if let Some(why) = why(report.services.get(&service).map(String::as_str)) {
+            let requirement = Requirement { service, machine: binding.from.clone() };
+            (binding.live, binding.why) = (false, Some(requirement.unavailable(&why)));
+        }
     }
 
     /// Has a machine take back a grant, now if it can, else when it is there.
@@ -191,15 +205,22 @@ impl Boss {
         if source.offers.get(&binding.other).is_some_and(|offered| !offered.made) {
             return Ok(None);
         }
-        let Binding { id, from, other, rules, .. } = binding;
-        let grant: Answer<GrantRef> =
-            giver.send(turn).grant(id.clone(), Name(other.clone()), rules.clone(), to.to_owned());
+        let Binding { id, from, other, rules, requires, .. } = binding;
+        let requirement = requires.map(|service| Requirement { service, machine: from.clone() });
+        let grant: Answer<GrantRef> = giver.send(turn).grant(
+            id.clone(),
+            Name(other.clone()),
+            rules.clone(),
+            to.to_owned(),
+            requirement.clone(),
+        );
         let accepted = taker.send(turn).accept(
             id.clone(),
             Name(name.to_owned()),
             grant.cap(),
             format!("{from}:{other}"),
             rules,
+            requirement,
         );
         let bound = name.to_owned();
         accepted.on(turn, move |turn, outcome| {
@@ -442,8 +463,9 @@ impl Boss {
         entry.record.call(turn).set_state(state, None)
     }
 
-    /// Binds on a machine, under a name, what another machine has bound, by rules. The
-    /// answer comes when it is live; if a machine is not there yet, at once.
+    /// Binds on a machine, under a name, what another machine has bound, by rules, and
+    /// only while a service runs there, if one is required. The answer comes when it is
+    /// live; if a machine is not there yet, at once.
     #[method]
     fn bind(
         &self,
@@ -453,10 +475,12 @@ impl Boss {
         other_machine: Name,
         other_name: Option<Name>,
         rules: Option<Rules>,
+        requires: Option<Name>,
     ) -> Result<Answer<()>, Fault> {
         let other = other_name.unwrap_or_else(|| name.clone()).0;
         let (from, rules) = (other_machine.0, rules.unwrap_or_default());
-        self.bind_to(turn, machine, name, Source { from, other, rules, by_graph: false })
+        let requires = requires.map(|Name(service)| service);
+        self.bind_to(turn, machine, name, Source { from, other, rules, requires, by_graph: false })
     }
 
     /// Like `bind`, also for the graph: what that has bound goes when it wants it no more.

@@ -213,6 +213,10 @@ pub(crate) struct Grant {
     /// For how long, as 10m, 1h or 30d
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) expires: Option<Duration>,
+    /// By which transport its holder reaches this machine, as tcp-tls [default: unix;
+    /// from the boss of a fleet tcp-tls]
+    #[arg(long)]
+    pub(crate) transport: Option<String>,
     /// The file for the capability, mode 0600; - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,

@@ -100,7 +100,7 @@ impl Grants {
     }
 
     /// Makes a capability to those actions of a service and to nothing else, for so many
-    /// seconds. Gives its sturdyref.
+    /// seconds. Gives its sturdyref, by that transport or that of this machine alone.
     #[method]
     fn grant(
         &mut self,
@@ -109,6 +109,7 @@ impl Grants {
         actions: Vec<String>,
         to: Option<String>,
         seconds: Option<u64>,
+        transport: Option<String>,
     ) -> Result<Value, Fault> {
         if actions.is_empty() {
             return Err("a grant is for one action at least".into());
@@ -142,7 +143,8 @@ impl Grants {
         let name = to.clone().map_or_else(|| id.to_string(), |to| format!("{id} ({to})"));
         let front = Audited { world: self.context.world.clone(), proxy, name };
         let front = turn.spawn(front);
-        let sturdyref = self.node.mint_for(&front, "unix").map_err(|error| error.to_string())?;
+        let transport = transport.as_deref().unwrap_or("unix");
+        let sturdyref = self.node.mint_for(&front, transport).map_err(|error| error.to_string())?;
         let grant = Grant { id, service: status.name, actions, to, made, expires, revoked: false };
         self.context.world.audit(format!(
             "granted id={id} service={} actions={} to={:?} expires={expires:?}",

@@ -83,7 +83,8 @@ fn what_a_machine_has_started_goes_with_it() {
     let fleet = FleetId::random().unwrap();
     // Something that outlives what started it, in a session of its own.
     let stand_in = here.place.read("stand-in");
-    let child = "setsid sh -c 'echo $$ >\"$1/child\"; read -r _ <\"$1/never\"' x \"$3/.\" 8<&- 9<&- &";
+    let child =
+        "setsid sh -c 'echo $$ >\"$1/child\"; read -r _ <\"$1/never\"' x \"$3/.\" 8<&- 9<&- &";
     let stand_in = stand_in.replace("echo ready", &format!("{child}\necho ready"));
     here.place.write("stand-in", 0o755, &stand_in);
     let order = order("parent", &fleet);
