@@ -58,11 +58,12 @@ impl Vigil {
     #[method]
     fn wait(&self, turn: &mut Turn<'_>, known: Option<String>) -> Answer<Option<String>> {
         let Watched { id, requirement } = self.kept.clone();
+        // Before it is looked at, so that no change falls in between.
+        let changed = self.fleet.standing.when_changed(&id, &requirement.service);
         let now = self.fleet.unavailable(&requirement);
         if now != known {
             return Answer::ready(now);
         }
-        let changed = self.fleet.standing.when_changed(&id, &requirement.service);
         let fleet = self.fleet.clone();
         let changed: Answer<()> = changed.into();
         changed.on_promise(turn, move |_turn, changed| {

@@ -242,7 +242,7 @@ impl Boss {
     /// Has a machine ask what it is to be like; it does so by itself, too.
     fn push(&self, turn: &mut Turn<'_>, machine: &str) -> Result<(), Fault> {
         let record = self.entry(machine)?.record.call(turn).record()?;
-        if let Some(client) = super::boss::reachable(&record) {
+        if let Some(client) = super::dealings::reachable(&record) {
             client.send_only(turn).desired_changed();
         }
         Ok(())

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ocapn::actors::{attenuate, timeout};
+use ocapn::actors::timeout;
 use ocapn::{Answer, Fault, Passable, Promise, Ref, Sturdyref, Turn, Value, object};
 
-use super::gate::{Gate, Guarded, Vigil, VigilRef, Watched, unavailable};
+use super::gate::{VigilRef, unavailable};
 use super::grant::{Given, Grant, GrantRef};
-use super::names::{Bound, Current, Granted, Made, Offer, Service, follow};
+use super::names::{Bound, Current, Granted, Made, Offer, Service};
 use super::rules::Rules;
 use super::standing::Requirement;
 use super::{Fleet, LOG};
-use crate::kinds::{Kind, Name};
+use crate::kinds::Name;
 
 /// The methods that change nothing, of objects that do not say so themselves.
 const READS: &[&str] = &[
@@ -24,7 +24,7 @@ const READS: &[&str] = &[
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How many names and grants there are at most, of each.
-const NAMES: usize = 10_000;
+pub(super) const NAMES: usize = 10_000;
 
 /// A machine's hob-client presence.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub(crate) struct HobClient {
 #[passable(default)]
 pub(crate) struct Names {
     #[passable(default)]
-    bindings: BTreeMap<String, Bound>,
+    pub(super) bindings: BTreeMap<String, Bound>,
     #[passable(default)]
     grants: BTreeMap<String, Granted>,
     /// The ids of the grants that wait for a service to be started.
@@ -78,96 +78,6 @@ impl HobClient {
     /// One without names.
     pub(crate) fn new(fleet: Fleet) -> Self {
         Self { fleet, names: Names::default() }
-    }
-
-    fn bound(&self, name: &str) -> Result<&Bound, Fault> {
-        let bound = self.names.bindings.get(name);
-        bound.ok_or_else(|| super::not_found(format!("nothing is bound as {name:?}")))
-    }
-
-    fn set(&mut self, turn: &mut Turn<'_>, name: String, bound: Bound) -> Result<(), Fault> {
-        if name.is_empty() {
-            return Err("the name is empty".into());
-        }
-        if self.names.bindings.len() >= NAMES && !self.names.bindings.contains_key(&name) {
-            return Err(format!("a machine has at most {NAMES} names").into());
-        }
-        tracing::info!(target: LOG, "bound {name} to {}", bound.what());
-        if bound.id.is_none() {
-            follow(turn, &name, &bound.value);
-        }
-        self.names.bindings.insert(name.clone(), bound);
-        self.fleet.changed_after(turn, &name);
-        Ok(())
-    }
-
-    /// Makes what is to be offered. Gives whether it is a wrapper, of that name.
-    fn serve(
-        &self,
-        turn: &mut Turn<'_>,
-        wrapper: &str,
-        service: &Service,
-    ) -> Result<(Value, bool), Fault> {
-        let mut wrap = |kind, argument: String| {
-            let make = vec![Value::symbol(kind), wrapper.into(), argument.into()];
-            turn.call(self.fleet.wrappers()?, make)
-        };
-        Ok(match service {
-            Service::Tcp(address) => (wrap("socket", format!("tcp:{address}"))?, true),
-            Service::Unix(path) => (wrap("socket", format!("unix:{path}"))?, true),
-            Service::Postgres(settings) => (wrap("postgres", settings.clone())?, true),
-            Service::Kind(Name(kind)) => {
-                let kind = Kind::named(kind).ok_or_else(|| format!("there is no kind {kind:?}"))?;
-                (kind.spawn(turn, self.fleet.client())?.into(), false)
-            }
-            Service::Binding(Name(other)) => (self.bound(other)?.value.clone(), false),
-        })
-    }
-}
-
-impl HobClient {
-    /// What is given of an object that requires a service, and what takes back the right
-    /// to know how that is.
-    fn guarded(
-        &self,
-        turn: &mut Turn<'_>,
-        id: &str,
-        requirement: Requirement,
-        object: Ref,
-    ) -> (Given, Option<Ref>) {
-        let fleet = self.fleet.clone();
-        let watched = Watched { id: id.to_owned(), requirement: requirement.clone() };
-        let vigil = turn.spawn(Vigil { fleet: fleet.clone(), kept: watched });
-        let (vigil, controller) = attenuate(vigil).spawn(turn);
-        let gate = turn.spawn(Gate { fleet, kept: Guarded { requirement, object } });
-        (Given { object: gate, vigil: Some(vigil) }, Some(controller))
-    }
-
-    /// Takes what is granted together with a service.
-    #[expect(clippy::too_many_arguments, reason = "all that was granted, and what it requires")]
-    fn accept_with(
-        &self,
-        turn: &mut Turn<'_>,
-        id: String,
-        name: String,
-        grant: GrantRef,
-        from: String,
-        rules: Rules,
-        requirement: Requirement,
-    ) -> Answer<()> {
-        let me = HobClientRef::from_ref(turn.me());
-        let fleet = self.fleet.clone();
-        let sturdyref: Answer<Sturdyref> = grant.send(turn).sturdyref();
-        let vigil: Answer<Option<Sturdyref>> = grant.send(turn).vigil();
-        let settled: Answer<Answer<()>> = sturdyref.on_promise(turn, move |turn, sturdyref| {
-            let sturdyref = sturdyref?;
-            Ok(vigil.on_promise(turn, move |turn, vigil| {
-                let vigil = vigil?.map(|vigil| fleet.lasting(turn, vigil));
-                let value = fleet.lasting(turn, sturdyref);
-                me.call(turn).settle(id, name, value, from, rules, Some(requirement), vigil)
-            }))
-        });
-        Answer::from_promise(settled.into_promise())
     }
 }
 
@@ -374,19 +284,22 @@ impl HobClient {
         let Some(requirement) = requirement else {
             return self.make_grant(turn, id, name, rules, to, None);
         };
-        let start = self.fleet.tended()?.shepherd.send(turn).start(&requirement.service, None);
+        let started = self.fleet.started(turn, &requirement)?;
         self.names.waiting.insert(id.clone());
         let me = HobClientRef::from_ref(turn.me());
-        let made: Answer<Value> = start.on_promise(turn, move |turn, started| {
-            let started = started.map(drop).map_err(|fault| {
-                unavailable(requirement.unavailable(&format!("could not be started: {fault}")))
-            });
+        let made: Answer<Value> = started.on_promise(turn, move |turn, started| {
+            let why = started.err().map(|fault| format!("could not be started: {fault}"));
             // It may have been taken back in the meantime.
-            if !me.call(turn).wait_over(id.clone())? {
-                return Err("it has been taken back".into());
+            let wanted = me.call(turn).wait_over(id.clone())?;
+            // The turn holds: only its answer is the fault.
+            let broken = |fault| Ok(Promise::settled(Err(fault)).into());
+            match why {
+                _ if !wanted => broken("it has been taken back".into()),
+                Some(why) => broken(unavailable(requirement.unavailable(&why))),
+                None => {
+                    Ok(me.call(turn).make_grant(id, name, rules, to, Some(requirement))?.into())
+                }
             }
-            started?;
-            Ok(me.call(turn).make_grant(id, name, rules, to, Some(requirement))?.into())
         });
         Ok(Answer::from_promise(made.into_promise()))
     }

@@ -22,6 +22,7 @@
 mod agent;
 mod audit;
 mod boss;
+mod dealings;
 mod desk;
 mod enrolment;
 mod gate;
@@ -33,6 +34,7 @@ mod hob_server;
 mod machine;
 pub(crate) mod membership;
 mod names;
+mod presence;
 pub(crate) mod reconcile;
 mod record;
 mod relay;
@@ -237,6 +239,13 @@ impl Fleet {
 
     fn health(&self, machine: &str) -> Option<(u64, Report)> {
         lock(&self.health).get(machine).cloned()
+    }
+
+    /// A service of a machine runs, whatever that has said last.
+    fn runs(&self, machine: &str, service: &str) {
+        if let Some((_, report)) = lock(&self.health).get_mut(machine) {
+            report.services.insert(service.to_owned(), "running".to_owned());
+        }
     }
 
     fn forget(&self, machine: &str) {

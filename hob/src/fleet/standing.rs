@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use ocapn::{Fault, Passable, Promise, Ref, Resolver, Turn, Value, Vat, object, promise};
+use ocapn::{Answer, Fault, Passable, Promise, Ref, Resolver, Turn, Value, Vat, object, promise};
 
 use super::{Fleet, lock};
 use crate::services::{Event, Phase, ShepherdRef, Status, WriterRef};
@@ -144,6 +144,27 @@ impl Fleet {
     /// Who sees to the services of this machine.
     pub(super) fn tended(&self) -> Result<&Tended, Fault> {
         Ok(self.tended.get().ok_or("hob sees to no services here")?)
+    }
+
+    /// Has a service started, for what requires it. When that is so, it is known to be.
+    pub(super) fn started(
+        &self,
+        turn: &mut Turn<'_>,
+        requirement: &Requirement,
+    ) -> Result<Answer<()>, Fault> {
+        let shepherd = self.tended()?.shepherd.clone();
+        let (fleet, service) = (self.clone(), requirement.service.clone());
+        let started = shepherd.send(turn).start(service.clone(), None);
+        let known: Answer<Value> = started.on_promise(turn, move |turn, started| {
+            started?;
+            let now = shepherd.send(turn).brief(service);
+            let known: Answer<()> = now.on_promise(turn, move |_turn, status| {
+                fleet.standing.note(&status?);
+                Ok(())
+            });
+            Ok(known.into())
+        });
+        Ok(Answer::from_promise(known.into_promise()))
     }
 
     /// Why what is there by a requirement can't be used now, if it can't.

@@ -42,6 +42,8 @@ pub(crate) use daemon::{Flock, ShepherdOptions, shepherd};
 pub(crate) use definition::Definition;
 pub(crate) use herd::{svc, svc_on};
 pub(crate) use refusal::is_not_found;
+#[cfg(test)]
+pub(crate) use refusal::not_found;
 pub(crate) use shepherd::ShepherdRef;
 pub(crate) use status::{Phase, Status};
 pub(crate) use text::is_name;
