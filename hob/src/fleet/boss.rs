@@ -314,6 +314,7 @@ impl Boss {
     /// only while a service runs there, if one is required. The answer comes when it is
     /// live; if a machine is not there yet, at once.
     #[method]
+    #[expect(clippy::too_many_arguments, reason = "who, what, whence, and on which terms")]
     fn bind(
         &self,
         turn: &mut Turn<'_>,

@@ -444,6 +444,7 @@ impl HobClient {
     /// it is bound. The grant's own machine is asked for what lasts, so that nobody in
     /// between has it, nor is needed any more.
     #[method]
+    #[expect(clippy::too_many_arguments, reason = "all that was granted, and what it requires")]
     fn accept(
         &self,
         turn: &mut Turn<'_>,
@@ -484,6 +485,7 @@ impl HobClient {
 
     /// Binds what was granted: for the presence itself.
     #[method]
+    #[expect(clippy::too_many_arguments, reason = "all that a binding is made of, for itself")]
     fn settle(
         &mut self,
         turn: &mut Turn<'_>,

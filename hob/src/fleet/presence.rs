@@ -20,7 +20,12 @@ impl HobClient {
     }
 
     /// Has a name stand for something.
-    pub(super) fn set(&mut self, turn: &mut Turn<'_>, name: String, bound: Bound) -> Result<(), Fault> {
+    pub(super) fn set(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        bound: Bound,
+    ) -> Result<(), Fault> {
         if name.is_empty() {
             return Err("the name is empty".into());
         }

@@ -119,12 +119,12 @@ fn binding(tree: Tree, path: &str) -> Result<Binding, Invalid> {
         None => (text.as_str(), ""),
     };
     let failed = |error: &dyn std::fmt::Display| Invalid::new(path, at, error);
-    let (from, requires) = match from.split_once(char::is_whitespace) {
-        Some((from, rest)) if !from.is_empty() && !rest.trim().is_empty() => {
-            let service = rest.trim().strip_prefix("requires").map(str::trim);
-            let service = service.filter(|service| is_service(service));
+    let words: Vec<&str> = from.split_whitespace().collect();
+    let (from, requires) = match words.as_slice() {
+        [from, "requires", service] if is_service(service) => (*from, Some((*service).to_owned())),
+        [_, _, ..] => {
             let what = "after what is given, `requires SERVICE` or a bar and rules are expected";
-            (from, Some(service.ok_or_else(|| failed(&what))?.to_owned()))
+            return Err(failed(&what));
         }
         _ => (from, None),
     };
