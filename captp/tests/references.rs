@@ -101,7 +101,7 @@ fn a_reference_received_again_before_its_release_is_told_survives() {
 #[test]
 fn a_position_is_used_again_only_when_the_peer_has_let_go() {
     let mut pair = Pair::new();
-    for _ in 0..1000 {
+    for _ in 0..if cfg!(miri) { 20 } else { 1000 } {
         let ours = Value::Ref(pair.a.runtime.local(false));
         pair.a.deliver(BOOTSTRAP, &[ours], Some(Resolver(1))).unwrap();
         pair.pump();

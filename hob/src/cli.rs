@@ -175,6 +175,9 @@ Examples:
     /// Look at, start and stop services; the same as herd
     #[command(after_help = crate::services::SVC_HELP)]
     Svc(crate::services::Svc),
+    /// Make another machine what a file or a directory says, by its deploy agent
+    #[command(after_help = crate::deploy::client::HELP)]
+    Deploy(crate::deploy::client::Deploy),
     /// Print a completion script
     #[command(after_help = "\
 Example:
@@ -220,7 +223,7 @@ Examples:
   ssh a cat counter.cap | hob call - value";
 
 /// How a node is set up.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ServeOptions {
     /// The state directory [env: HOB_STATE] [config: state.path] [default: as `hob where`
     /// says]

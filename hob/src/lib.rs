@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod deploy;
 mod desired;
 mod exit;
 mod fleet;
@@ -104,6 +105,7 @@ async fn dispatch(command: Command, context: Context) -> anyhow::Result<()> {
         Command::Revoke(options) => interruptible(commands::export::revoke(&options)).await,
         Command::State(command) => interruptible(commands::state::state(&command)).await,
         Command::Shepherd(options) => services::shepherd(&options).await,
+        Command::Deploy(options) => interruptible(deploy::client::deploy(&options)).await,
         Command::Svc(options) => interruptible(services::svc(&options)).await,
         Command::Call(options) => interruptible(commands::call::call(&options)).await,
         Command::Demo(options) => demo::demo(&options).await,

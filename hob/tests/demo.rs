@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{Done, Place, hob};
+use support::{Done, Place, hob, skipped};
 
 /// Plays the demo with its files in a directory that is then looked at.
 fn play(place: &Place, words: &str) -> Done {
@@ -176,11 +176,4 @@ fn namespaces() -> Vec<std::ffi::OsString> {
         names.filter(|name| name.to_string_lossy().starts_with("hob-")).collect();
     names.sort();
     names
-}
-
-/// Says that a test is skipped, and not by eprintln, which the test harness would
-/// keep to itself.
-fn skipped(why: &str) {
-    use std::io::Write as _;
-    let _said = writeln!(std::io::stderr(), "skipped: {why}");
 }

@@ -6,7 +6,6 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,11 +16,11 @@ use hob::providers::qemu::{Qemu, QemuSettings};
 use hob::providers::{Enrolment, FleetId, Key, Order, Provider as _};
 use ocapn::netlayers::{Unix, UnixOptions};
 use ocapn::{Node, Sturdyref, Value};
-use support::{Done, Place, Server};
+use support::{Done, Place, Server, skipped};
 use tempfile::TempDir;
 
 /// How long a machine may take to do something: many times what it takes.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(400);
 /// The first file system of the test guest, once it is made.
 static INITRD: OnceLock<PathBuf> = OnceLock::new();
 /// How often is looked.
@@ -37,11 +36,6 @@ fn order(name: &str, fleet: &FleetId, enrolment: &str) -> Order {
         enrolment: Enrolment::new(enrolment),
         spec: serde_json::Map::new(),
     }
-}
-
-/// Says that a test is skipped, and not by println, which the test harness would keep.
-fn skipped(why: &str) {
-    let _said = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// Whether a program is here; else that is why the test is skipped.

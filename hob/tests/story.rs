@@ -13,7 +13,6 @@ mod machine;
 #[path = "providers/sshd.rs"]
 mod sshd;
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -22,15 +21,10 @@ use database::Database;
 use machine::{Kind, Machine};
 use serde_json::Value;
 use sshd::Sshd;
-use support::{Done, Place, Server};
+use support::{Done, Place, Server, skipped};
 
 /// The host's address, which its own programs and all its machines can dial.
 const HOST: &str = "10.214.77.1";
-
-/// Says that a part is missing, and not by println, which the test harness would keep.
-fn skipped(why: &str) {
-    let _said = writeln!(std::io::stderr(), "skipped: {why}");
-}
 
 /// The first of these programs that is not here.
 fn missing(programs: &[&'static str]) -> Option<&'static str> {

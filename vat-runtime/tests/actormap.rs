@@ -294,6 +294,7 @@ fn a_snapshot_gives_nobody_the_behaviour_of_a_dead_actor() {
 /// For a fork that nobody uses a list of 65,536 dead is kept; past that it looks for
 /// them itself.
 #[test]
+#[cfg_attr(miri, ignore = "as many turns as it takes to cross the limit: half an hour")]
 fn a_fork_that_was_left_alone_finds_its_dead() {
     let map = Actormap::new();
     let living = map.spawn(Cell(1.into()));

@@ -14,7 +14,7 @@ use vat_runtime::{Args, Fault, Link, Manual, Promise, Ref, Resolver, Value, Vat,
 
 /// A promise, answer 0 of a link, that an actor of this process may become.
 struct Carried {
-    link: Arc<FakeLink>,
+    link: FakeLink,
     hand: Arc<Manual>,
     recorder: Recorder,
     near: Ref,

@@ -158,7 +158,7 @@ fn in_real_time_a_looping_actor_is_reported_while_it_loops() {
     let watchdog =
         Watchdog::new(clock, move |turn| report.lock().unwrap().send(turn.clone()).unwrap());
     let own = OwnThread::start("vats").unwrap();
-    let limits = Limits::default().turn_time(Duration::from_millis(20));
+    let limits = Limits::default().turn_time(Duration::from_millis(500));
     let vat = Vat::with_limits("loops", own, limits);
     watchdog.watch(&vat);
     let (free, stuck) = mpsc::channel::<()>();

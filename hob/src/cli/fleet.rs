@@ -169,7 +169,7 @@ Example:
 
 const FLEET_SVC_HELP: &str = "\
 It goes by way of the boss: no other way to the machine is needed. What is granted with -o
-is a capability that its holder uses without the boss, by tcp-tls unless --transport says
+is a capability that its holder uses without the boss, by tcp-tls unless --over says
 otherwise.
 
 Examples:

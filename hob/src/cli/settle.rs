@@ -33,6 +33,7 @@ impl Command {
             | Self::Config(_)
             | Self::Units(_)
             | Self::Svc(_)
+            | Self::Deploy(_)
             | Self::Completions { .. }
             | Self::Man { .. } => {}
         }
@@ -46,6 +47,7 @@ impl Command {
                 | Self::Demo(_)
                 | Self::Units(_)
                 | Self::Svc(_)
+                | Self::Deploy(_)
                 | Self::Completions { .. }
                 | Self::Man { .. }
         )
@@ -63,6 +65,7 @@ impl Command {
                 form.json
             }
             Self::Where(options) => options.form.json,
+            Self::Deploy(options) => options.form.json,
             Self::Fleet(command) => command.common().form.json,
             Self::GetBinding(GetBinding { common, .. })
             | Self::Offer(Offer { common, .. })

@@ -20,7 +20,8 @@ pub(crate) async fn join(options: &Join) -> anyhow::Result<()> {
     // Before the enrolment is used up: what can fail here must not cost it.
     let client = Membership::client(&serving.fleet, &serving.kept)?;
     serving.publish(&client, "hob.cap")?;
-    let flock = Flock::open(&serving.node, serving.state(), &services(options, &serving)?).await?;
+    let source = services(options, &serving)?;
+    let flock = Flock::open(&serving.node, serving.state(), &source, None).await?;
     let tended = serving.fleet.tend(&flock.shepherd, &flock.front, &flock.live);
     tended.await.map_err(Broke)?;
     let outcome = tokio::select! {

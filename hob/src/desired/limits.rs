@@ -17,6 +17,11 @@ pub(crate) struct Limits {
     pub(crate) file_bytes: usize,
     /// Bytes of all contents of one machine's state.
     pub(crate) state_bytes: usize,
+    /// Bytes of one file whose content is sent apart, by its digest. 0: there are no such
+    /// files, nor links and directories.
+    pub(crate) object_bytes: u64,
+    /// Bytes of all such files of one state.
+    pub(crate) objects_bytes: u64,
 }
 
 impl Default for Limits {
@@ -29,6 +34,8 @@ impl Default for Limits {
             items: 1_000,
             file_bytes: 1 << 20,
             state_bytes: 4 << 20,
+            object_bytes: 0,
+            objects_bytes: 0,
         }
     }
 }

@@ -111,11 +111,18 @@ fn gather(
     for (name, definition) in parsed.service {
         let at = position(text, definition.span().start);
         let origin = Origin { file: file.to_owned(), at };
-        let definition = definition.into_inner();
+        let mut definition = definition.into_inner();
         if !is_name(&name) || name == "root" {
             return Err(origin.error(format!("{name:?} can't be the name of a service")));
         }
-        definition.check().map_err(|what| origin.error(format!("service {name}: {what}")))?;
+        let wrong = |what: String| origin.error(format!("service {name}: {what}"));
+        definition.check().map_err(wrong)?;
+        if let Some(remote) = &mut definition.remote {
+            let stem = remote.file_stem().filter(|stem| is_name(stem));
+            definition.machine.get_or_insert_with(|| stem.unwrap_or_else(|| name.clone()));
+            let directory = file.parent().unwrap_or(Path::new(""));
+            remote.read(directory).map_err(wrong)?;
+        }
         if let Some((_, other)) = all.get(&name) {
             let other = place(&other.file, Some(other.at));
             return Err(origin.error(format!("service {name} is defined already, in {other}")));
@@ -255,6 +262,10 @@ mod tests {
             command = ["backup"]
             timer = { calendar = "daily 03:00" }
 
+            [service.deploy]
+            builtin = "deploy"
+            settings = { root = "/srv", parts = ["files"], file-size = 4096 }
+
             [service.echo]
             command = ["echo-server"]
             socket = { listen = ["tcp:127.0.0.1:0", "unix:/run/echo"] }
@@ -297,6 +308,19 @@ mod tests {
             ("[service.a]\nenvironment = { \"A=B\" = \"c\" }", "no name of a variable"),
             ("[service.a]\ndirectory = \"srv\"", "not absolute"),
             ("[service.a]\ncommand = [\"x\"]\nsocket = { listen = [\"x\"] }", "neither tcp"),
+            ("[service.a]\nbuiltin = \"x\"", "x.toml:2:11: unknown variant `x`"),
+            ("[service.a]\nbuiltin = \"echo\"\ncommand = [\"x\"]", "is no process"),
+            ("[service.a]\nbuiltin = \"echo\"\nuser = \"x\"", "is no process"),
+            ("[service.a]\nsettings = { x = 1 }", "settings are for what is built in"),
+            ("[service.a]\nbuiltin = \"echo\"\nsettings = { x = 1 }", "echo has none"),
+            (
+                "[service.a]\nbuiltin = \"deploy\"\nsettings = { rot = \"/\" }",
+                "service a: settings: unknown field `rot`",
+            ),
+            (
+                "[service.a]\nbuiltin = \"monitoring\"\nsettings = { every = \"1ms\" }",
+                "every is less than 1s",
+            ),
             ("service = 5", "x.toml:1:11: invalid type"),
             ("[service.a", "x.toml:1:11: "),
             (

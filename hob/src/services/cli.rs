@@ -16,6 +16,12 @@ Example of a definition, services.d/web.toml:
   [service.web-server]
   command = [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]
   ready = { port = \"127.0.0.1:80\" }
+and of one that stands for a service of another machine:
+  [service.web-server-a]
+  remote = \"a.cap\"
+
+A service may be built in, in the place of a command: builtin = \"deploy\",
+\"monitoring\" or \"echo\".
 
 Examples:
   hob shepherd --state ./s --services services.d
@@ -25,14 +31,16 @@ pub(crate) const SVC_HELP: &str = "\
 Any other command is an action of the service's own: herd rotate web-server
 
 Exit codes: 0 done, 1 it failed, 2 usage, 3 no such service, 4 refused by the
-capability, 5 no shepherd there.
+capability, 5 no shepherd there or another machine out of reach, 8 done in part.
 
 Examples:
   herd status
   herd start web-server
   herd log web-server -n 20 -f
   herd grant web-server --actions status,restart --expires 1h -o ci.cap
-  herd -c ci.cap restart web-server";
+  herd -c ci.cap restart web-server
+  herd grant web-server --actions status,start,stop --over tcp-tls -o a.cap
+  herd restart web-server-fleet --rolling";
 
 /// `hob svc`.
 #[derive(Args, Debug)]
@@ -94,6 +102,13 @@ pub(crate) enum SvcCommand {
         /// Which
         #[arg(required = true)]
         services: Vec<String>,
+        /// One by one those of other machines that they stand for, each once the one
+        /// before runs again; ends at the first that fails
+        #[arg(long)]
+        rolling: bool,
+        /// How many of them may be down at once
+        #[arg(long, value_name = "N", default_value_t = 1, requires = "rolling", value_parser = clap::value_parser!(u64).range(1..))]
+        max_unavailable: u64,
     },
     /// Let services be started
     Enable {
@@ -213,10 +228,10 @@ pub(crate) struct Grant {
     /// For how long, as 10m, 1h or 30d
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) expires: Option<Duration>,
-    /// By which transport its holder reaches this machine, as tcp-tls [default: unix;
-    /// from the boss of a fleet tcp-tls]
-    #[arg(long)]
-    pub(crate) transport: Option<String>,
+    /// How it is to be reached: by a transport that the shepherd listens by, as tcp-tls
+    /// [default: unix; from the boss of a fleet tcp-tls]
+    #[arg(long, value_name = "TRANSPORT")]
+    pub(crate) over: Option<String>,
     /// The file for the capability, mode 0600; - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,

@@ -12,43 +12,22 @@
 //! controller how far they are. A generation counts the starts, so that what belongs to
 //! an earlier one is not taken for the present one's.
 
+mod told;
+
 use std::sync::Arc;
 
 use ocapn::persist::RestoreError;
-use ocapn::{
-    Answer, Clock, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value, Vat, object,
-};
+use ocapn::{Answer, Fault, FromValue as _, IntoValue as _, Passable, Ref, Turn, Value, object};
 
+pub(crate) use super::context::Context;
 use super::definition::Definition;
+use super::flapping::Flaps;
 use super::logger::{Logger, LoggerRef};
 use super::monitor::MonitorRef;
 use super::procedures::{self, Setup};
-use super::process::{Exit, Launch, Lines, Process, World};
+use super::process::{Exit, Launch, Process};
 use super::status::{Phase, Relations, Status};
 use super::writer::{ChronicleRef, WriterRef};
-use super::zone::Zone;
-
-/// What controllers do things with. No part of what is stored.
-#[derive(Clone)]
-pub(crate) struct Context {
-    pub(crate) world: Arc<dyn World>,
-    /// Counts from 1970.
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) zone: Zone,
-    /// Where the actors live that end with the process: what changes often is not stored.
-    pub(crate) live: Vat,
-}
-
-impl Context {
-    /// Milliseconds since 1970.
-    pub(crate) fn millis(&self) -> i64 {
-        i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    pub(crate) fn seconds(&self) -> i64 {
-        self.millis().div_euclid(1000)
-    }
-}
 
 /// The controller of a service.
 #[derive(Clone)]
@@ -64,6 +43,8 @@ pub(crate) struct Controller {
     phase: Phase,
     since: i64,
     process: Option<Process>,
+    /// The actor that it is, if it is built in.
+    builtin: Option<Ref>,
     exit: Option<Exit>,
     failure: Option<String>,
     /// When it was started again, in milliseconds.
@@ -74,6 +55,7 @@ pub(crate) struct Controller {
     going: Option<Answer<bool>>,
     logger: Option<LoggerRef>,
     chronicle: Option<ChronicleRef>,
+    flaps: Flaps,
 }
 
 /// What is stored.
@@ -113,6 +95,7 @@ impl Controller {
             phase: Phase::Stopped,
             since,
             process: None,
+            builtin: None,
             exit: None,
             failure: None,
             respawns: Vec::new(),
@@ -121,6 +104,7 @@ impl Controller {
             going: None,
             logger: None,
             chronicle: None,
+            flaps: Flaps::default(),
         }
     }
 
@@ -176,6 +160,8 @@ impl Controller {
         if let Some(chronicle) = &self.chronicle {
             let state = phase.name().to_owned();
             chronicle.send_only(turn).record(self.since, self.name.clone(), state, detail);
+            let (now, flapping) = (self.context.millis(), &self.definition.flapping);
+            self.flaps.tell(turn, chronicle, &self.name, flapping, phase.settled(), now);
         }
     }
 
@@ -326,11 +312,11 @@ impl Controller {
             (Phase::Stopping, Some(going)) => going,
             (phase, going) => {
                 let starting = going.filter(|_| phase == Phase::Starting);
-                let process = self.process.clone();
+                let runs = (self.process.clone(), self.builtin.take());
                 self.enter(turn, Phase::Stopping, None);
                 let setup = self.setup(turn);
                 let going =
-                    turn.spawn_async(move |here| procedures::stop(here, setup, process, starting));
+                    turn.spawn_async(move |here| procedures::stop(here, setup, runs, starting));
                 self.going = Some(going.clone());
                 going
             }
@@ -456,6 +442,7 @@ impl Controller {
             autostart: self.definition.autostart,
             wanted: self.wanted,
             transient: self.transient,
+            remote: false,
             provides: self.provides(),
             requires: self.definition.requires.clone(),
             conflicts: self.definition.conflicts.clone(),
@@ -475,40 +462,7 @@ impl Controller {
     /// The same without what it has said.
     #[method]
     fn brief(&self) -> Status {
-        let definition = &self.definition;
-        let (exit_code, exit_signal) = match self.exit {
-            Some(Exit::Code(code)) => (Some(code), None),
-            Some(Exit::Signal(signal)) => (None, Some(signal)),
-            Some(Exit::Unknown) | None => (None, None),
-        };
-        let timer = definition.timer.as_ref().map(|timer| {
-            let calendar = timer.calendar.as_ref().map(ToString::to_string);
-            let every = timer.every.map(|every| format!("every {every}"));
-            calendar.or(every).unwrap_or_default()
-        });
-        let repeats = !definition.one_shot && timer.is_none() && !definition.command.is_empty();
-        Status {
-            name: self.name.clone(),
-            state: self.phase,
-            since: self.since,
-            pid: self.process.as_ref().map(|process| process.pid),
-            command: definition.command.clone(),
-            enabled: self.enabled,
-            provides: self.provides(),
-            requires: definition.requires.clone(),
-            respawn: definition.respawn.enabled && repeats,
-            one_shot: definition.one_shot,
-            transient: self.transient,
-            timer,
-            next: self.next,
-            sockets: definition.socket.as_ref().map(|of| of.listen.clone()).unwrap_or_default(),
-            exit_code,
-            exit_signal,
-            failure: self.failure.clone(),
-            doc: definition.doc.clone(),
-            actions: definition.actions.keys().cloned().collect(),
-            messages: Vec::new(),
-        }
+        self.told()
     }
 
     /// Tells somebody the last lines that it has said, and all that come.
@@ -521,37 +475,27 @@ impl Controller {
 
     /// Does something with it that its definition says.
     #[method]
-    fn action(&self, turn: &mut Turn<'_>, name: String) -> Result<Answer<String>, Fault> {
-        let action = self.definition.actions.get(&name);
-        let action = action.ok_or_else(|| {
-            super::refusal::not_found(&format!("service {} has no action {name}", self.name))
-        })?;
-        if self.phase != Phase::Running {
-            return Err(format!("service {} is not running", self.name).into());
+    fn action(
+        &self,
+        turn: &mut Turn<'_>,
+        name: String,
+        args: Vec<Value>,
+    ) -> Result<Answer<Value>, Fault> {
+        self.act(turn, name, args)
+    }
+
+    /// The actor that it is, if it is built in, is there. Tells whether it is still wanted.
+    #[method]
+    fn opened(&mut self, generation: u64, builtin: Ref) -> bool {
+        let wanted = self.is_going_on(generation);
+        if wanted {
+            self.builtin = Some(builtin);
         }
-        if let Some(signal) = action.signal {
-            let process = self.process.clone().ok_or("it has no process")?;
-            self.monitor.call(turn).signal(process, signal.to_string())?;
-            return Ok(Answer::ready(format!("Sent {signal} to {}.", self.name)));
-        }
-        let (world, command) = (self.context.world.clone(), action.command.clone());
-        let launch = Launch { service: self.name.clone(), definition: self.definition.clone() };
-        Ok(turn.spawn_async(async move |_here| {
-            let (exit, said) = world.run(launch, command).await?;
-            if exit.is_success() {
-                Ok(said)
-            } else {
-                Err(format!("{} {said}", describe(exit)).into())
-            }
-        }))
+        wanted
     }
 }
 
 impl Controller {
-    fn provides(&self) -> Vec<String> {
-        std::iter::once(&self.name).chain(&self.definition.provides).cloned().collect()
-    }
-
     /// Notes the process, and waits for its end.
     fn watch(&mut self, turn: &mut Turn<'_>, process: Process) {
         self.process = Some(process.clone());
@@ -584,14 +528,4 @@ impl Controller {
             turn.spawn_async(move |here| procedures::ring(here, setup, after)).ignore();
         }
     }
-}
-
-/// Lines for the logger, as the world tells them.
-pub(crate) fn sink(logger: LoggerRef) -> super::process::Sink {
-    Box::new(move |lines: Lines| {
-        let kept = logger.heard(lines);
-        Box::pin(async move {
-            let _until_kept = kept.await;
-        })
-    })
 }

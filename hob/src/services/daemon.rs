@@ -11,17 +11,19 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueHint};
 use ocapn::actors::{self, UnixClock};
-use ocapn::netlayers::{Unix, UnixOptions};
+use ocapn::netlayers::{ListenSpec, Unix, UnixOptions};
 use ocapn::persist::{Environment, EnvironmentError};
 use ocapn::{Node, Ref, Vat};
 
 use super::catalogue::Catalogue;
 use super::controller::{Context, Controller};
+use super::exported::Exported;
 use super::grants::{Audited, Grants, GrantsRef, Handle};
 use super::monitor::{Monitor, MonitorRef};
 use super::native::Native;
 use super::procfs;
 use super::registry::Registry;
+use super::relay::Relay;
 use super::shepherd::{Shepherd, ShepherdRef};
 use super::users;
 use super::zone::Zone;
@@ -48,8 +50,36 @@ pub(crate) struct ShepherdOptions {
     /// Who may connect to --socket, by name or number
     #[arg(long, value_name = "USER", value_delimiter = ',', requires = "socket")]
     pub(crate) users: Vec<String>,
+    /// What this machine is called where several have a part in something [default: its
+    /// host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
     #[command(flatten)]
     pub(crate) serve: ServeOptions,
+}
+
+/// After how long a silence the system asks whether another machine is still there. It is
+/// given up after twice that.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Where to listen: also, where nobody else gets to, by what is needed to reach the
+/// services of other machines.
+fn listening(options: &ServeOptions, definitions: &Catalogue) -> ServeOptions {
+    let mut options = options.clone();
+    let needed = definitions.0.values().filter_map(|of| of.remote.as_ref()?.sturdyref());
+    let dialled = needed.map(|sturdyref| sturdyref.peer.transport.as_str());
+    for transport in dialled.collect::<BTreeSet<_>>() {
+        let Ok(own) = format!("{transport}:127.0.0.1:0").parse::<ListenSpec>() else { continue };
+        let kind = std::mem::discriminant(&own.address);
+        let mut kinds = options.listen.iter().map(|of| std::mem::discriminant(&of.address));
+        if own.address.is_tcp() && !kinds.any(|there| there == kind) {
+            options.listen.push(own);
+        }
+    }
+    for listen in &mut options.listen {
+        listen.settings.keepalive = Some(KEEPALIVE);
+    }
+    options
 }
 
 /// The socket for other users. All of them can connect; who is none of those that may is
@@ -73,12 +103,16 @@ fn environment(context: &Context, node: &Node) -> Result<Environment, Environmen
     let (of, node) = (context.clone(), node.clone());
     let world = context.world.clone();
     let monitored = context.world.clone();
-    let (shepherd, grants) = (context.clone(), context.clone());
+    let (shepherd, grants, exported) = (context.clone(), context.clone(), context.clone());
     kinds
         .kind::<Registry>("registry")?
         .kind::<Handle>("handle")?
         .kind_with("service", 1, Controller::portray, move |portrait| {
             Controller::restore(of.clone(), portrait)
+        })?
+        .kind::<Relay>("relay")?
+        .kind_with("exported-service", 1, Exported::portray, move |portrait| {
+            Exported::restore(exported.clone(), portrait)
         })?
         .kind_with("process-monitor", 1, Monitor::portray, move |portrait| {
             Monitor::restore(monitored.clone(), portrait)
@@ -113,15 +147,21 @@ pub(crate) struct Flock {
 impl Flock {
     /// Takes up what the node's store has of them, or begins with none. Nothing is started
     /// yet. `directory` is the node's state directory, and `source` where services are
-    /// defined: it must be there.
+    /// defined: it must be there. `called` is what others call this machine.
     ///
     /// # Errors
     ///
     /// If the directories or the store can't be used.
-    pub(crate) async fn open(node: &Node, directory: &Path, source: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        node: &Node,
+        directory: &Path,
+        source: &Path,
+        called: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let directory = directory.canonicalize()?;
         let source = source.canonicalize().context("the definitions")?;
-        let world = Arc::new(Native::new(node.clone(), &directory, source.clone())?);
+        let world = Native::new(node.clone(), &directory, source.clone())?.called(called);
+        let world = Arc::new(world);
         let clock = UnixClock::new(node.clock());
         let live = node.vat("services' live part");
         let context = Context { world, clock, zone: Zone::of_machine(), live: live.clone() };
@@ -210,9 +250,11 @@ pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
     // Before anything is started by half a definition.
     let definitions =
         Catalogue::read(&options.services).map_err(|error| BadUsage(error.to_string()))?;
+    let serve = listening(&options.serve, &definitions);
     let socket = shared_socket(options).await?;
-    let mut serving = Serving::start_beside(&options.serve, |_| Ok(Vec::new()), socket).await?;
-    let flock = Flock::open(&serving.node, serving.state(), &options.services).await?;
+    let mut serving = Serving::start_beside(&serve, |_| Ok(Vec::new()), socket).await?;
+    let called = options.machine.as_deref();
+    let flock = Flock::open(&serving.node, serving.state(), &options.services, called).await?;
     flock.define(definitions).await?;
     let tending = flock.tend();
     serving.publish(&flock.front, "herd.cap")?;

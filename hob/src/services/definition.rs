@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::builtin::Builtin;
 use super::calendar::Calendar;
+use super::flapping::Flapping;
+use super::remote::Remote;
 use super::text::{Period, SignalName, Size, command, names};
 
 /// A service's definition. Its first name is the key that it is defined under.
@@ -24,6 +27,12 @@ pub(crate) struct Definition {
     /// requires.
     #[serde(default, deserialize_with = "command", skip_serializing_if = "Vec::is_empty")]
     pub(crate) command: Vec<String>,
+    /// An actor of the shepherd's own, in the place of a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) builtin: Option<Builtin>,
+    /// How that one is to be.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub(crate) settings: serde_json::Map<String, serde_json::Value>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) doc: Option<String>,
@@ -84,6 +93,15 @@ pub(crate) struct Definition {
     /// Sockets of which the first connection starts the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) socket: Option<Sockets>,
+    /// The service of another machine that this one stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remote: Option<Remote>,
+    /// What that machine is called [default: as the capability's file, or the service].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<String>,
+    /// When it is said to go up and down too often.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) flapping: Flapping,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -277,7 +295,27 @@ pub(crate) struct Sockets {
 impl Definition {
     /// What can't be said by the form alone.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_remote()?;
         let has_command = !self.command.is_empty();
+        if let Some(builtin) = self.builtin {
+            let process = has_command
+                || self.one_shot
+                || self.ready.is_some()
+                || self.timer.is_some()
+                || self.socket.is_some()
+                || self.user.is_some()
+                || self.group.is_some()
+                || self.directory.is_some()
+                || !self.environment.is_empty()
+                || !self.actions.is_empty()
+                || self.limits != ResourceLimits::default();
+            if process {
+                return Err("what is built in is no process, and has nothing of one".to_owned());
+            }
+            builtin.check(&self.settings)?;
+        } else if !self.settings.is_empty() {
+            return Err("settings are for what is built in".to_owned());
+        }
         if let Some(timer) = &self.timer {
             if timer.calendar.is_some() == timer.every.is_some() {
                 return Err("a timer has either calendar or every".to_owned());
@@ -338,6 +376,35 @@ impl Definition {
         Ok(())
     }
 
+    /// What runs on another machine is defined there.
+    fn check_remote(&self) -> Result<(), String> {
+        let Some(remote) = &self.remote else {
+            return match self.machine {
+                Some(_) => Err("machine is for a service with remote".to_owned()),
+                None => Ok(()),
+            };
+        };
+        let local = Self {
+            remote: None,
+            machine: None,
+            doc: None,
+            provides: Vec::new(),
+            flapping: Flapping::default(),
+            ..self.clone()
+        };
+        // What serde makes of a definition that says nothing.
+        let nothing = Self { enabled: true, autostart: self.autostart, ..Self::default() };
+        if local != nothing {
+            let what = "with remote there are only machine, provides, doc and flapping besides";
+            return Err(format!("{what}: the rest is defined on that machine"));
+        }
+        let bad = |name: &&String| !super::text::is_name(name);
+        match self.machine.iter().chain(&remote.service).find(bad) {
+            Some(bad) => Err(format!("{bad:?} is no name")),
+            None => Ok(()),
+        }
+    }
+
     /// As text, to be stored.
     pub(crate) fn to_text(&self) -> String {
         // Strings and numbers alone: nothing can be in the way.
@@ -348,10 +415,15 @@ impl Definition {
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let definition: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         definition.check()?;
+        if definition.remote.as_ref().is_some_and(|remote| remote.sturdyref().is_none()) {
+            return Err("the capability of a remote service was not read".to_owned());
+        }
         Ok(definition)
     }
 }
 
 /// What is done with every service, so that no action can be called that.
-pub(crate) const RESERVED: [&str; 10] =
-    ["status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action"];
+pub(crate) const RESERVED: [&str; 12] = [
+    "status", "start", "stop", "restart", "enable", "disable", "doc", "log", "describe", "action",
+    "roll", "observe",
+];

@@ -11,8 +11,8 @@ use std::time::Duration;
 use ocapn::actors::attenuate;
 use ocapn::persist::RestoreError;
 use ocapn::{
-    Args, Behaviour, Durable, Fault, FromValue as _, IntoValue as _, Node, Passable, Ref, Reply,
-    Turn, Value, object,
+    Args, Behaviour, Durable, Fault, FromValue as _, IntoValue as _, MintError, Node, Passable,
+    Ref, Reply, Turn, Value, object,
 };
 
 use super::controller::Context;
@@ -109,7 +109,7 @@ impl Grants {
         actions: Vec<String>,
         to: Option<String>,
         seconds: Option<u64>,
-        transport: Option<String>,
+        over: Option<String>,
     ) -> Result<Value, Fault> {
         if actions.is_empty() {
             return Err("a grant is for one action at least".into());
@@ -131,9 +131,10 @@ impl Grants {
         let expires = seconds.map(|seconds| made.saturating_add_unsigned(seconds));
         let handle = Handle { shepherd, only: Some(status.name.clone()) };
         let handle = turn.spawn(handle);
-        // Of one service, that of all is the same.
+        // Of one service, that of all is the same; and who may ask may be told.
         let summary = actions.iter().any(|action| action == "status");
-        let methods = actions.iter().cloned().chain(summary.then(|| "statuses".to_owned()));
+        let more = ["statuses", "observe"].into_iter().filter(|_| summary).map(str::to_owned);
+        let methods = actions.iter().cloned().chain(more);
         let mut attenuation = attenuate(handle).methods(methods);
         if let Some(seconds) = seconds {
             let at = self.context.clock.now().saturating_add(Duration::from_secs(seconds));
@@ -143,8 +144,11 @@ impl Grants {
         let name = to.clone().map_or_else(|| id.to_string(), |to| format!("{id} ({to})"));
         let front = Audited { world: self.context.world.clone(), proxy, name };
         let front = turn.spawn(front);
-        let transport = transport.as_deref().unwrap_or("unix");
-        let sturdyref = self.node.mint_for(&front, transport).map_err(|error| error.to_string())?;
+        let over = over.as_deref().unwrap_or("unix");
+        let sturdyref = self.node.mint_for(&front, over).map_err(|error| match error {
+            MintError::NoNetlayer(_) => format!("this shepherd does not listen by {over}"),
+            error => error.to_string(),
+        })?;
         let grant = Grant { id, service: status.name, actions, to, made, expires, revoked: false };
         self.context.world.audit(format!(
             "granted id={id} service={} actions={} to={:?} expires={expires:?}",
@@ -188,14 +192,14 @@ impl Grants {
 }
 
 /// What can be done with every service, and so granted.
-pub(crate) const ACTIONS: [&str; 8] =
-    ["status", "start", "stop", "restart", "enable", "disable", "follow", "doc"];
+pub(crate) const ACTIONS: [&str; 10] =
+    ["status", "start", "stop", "restart", "roll", "enable", "disable", "follow", "doc", "observe"];
 
 /// What the holder of `herd.cap` has, or of a grant: the shepherd's methods, with what
 /// a service's own definition says as methods too. If it is of one service only, of
 /// nothing but that.
 ///
-/// A method's first argument is the service's name.
+/// A method's first argument is the service's name. It may be empty if there is one only.
 pub(crate) struct Handle {
     pub(crate) shepherd: ShepherdRef,
     pub(crate) only: Option<String>,
@@ -228,7 +232,8 @@ impl Behaviour for Handle {
         if let Some(only) = &self.only {
             // By whatever name, if it has that name; what others there are is not told.
             let status = self.shepherd.call(turn).brief(only.clone())?;
-            if !status.provides.iter().any(|provided| *provided == *name) {
+            let named = |provided: &String| *provided == *name;
+            if !name.is_empty() && !status.provides.iter().any(named) {
                 return Err(refused("this is for another service"));
             }
             if let Some(name) = args.get_mut(1) {
@@ -242,8 +247,9 @@ impl Behaviour for Handle {
         if ACTIONS.contains(&method) {
             return turn.call(self.shepherd.untyped(), args).map(Reply::value);
         }
+        let more = args.split_off(2);
         let name = String::from_value(args.swap_remove(1))?;
-        let answer = self.shepherd.call(turn).action(name, method.to_owned())?;
+        let answer = self.shepherd.call(turn).action(name, method.to_owned(), more)?;
         Ok(Reply::value(answer))
     }
 }
@@ -289,10 +295,14 @@ impl Behaviour for Audited {
             };
             text.escape_debug().take(64).collect::<String>()
         };
+        // Who has asked before how things stand, and is to be told of changes.
+        let again = text(args.first()) == "observe"
+            && !matches!(args.get(2), None | Some(Value::Undefined));
         let what =
             format!("id={} method={} service={}", self.name, text(args.first()), text(args.get(1)));
         let outcome = turn.call(&self.proxy, args);
         match &outcome {
+            Ok(_) if again => {}
             Ok(_) => self.world.audit(format!("used {what}")),
             Err(fault) => match refusal::reason(fault) {
                 Some(why) => self.world.audit(format!("refused {what}: {why}")),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use ocapn::netlayers::ConnectError;
-use ocapn::{DialError, EnlivenError, FromValue, IntoValue as _, Ref, Turn, Value, Vat, object};
+use ocapn::{
+    DialError, EnlivenError, FromValue, IntoValue as _, Ref, Turn, Unreachable, Value, Vat, object,
+};
 use serde_json::json;
 
 use super::calendar::stamp;
@@ -15,6 +17,7 @@ use super::grants::Grant;
 use super::logfile;
 use super::process::Lines;
 use super::refusal;
+use super::rolling::Rolled;
 use super::shepherd::Reloaded;
 use super::show;
 use super::status::Status;
@@ -22,7 +25,7 @@ use super::writer::{Event, Writer, WriterRef};
 use super::zone::Zone;
 use crate::capfile::{self, Why};
 use crate::client::{Client, within};
-use crate::exit::{self, BadUsage, Broke, NoNode, NotThere, Refused};
+use crate::exit::{self, BadUsage, Broke, Exit, Failure, NoNode, NotThere, Refused};
 use crate::output;
 use crate::state::StateDir;
 
@@ -134,6 +137,8 @@ impl Session {
         let follows = match command {
             SvcCommand::Log { follow, .. } => *follow,
             SvcCommand::Watch { .. } => true,
+            // As long as it takes; whoever interrupts this does not interrupt that.
+            SvcCommand::Restart { rolling, .. } => *rolling,
             _ => false,
         };
         let work = async {
@@ -206,7 +211,11 @@ impl Session {
         drop(self.vat.run(|_: &mut Turn<'_>| Ok(())).await);
         let value = answer.map_err(|error| match error.downcast::<Broke>() {
             Ok(Broke(fault)) => match refusal::reason(&fault) {
+                Some(_) if refusal::is_relayed(&fault) => anyhow!(Refused(fault.to_string())),
                 Some(why) => anyhow!(Refused(format!("{method}: {why}"))),
+                None if Unreachable::of(&fault).is_some() => {
+                    Failure::new(Exit::Unreachable, fault.to_string()).into()
+                }
                 None if refusal::is_not_found(&fault) => anyhow!(NotThere(fault.to_string())),
                 None => anyhow!("{fault}"),
             },
@@ -251,7 +260,15 @@ impl Session {
             SvcCommand::Status { service: Some(service), n } => self.status(service, *n).await,
             SvcCommand::Start { services } => self.each("start", services, true).await,
             SvcCommand::Stop { services } => self.each("stop", services, true).await,
-            SvcCommand::Restart { services } => self.each("restart", services, true).await,
+            SvcCommand::Restart { services, rolling: false, .. } => {
+                self.each("restart", services, true).await
+            }
+            SvcCommand::Restart { services, max_unavailable, .. } => {
+                for service in services {
+                    self.roll(service, *max_unavailable).await?;
+                }
+                Ok(())
+            }
             SvcCommand::Enable { services } => self.each("enable", services, false).await,
             SvcCommand::Disable { services } => self.each("disable", services, false).await,
             SvcCommand::Doc { service } => {
@@ -302,6 +319,35 @@ impl Session {
                 _ => Err(BadUsage("an action is followed by the name of a service".into()).into()),
             },
         }
+    }
+
+    /// Restarts those that a service stands for, in turn, and says how far that came.
+    async fn roll(&self, service: &str, most: u64) -> anyhow::Result<()> {
+        let args = [service.into(), most.into(), self.writer.clone().into_value()];
+        let rolled: Rolled = self.call("roll", args).await?;
+        let Rolled { done, failed, left, halted } = &rolled;
+        if self.json {
+            let failed: Vec<_> =
+                failed.iter().map(|(name, why)| json!({"service": name, "error": why})).collect();
+            let text = json!({
+                "service": service, "done": done, "failed": failed, "left": left, "halted": halted,
+            });
+            output::line(&text.to_string())?;
+        } else {
+            for (title, names) in [("Restarted:", done), ("Not restarted:", left)] {
+                if !names.is_empty() {
+                    output::line(&format!("{title} {}", names.join(" ")))?;
+                }
+            }
+        }
+        let whys = failed.iter().map(|(name, why)| format!("{name} has failed: {why}"));
+        let whys: Vec<String> = whys.chain(halted.clone()).collect();
+        if whys.is_empty() {
+            return Ok(());
+        }
+        let exit = if done.is_empty() { Exit::Failed } else { Exit::Partial };
+        let what = format!("{service} was not restarted whole: {}", whys.join("; "));
+        Err(Failure::new(exit, what).into())
     }
 
     fn lines(&self, lines: &Lines) -> anyhow::Result<()> {
@@ -364,7 +410,12 @@ impl Session {
     }
 
     async fn action(&self, action: &str, service: &str) -> anyhow::Result<()> {
-        let said: String = self.call(action, [service.into()]).await?;
+        let said: Value = self.call(action, [service.into()]).await?;
+        let said = match said {
+            Value::Undefined => String::new(),
+            Value::String(text) => text.to_string(),
+            other => crate::notation::print(&other, false),
+        };
         if said.is_empty() { Ok(()) } else { output::line(&output::harmless(&said)) }
     }
 
@@ -381,7 +432,7 @@ impl Session {
             actions.into_iter().collect::<Vec<_>>().into_value(),
             options.to.clone().into_value(),
             options.expires.map(|expires| expires.as_secs().max(1)).into_value(),
-            options.transport.as_deref().or(self.transport).map(str::to_owned).into_value(),
+            options.over.as_deref().or(self.transport).unwrap_or("unix").into(),
         ];
         let sturdyref: Value = self.call_on(&grants, "grant", args).await?;
         let Value::Sturdyref(sturdyref) = sturdyref else {

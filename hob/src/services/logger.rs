@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ocapn::{Turn, object};
 
-use super::process::Lines;
+use super::process::{Lines, Sink};
 use super::writer::WriterRef;
 
 /// How many lines are kept.
@@ -75,4 +75,14 @@ impl Logger {
     fn unfollow(&mut self, follower: WriterRef) {
         self.followers.retain(|other| other.untyped() != follower.untyped());
     }
+}
+
+/// Lines for the logger, as the world tells them.
+pub(crate) fn sink(logger: LoggerRef) -> Sink {
+    Box::new(move |lines: Lines| {
+        let kept = logger.heard(lines);
+        Box::pin(async move {
+            let _until_kept = kept.await;
+        })
+    })
 }

@@ -1,18 +1,25 @@
-//! Services of this machine: started, stopped and watched by capability.
+//! Services of this machine, and by capability of others: started, stopped and watched.
 //!
 //! ```text
 //!   shepherd ── registry ── service (one each) ── process-monitor ── processes
-//!      │                        └── logger            (pidfds)
+//!      │           │            ├── logger            (pidfds)
+//!      │           │            └── built-in actor, if it is that and no process
+//!      │           └── exported service (one each) ── a grant of another machine's shepherd
 //!      └── grants ── handle of one service, some actions
 //! ```
 
+mod builtin;
 mod calendar;
 mod catalogue;
 mod cgroup;
 mod cli;
+mod context;
 mod controller;
 mod daemon;
 mod definition;
+mod exported;
+mod flapping;
+mod fleet;
 mod grants;
 mod helper;
 mod herd;
@@ -26,15 +33,19 @@ mod process;
 mod procfs;
 mod readable;
 mod ready;
-mod refusal;
+pub(crate) mod refusal;
 mod registry;
+mod relay;
+mod remote;
+mod rolling;
 mod shepherd;
 mod show;
 mod sockets;
 mod status;
-mod text;
+pub(crate) mod text;
 mod users;
-mod writer;
+mod watching;
+pub(crate) mod writer;
 mod zone;
 
 pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc, SvcCommand};

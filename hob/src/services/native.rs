@@ -10,10 +10,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use ocapn::Node;
+use ocapn::{Node, Ref, Vat};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     pidfd_send_signal, waitid,
@@ -23,6 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::builtin::{self, Ground};
 use super::catalogue::Catalogue;
 use super::cgroup::Cgroup;
 use super::definition::Definition;
@@ -31,6 +32,7 @@ use super::logfile::{self, LogFile, pump};
 use super::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
 use super::readable::readable;
 use super::ready::{self, Notify};
+use super::remote::Remote;
 use super::sockets::Listeners;
 use super::zone::Zone;
 use super::{procfs, users};
@@ -60,6 +62,8 @@ struct Inner {
     audit: Mutex<LogFile>,
     /// Where the services are defined: a file or a directory.
     definitions: PathBuf,
+    /// What this machine is called here, if not as it calls itself.
+    machine: OnceLock<String>,
 }
 
 /// What is kept for a service between its processes.
@@ -120,9 +124,18 @@ impl Native {
             poke: tokio::sync::Notify::new(),
             audit: Mutex::new(audit),
             definitions,
+            machine: OnceLock::new(),
         });
         inner.runtime.spawn(reap(inner.clone()));
         Ok(Self(inner))
+    }
+
+    /// The same, with another name than the machine's own.
+    pub(crate) fn called(self, machine: Option<&str>) -> Self {
+        if let Some(machine) = machine {
+            let _only_once = self.0.machine.set(machine.to_owned());
+        }
+        self
     }
 
     fn elsewhere<T, F>(&self, lost: T, work: F) -> Pending<T>
@@ -539,6 +552,21 @@ impl World for Native {
         Box::pin(async move { node.durable().await.map_err(|error| error.to_string()) })
     }
 
+    fn builtin(
+        &self,
+        context: super::controller::Context,
+        launch: Launch,
+    ) -> Pending<Result<Ref, String>> {
+        let inner = &self.0;
+        let ground = Ground {
+            node: inner.node.clone(),
+            runtime: inner.runtime.clone(),
+            directory: inner.directory.join("builtin").join(&launch.service),
+            pipe: inner.pipe(&launch.service),
+        };
+        self.fallible(builtin::open(ground, context, launch))
+    }
+
     fn audit(&self, line: String) {
         let inner = self.0.clone();
         // In order, for the lock is fair enough and the lines carry their time.
@@ -563,6 +591,15 @@ impl World for Native {
             let read = read.await.map_err(|error| error.to_string())?;
             read.map_err(|error| error.to_string())
         })
+    }
+
+    fn machine(&self) -> String {
+        let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.0.machine.get().cloned().unwrap_or_else(own)
+    }
+
+    fn remote(&self, vat: &Vat, remote: &Remote) -> Ref {
+        remote.stand_in(&self.0.node, vat)
     }
 }
 

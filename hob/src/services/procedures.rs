@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use ocapn::actors::timeout;
-use ocapn::{Answer, Fault, Here};
+use ocapn::{Answer, Fault, Here, Ref, Turn, Value};
 
-use super::controller::{Context, ControllerRef, sink};
-use super::logger::LoggerRef;
+use super::controller::{Context, ControllerRef};
+use super::logger::{LoggerRef, sink};
 use super::monitor::MonitorRef;
 use super::process::{Launch, Process};
 
@@ -28,7 +28,7 @@ const SLICE: Duration = Duration::from_millis(250);
 const STOPPED: &str = "it was stopped before it had started";
 
 /// Waits for a while.
-async fn pause(here: &Here, context: &Context, time: Duration) -> Result<(), Fault> {
+pub(crate) async fn pause(here: &Here, context: &Context, time: Duration) -> Result<(), Fault> {
     if time.is_zero() {
         return Ok(());
     }
@@ -77,6 +77,9 @@ async fn try_start(here: &Here, setup: Setup, delayed: bool) -> Result<(), Fault
     if definition.socket.is_some() {
         world.listen(setup.launch.clone()).await?;
     }
+    if definition.builtin.is_some() {
+        return open(here, &setup).await;
+    }
     let at_once =
         definition.timer.is_none() && definition.socket.is_none() && !definition.command.is_empty();
     if !at_once {
@@ -108,6 +111,29 @@ async fn try_start(here: &Here, setup: Setup, delayed: bool) -> Result<(), Fault
         return Err(fault);
     }
     running(here, me, generation).await
+}
+
+/// Begins what is built in; if it is not wanted any more, ends it again.
+async fn open(here: &Here, setup: &Setup) -> Result<(), Fault> {
+    begin_log(here, setup).await?;
+    go_on(here, setup).await?;
+    let world = setup.context.world.clone();
+    let builtin = world.builtin(setup.context.clone(), setup.launch.clone()).await?;
+    let (me, generation, opened) = (setup.me.clone(), setup.generation, builtin.clone());
+    let wanted = here.ask(move |turn| me.send(turn).opened(generation, opened)).await?;
+    if !wanted {
+        end(here, builtin).await;
+        return Err(STOPPED.into());
+    }
+    running(here, setup.me.clone(), generation).await
+}
+
+/// Ends what is built in, which takes as long as it takes.
+async fn end(here: &Here, builtin: Ref) {
+    let stop = move |turn: &mut Turn<'_>| {
+        Answer::<Value>::from_promise(turn.send(&builtin, vec![Value::symbol("stop")]))
+    };
+    let _over = here.ask(stop).await;
 }
 
 async fn running(here: &Here, me: ControllerRef, generation: u64) -> Result<(), Fault> {
@@ -162,7 +188,7 @@ async fn kill(here: &Here, setup: &Setup, process: Process) {
 pub(crate) async fn stop(
     here: Here,
     setup: Setup,
-    process: Option<Process>,
+    (process, builtin): (Option<Process>, Option<Ref>),
     starting: Option<Answer<bool>>,
 ) -> Result<bool, Fault> {
     let definition = setup.launch.definition.clone();
@@ -187,6 +213,8 @@ pub(crate) async fn stop(
             kill(&here, &setup, process).await;
             exit.await?;
         }
+    } else if let Some(builtin) = builtin {
+        end(&here, builtin).await;
     } else if let Some(starting) = starting {
         // It notices by itself.
         let _stopped = starting.await;

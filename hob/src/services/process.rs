@@ -4,11 +4,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use ocapn::Passable;
+use ocapn::{Passable, Ref, Vat};
 use rustix::process::Signal;
 
 use super::catalogue::Catalogue;
+use super::controller::Context;
 use super::definition::Definition;
+use super::remote::Remote;
 
 /// Something that takes time.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -101,6 +103,12 @@ pub(crate) trait World: Send + Sync + 'static {
     /// Runs a command to its end and gives what it said.
     fn run(&self, launch: Launch, command: Vec<String>) -> Pending<Result<(Exit, String), String>>;
 
+    /// Begins a service that is built in: the object that understands `act` and `stop`.
+    fn builtin(&self, context: Context, launch: Launch) -> Pending<Result<Ref, String>> {
+        let _unused = (context, launch);
+        Box::pin(std::future::ready(Err("nothing is built in here".to_owned())))
+    }
+
     /// Waits until what the vat has done so far survives a crash.
     fn durable(&self) -> Pending<Result<(), String>>;
 
@@ -112,4 +120,11 @@ pub(crate) trait World: Send + Sync + 'static {
 
     /// Reads the definitions.
     fn catalogue(&self) -> Pending<Result<Catalogue, String>>;
+
+    /// What this machine is called.
+    fn machine(&self) -> String;
+
+    /// What stands in the vat for a service of another machine, also while that machine is
+    /// away.
+    fn remote(&self, vat: &Vat, remote: &Remote) -> Ref;
 }

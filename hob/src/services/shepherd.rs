@@ -9,18 +9,22 @@ use ocapn::{Answer, Fault, FromValue as _, IntoValue as _, Passable, Turn, Value
 
 use super::catalogue::Catalogue;
 use super::controller::{Context, Controller, ControllerRef};
+use super::definition::Definition;
+use super::exported::{Exported, ExportedRef, Seen};
+use super::fleet;
 use super::grants::GrantsRef;
 use super::monitor::MonitorRef;
 use super::orders::{self, Orders};
 use super::refusal::{not_found, refused};
 use super::registry::{Registry, RegistryRef};
+use super::rolling::{self, Rolled};
 use super::status::{Phase, Relations, Status};
-use super::writer::{Chronicle, ChronicleRef, Event, WriterRef, say};
+use super::writer::{Chronicle, ChronicleRef, Event, Mark, News, Voice, WriterRef};
 
 /// The coordinator.
 #[derive(Clone)]
 pub(crate) struct Shepherd {
-    context: Context,
+    pub(crate) context: Context,
     monitor: MonitorRef,
     registry: RegistryRef,
     grants: GrantsRef,
@@ -31,6 +35,8 @@ pub(crate) struct Shepherd {
     chronicle: Option<ChronicleRef>,
     starting: BTreeMap<String, Answer<bool>>,
     stopping: BTreeMap<String, Answer<bool>>,
+    /// What is being restarted in turn.
+    rolling: Vec<(Vec<String>, Answer<Rolled>)>,
 }
 
 #[derive(Passable)]
@@ -70,6 +76,7 @@ impl Shepherd {
             chronicle: None,
             starting: BTreeMap::new(),
             stopping: BTreeMap::new(),
+            rolling: Vec::new(),
         }
     }
 
@@ -92,16 +99,22 @@ impl Shepherd {
             chronicle: None,
             starting: BTreeMap::new(),
             stopping: BTreeMap::new(),
+            rolling: Vec::new(),
         })
     }
 
     fn chronicle(&mut self) -> ChronicleRef {
-        let make = || ChronicleRef::spawn_in(&self.context.live, Chronicle::default());
+        let make =
+            || ChronicleRef::spawn_in(&self.context.live, Chronicle::new(self.context.millis()));
         self.chronicle.get_or_insert_with(make).clone()
     }
 
     /// The service of that name, by its first.
-    fn find(&self, turn: &mut Turn<'_>, name: &str) -> Result<(String, ControllerRef), Fault> {
+    pub(crate) fn find(
+        &self,
+        turn: &mut Turn<'_>,
+        name: &str,
+    ) -> Result<(String, ControllerRef), Fault> {
         let found = self.registry.call(turn).find(name.to_owned())?;
         found.ok_or_else(|| not_found(&format!("service '{name}' could not be found")))
     }
@@ -130,21 +143,32 @@ impl Shepherd {
         names.map(|name| self.find(turn, &name)).collect()
     }
 
-    fn orders(&self, turn: &mut Turn<'_>, name: String, service: ControllerRef) -> Orders {
-        Orders { shepherd: ShepherdRef::from_ref(turn.me()), name, service }
+    fn orders(
+        &self,
+        turn: &mut Turn<'_>,
+        name: String,
+        service: ControllerRef,
+        remote: bool,
+    ) -> Orders {
+        Orders { shepherd: ShepherdRef::from_ref(turn.me()), name, service, remote }
     }
 
     fn add(
         &mut self,
         turn: &mut Turn<'_>,
         name: &str,
-        definition: super::definition::Definition,
+        definition: Definition,
         transient: bool,
     ) -> Result<ControllerRef, Fault> {
         let provides = definition.provides.clone();
         let (context, monitor) = (self.context.clone(), self.monitor.clone());
-        let service = Controller::new(context, monitor, name.to_owned(), definition, transient);
-        let service = ControllerRef::spawn(turn, service);
+        let service = if definition.remote.is_some() {
+            let service = Exported::new(context, name.to_owned(), definition);
+            ControllerRef::from_ref(turn.spawn(service))
+        } else {
+            let service = Controller::new(context, monitor, name.to_owned(), definition, transient);
+            ControllerRef::spawn(turn, service)
+        };
         let chronicle = self.chronicle();
         service.call(turn).configure(chronicle, None)?;
         self.registry.call(turn).register(name.to_owned(), provides, service.clone())?;
@@ -165,17 +189,30 @@ impl Shepherd {
         let mut reloaded = Reloaded::default();
         let before = self.registry.call(turn).all()?;
         for (name, service) in &before {
-            let transient = service.call(turn).relations()?.transient;
-            match definitions.get(name) {
-                None if transient => {
+            let Relations { transient, remote, .. } = service.call(turn).relations()?;
+            let text = definitions.get(name);
+            // What was run here and is of another machine now is another service.
+            let other = match text {
+                Some(text) => Definition::from_text(text)?.remote.is_some() != remote,
+                None => false,
+            };
+            match text.filter(|_| !other) {
+                None if transient && !other => {
                     service.call(turn).configure(chronicle.clone(), None)?;
                 }
                 None => {
-                    reloaded.removed.push(name.clone());
-                    service.call(turn).configure(chronicle.clone(), None)?;
-                    // Still up, it stays until it is stopped; nobody finds it any more.
-                    service.call(turn).stop()?.ignore();
+                    if remote {
+                        // It goes on there.
+                        ExportedRef::of(service).call(turn).forget()?;
+                    } else {
+                        service.call(turn).configure(chronicle.clone(), None)?;
+                        // Still up, it stays until it is stopped; nobody finds it any more.
+                        service.call(turn).stop()?.ignore();
+                    }
                     self.registry.call(turn).unregister(name.clone())?;
+                    if !other {
+                        reloaded.removed.push(name.clone());
+                    }
                 }
                 Some(text) => {
                     if service.call(turn).configure(chronicle.clone(), Some(text.clone()))? {
@@ -187,9 +224,14 @@ impl Shepherd {
             }
         }
         for (name, text) in definitions {
-            if !before.contains_key(&name) {
-                let definition = super::definition::Definition::from_text(&text)?;
-                self.add(turn, &name, definition, false)?;
+            if self.registry.call(turn).all()?.contains_key(&name) {
+                continue;
+            }
+            let definition = Definition::from_text(&text)?;
+            self.add(turn, &name, definition, false)?;
+            if before.contains_key(&name) {
+                reloaded.changed.push(name);
+            } else {
                 reloaded.added.push(name);
             }
         }
@@ -222,7 +264,10 @@ impl Shepherd {
     /// Stops everything, to end in good order.
     #[method]
     fn shut_down(&mut self, turn: &mut Turn<'_>) -> Result<Answer<()>, Fault> {
-        let services = self.registry.call(turn).all()?;
+        let mut services = self.registry.call(turn).all()?;
+        let relations = self.relations(turn)?;
+        // Those of other machines go on.
+        services.retain(|name, _| relations.get(name).is_some_and(|of| !of.remote));
         let me = ShepherdRef::from_ref(turn.me());
         Ok(turn.spawn_async(move |here| orders::shut_down(here, me, services)))
     }
@@ -242,11 +287,21 @@ impl Shepherd {
         writer: Option<WriterRef>,
     ) -> Result<Answer<bool>, Fault> {
         let (name, service) = self.find(turn, &name)?;
+        let voice = self.voice(turn, &name, writer)?;
         if service.call(turn).relations()?.phase == Phase::Running {
-            say(turn, writer.as_ref(), format!("Service {name} is already running."));
-            return Ok(Answer::ready(false));
+            let fleet = self.members(turn, &name)?;
+            if !fleet.is_fleet() {
+                voice.say(turn, format!("Service {name} is already running."));
+                return Ok(Answer::ready(false));
+            }
+            // It runs, and what it stands for may not.
+            let orders = self.orders(turn, name, service, false);
+            let services = fleet.exported.into_keys().collect();
+            return Ok(
+                turn.spawn_async(move |here| orders::complete(here, orders, services, voice))
+            );
         }
-        self.bring_up(turn, name, writer)
+        self.bring_up(turn, name, voice)
     }
 
     /// Starts a service on behalf of another.
@@ -255,7 +310,7 @@ impl Shepherd {
         &mut self,
         turn: &mut Turn<'_>,
         name: String,
-        writer: Option<WriterRef>,
+        voice: Voice,
     ) -> Result<Answer<bool>, Fault> {
         let (name, service) = self.find(turn, &name)?;
         let relations = service.call(turn).relations()?;
@@ -267,7 +322,7 @@ impl Shepherd {
             return Ok(going.clone());
         }
         if !relations.enabled {
-            say(turn, writer.as_ref(), format!("Service {name} is currently disabled."));
+            voice.say(turn, format!("Service {name} is currently disabled."));
             return Err(format!("service {name} is disabled").into());
         }
         for other in &relations.conflicts {
@@ -278,16 +333,16 @@ impl Shepherd {
             }
         }
         let stopping = self.stopping.get(&name).cloned();
-        let orders = self.orders(turn, name.clone(), service);
+        let orders = self.orders(turn, name.clone(), service, relations.remote);
         let requires = relations.requires;
         let going =
-            turn.spawn_async(move |here| orders::start(here, orders, requires, stopping, writer));
+            turn.spawn_async(move |here| orders::start(here, orders, requires, stopping, voice));
         self.starting.insert(name, going.clone());
         Ok(going)
     }
 
-    /// Stops a service, after those that require it. Gives the names of all that were
-    /// stopped.
+    /// Stops a service, after those that require it; and if it is a fleet, the services of
+    /// other machines that it stands for. Tells whether there was something to stop.
     #[method]
     fn stop(
         &mut self,
@@ -296,18 +351,46 @@ impl Shepherd {
         writer: Option<WriterRef>,
     ) -> Result<Answer<bool>, Fault> {
         let (name, service) = self.find(turn, &name)?;
+        let fleet = self.members(turn, &name)?;
+        let asked = writer.is_some();
+        let voice = self.voice(turn, &name, writer)?;
+        if fleet.is_fleet() {
+            let me = ShepherdRef::from_ref(turn.me());
+            return Ok(turn.spawn_async(move |here| fleet::stop(here, me, fleet, voice)));
+        }
+        let relations = service.call(turn).relations()?;
+        if !relations.phase.is_up() && !relations.remote && asked {
+            voice.say(turn, format!("Service {name} is not running."));
+        }
+        self.take_down(turn, name, voice)
+    }
+
+    /// Stops a service on behalf of another.
+    #[method]
+    fn take_down(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        voice: Voice,
+    ) -> Result<Answer<bool>, Fault> {
+        let (name, service) = self.find(turn, &name)?;
         self.stopping.retain(|_, going| going.promise().outcome().is_none());
         if let Some(going) = self.stopping.get(&name) {
             return Ok(going.clone());
         }
-        if !service.call(turn).relations()?.phase.is_up() && writer.is_some() {
-            say(turn, writer.as_ref(), format!("Service {name} is not running."));
-        }
         let dependents = self.dependents(turn, &name)?;
-        let orders = self.orders(turn, name.clone(), service);
-        let going = turn.spawn_async(move |here| orders::stop(here, orders, dependents));
+        let remote = service.call(turn).relations()?.remote;
+        let orders = self.orders(turn, name.clone(), service, remote);
+        let going = turn.spawn_async(move |here| orders::stop(here, orders, dependents, voice));
         self.stopping.insert(name, going.clone());
         Ok(going)
+    }
+
+    /// The names of the services that are up and require this one.
+    #[method]
+    fn required_by(&self, turn: &mut Turn<'_>, name: String) -> Result<Vec<String>, Fault> {
+        let (name, _) = self.find(turn, &name)?;
+        Ok(self.dependents(turn, &name)?.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Stops a service and those that require it, and starts them again.
@@ -319,6 +402,12 @@ impl Shepherd {
         writer: Option<WriterRef>,
     ) -> Result<Answer<bool>, Fault> {
         let (name, service) = self.find(turn, &name)?;
+        let fleet = self.members(turn, &name)?;
+        let voice = self.voice(turn, &name, writer)?;
+        if fleet.is_fleet() {
+            let me = ShepherdRef::from_ref(turn.me());
+            return Ok(turn.spawn_async(move |here| fleet::restart(here, me, name, fleet, voice)));
+        }
         let mut dependents = BTreeSet::new();
         let mut next = vec![name.clone()];
         while let Some(name) = next.pop() {
@@ -328,20 +417,52 @@ impl Shepherd {
                 }
             }
         }
-        let orders = self.orders(turn, name, service);
-        Ok(turn.spawn_async(move |here| orders::restart(here, orders, dependents, writer)))
+        let remote = service.call(turn).relations()?.remote;
+        let orders = self.orders(turn, name, service, remote);
+        Ok(turn.spawn_async(move |here| orders::restart(here, orders, dependents, voice)))
+    }
+
+    /// Restarts the services of other machines that a service stands for, so that never
+    /// more than so many of them are down at once.
+    #[method]
+    fn roll(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        most: u64,
+        writer: Option<WriterRef>,
+    ) -> Result<Answer<Rolled>, Fault> {
+        let (name, _) = self.find(turn, &name)?;
+        let services = self.members(turn, &name)?.exported;
+        if services.is_empty() {
+            return Err(format!("service {name} stands for no services of other machines").into());
+        }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if most == 0 {
+            return Err("if none may be down, none can be restarted".into());
+        }
+        self.rolling.retain(|(_, going)| going.promise().outcome().is_none());
+        let busy = |of: &&String| self.rolling.iter().any(|(names, _)| names.contains(of));
+        if let Some(busy) = services.keys().find(busy) {
+            return Err(format!("service {busy} is part of a restart that is going on").into());
+        }
+        let names = services.keys().cloned().collect();
+        let voice = self.voice(turn, &name, writer)?;
+        let going = turn.spawn_async(move |here| rolling::roll(here, services, most, voice));
+        self.rolling.push((names, going.clone()));
+        Ok(going)
     }
 
     #[method]
-    fn enable(&mut self, turn: &mut Turn<'_>, name: String) -> Result<(), Fault> {
+    fn enable(&mut self, turn: &mut Turn<'_>, name: String) -> Result<Answer<()>, Fault> {
         let (_, service) = self.find(turn, &name)?;
-        service.call(turn).enable(true)
+        Ok(service.send(turn).enable(true))
     }
 
     #[method]
-    fn disable(&mut self, turn: &mut Turn<'_>, name: String) -> Result<(), Fault> {
+    fn disable(&mut self, turn: &mut Turn<'_>, name: String) -> Result<Answer<()>, Fault> {
         let (_, service) = self.find(turn, &name)?;
-        service.call(turn).enable(false)
+        Ok(service.send(turn).enable(false))
     }
 
     #[method]
@@ -389,9 +510,10 @@ impl Shepherd {
         turn: &mut Turn<'_>,
         name: String,
         action: String,
-    ) -> Result<Answer<String>, Fault> {
+        args: Vec<Value>,
+    ) -> Result<Answer<Value>, Fault> {
         let (_, service) = self.find(turn, &name)?;
-        Ok(service.send(turn).action(action))
+        Ok(service.send(turn).action(action, args))
     }
 
     /// Defines a service that is gone once it has stopped and the shepherd is asked for
@@ -407,7 +529,10 @@ impl Shepherd {
         if !super::text::is_name(&name) || name == "root" {
             return Err(format!("{name:?} can't be the name of a service").into());
         }
-        let definition = super::definition::Definition::from_text(&definition)?;
+        let definition = Definition::from_text(&definition)?;
+        if definition.remote.is_some() {
+            return Err("a service of another machine is defined in a file".into());
+        }
         for required in &definition.requires {
             self.find(turn, required)?;
         }
@@ -441,6 +566,28 @@ impl Shepherd {
     fn events(&mut self, turn: &mut Turn<'_>, after: u64) -> Answer<Vec<Event>> {
         let chronicle = self.chronicle();
         chronicle.send(turn).events(after)
+    }
+
+    /// How a service stands, and what has happened to it since a mark; if nothing has and
+    /// the asker waits, what happens next.
+    #[method]
+    fn observe(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: String,
+        after: Option<Mark>,
+        wait: bool,
+    ) -> Result<Answer<Seen>, Fault> {
+        let (name, service) = self.find(turn, &name)?;
+        // As it is when the chronicle is asked: nothing comes between.
+        let status = service.call(turn).brief()?;
+        let news = self.chronicle().send(turn).next(name, after, wait);
+        Ok(news.on_promise(turn, move |_turn, news| {
+            let News { mark, events } = news?;
+            // What has come in the meantime is in the events.
+            let status = (!wait || events.is_empty()).then_some(status);
+            Ok(Seen { mark, events, status })
+        }))
     }
 
     /// What gives others capabilities to services.

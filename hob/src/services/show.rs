@@ -7,7 +7,7 @@ use super::status::{Phase, Status};
 use super::zone::Zone;
 
 /// The groups of services, each with its mark, in the order in which they are shown.
-const GROUPS: [(&str, &str); 7] = [
+const GROUPS: [(&str, &str); 8] = [
     ("Started:", "+"),
     ("Running timers:", "+"),
     ("Starting:", "^"),
@@ -15,10 +15,12 @@ const GROUPS: [(&str, &str); 7] = [
     ("Stopped:", "-"),
     ("One-shot:", "*"),
     ("Failed to start:", "!"),
+    ("Unreachable:", "?"),
 ];
 
-const fn group(status: &Status) -> usize {
+fn group(status: &Status) -> usize {
     match status.state {
+        _ if status.is_cut() => 7,
         Phase::Running if status.timer.is_some() => 1,
         Phase::Running => 0,
         Phase::Starting => 2,
@@ -49,6 +51,13 @@ pub(crate) fn summary(statuses: &[Status], root: bool) -> String {
             writeln!(text, " {mark} {name}").unwrap_or_default();
         }
     }
+    let mut flapping = statuses.iter().filter(|status| status.flapping.is_some()).peekable();
+    if flapping.peek().is_some() {
+        text.push_str("Flapping:\n");
+    }
+    for status in flapping {
+        writeln!(text, " ~ {}", status.name).unwrap_or_default();
+    }
     text
 }
 
@@ -75,6 +84,7 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
     let since = when(status.since, now, zone);
     let passed = ago(now - status.since);
     lines.push(match status.state {
+        _ if status.is_cut() => cut(status, now, zone),
         Phase::Running if status.timer.is_some() => {
             format!("It is a timer running since {since} ({passed}).")
         }
@@ -84,12 +94,27 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
         Phase::Failed => format!("It is failing since {since} ({passed})."),
         state => format!("It is {} since {since} ({passed}).", state.name()),
     });
-    if status.state == Phase::Running {
+    if let Some(remote) = &status.remote {
+        lines.push(format!("Machine: {}", remote.machine));
+        if let Some(error) = &remote.error {
+            lines.push(format!("Error: {}", crate::output::harmless(error)));
+        }
+    }
+    if let Some(since) = status.flapping {
+        let (since, passed) = (when(since, now, zone), ago(now - since));
+        lines.push(format!("It is flapping since {since} ({passed})."));
+    }
+    if status.is_cut() {
+        // What it was, is said.
+    } else if status.state == Phase::Running {
         if let Some(pid) = status.pid {
             lines.push(format!("Main PID: {pid}"));
         }
         if !status.command.is_empty() {
             lines.push(format!("Command: {}", words(&status.command)));
+        }
+        if let Some(builtin) = &status.builtin {
+            lines.push(format!("Built in: {builtin}"));
         }
         if let Some(timer) = &status.timer {
             lines.push(format!("Timer: {timer}"));
@@ -131,13 +156,24 @@ pub(crate) fn status(status: &Status, now: i64, zone: &Zone) -> String {
     for line in lines {
         writeln!(text, "  {line}").unwrap_or_default();
     }
-    if status.state.is_up() && !status.messages.is_empty() {
+    if status.state.is_up() && !status.is_cut() && !status.messages.is_empty() {
         text.push_str("\nRecent messages (use '-n' to view more or less):\n");
         for (at, line) in &status.messages {
             writeln!(text, "  {} {line}", stamp(*at, zone)).unwrap_or_default();
         }
     }
     text
+}
+
+/// Of a service whose machine does not answer.
+fn cut(status: &Status, now: i64, zone: &Zone) -> String {
+    match status.remote.as_ref().and_then(|remote| remote.unreachable_since) {
+        Some(since) => {
+            let (at, passed) = (when(since, now, zone), ago(now - since));
+            format!("It is unreachable since {at} ({passed}); it was {}.", status.state.name())
+        }
+        None => "It has not been reached yet.".to_owned(),
+    }
 }
 
 /// A command as it might be typed.
@@ -173,6 +209,7 @@ pub(crate) fn graph(statuses: &[Status]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::status::Elsewhere;
 
     /// 5 September 2025, 19:40:14.
     const NOW: i64 = 1_757_101_214;
@@ -197,8 +234,11 @@ mod tests {
             exit_signal: None,
             failure: None,
             doc: None,
+            builtin: None,
             actions: vec![],
             messages: vec![(NOW - 8, "Starting Emacs daemon.".into())],
+            remote: None,
+            flapping: None,
         }
     }
 
@@ -249,6 +289,39 @@ Status of emacs:
                         Failed to start:\n ! b\n";
         assert_eq!(summary(&all, true), expected);
         assert_eq!(summary(&all[..1], false), "Started:\n + emacs\n");
+    }
+
+    #[test]
+    fn machines_that_are_cut_and_services_that_flap() {
+        let remote = |reachable, unreachable_since: Option<i64>| {
+            let error = unreachable_since.map(|_| "nobody there".to_owned());
+            Some(Elsewhere { machine: "A".into(), reachable, unreachable_since, error })
+        };
+        let named = |name: &str, remote| Status { name: name.into(), remote, ..emacs() };
+        let cut = named("web-a", remote(false, Some(NOW - 3)));
+        let asked = Status { state: Phase::Stopped, ..named("web-b", remote(false, None)) };
+        let there = Status { flapping: Some(NOW - 60), ..named("web-c", remote(true, None)) };
+        let all = [cut.clone(), asked.clone(), there.clone()];
+        let expected =
+            "Started:\n + root\n + web-c\nUnreachable:\n ? web-a\n ? web-b\nFlapping:\n ~ web-c\n";
+        assert_eq!(summary(&all, true), expected);
+        let expected = "\
+Status of web-a:
+  It is unreachable since 19:40:11 (3 seconds ago); it was running.
+  Machine: A
+  Error: nobody there
+  It is enabled.
+  Provides: emacs
+  Will be respawned.
+";
+        assert_eq!(status(&cut, NOW, &Zone::utc()), expected);
+        let text = status(&asked, NOW, &Zone::utc());
+        assert!(text.contains("  It has not been reached yet.\n  Machine: A\n"), "{text}");
+        let text = status(&there, NOW, &Zone::utc());
+        assert!(text.contains("  Machine: A\n  It is flapping since 19:39:14 (1 minute ago).\n"));
+        let json = serde_json::to_value(&cut).unwrap();
+        assert_eq!(json["remote"]["reachable"], false);
+        assert_eq!(json["remote"]["unreachable-since"], NOW - 3);
     }
 
     #[test]

@@ -31,6 +31,21 @@ impl Phase {
         }
     }
 
+    /// The state that is called so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::Stopped, Self::Starting, Self::Running, Self::Stopping, Self::Failed];
+        all.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// Whether it is up or down, if it is not on its way.
+    pub(crate) const fn settled(self) -> Option<bool> {
+        match self {
+            Self::Running => Some(true),
+            Self::Stopped | Self::Failed => Some(false),
+            Self::Starting | Self::Stopping => None,
+        }
+    }
+
     /// Whether something of it may run.
     pub(crate) const fn is_up(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Stopping)
@@ -69,10 +84,71 @@ pub(crate) struct Status {
     /// Why it has failed.
     pub(crate) failure: Option<String>,
     pub(crate) doc: Option<String>,
+    /// Which actor it is, if it is no process.
+    #[passable(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) builtin: Option<String>,
     /// What can be done with it besides.
     pub(crate) actions: Vec<String>,
     /// The last lines that it has said, with their times.
     pub(crate) messages: Vec<(i64, String)>,
+    /// Of which machine it is, if not of this one. Then the state is the last that is known.
+    #[passable(default)]
+    pub(crate) remote: Option<Elsewhere>,
+    /// Since when it goes up and down too often.
+    #[passable(default)]
+    pub(crate) flapping: Option<i64>,
+}
+
+impl Status {
+    /// That of a service of which nothing else is known.
+    pub(crate) fn new(name: String, state: Phase, since: i64) -> Self {
+        Self {
+            provides: vec![name.clone()],
+            name,
+            state,
+            since,
+            pid: None,
+            command: Vec::new(),
+            enabled: false,
+            requires: Vec::new(),
+            respawn: false,
+            one_shot: false,
+            transient: false,
+            timer: None,
+            next: None,
+            sockets: Vec::new(),
+            exit_code: None,
+            exit_signal: None,
+            failure: None,
+            doc: None,
+            builtin: None,
+            actions: Vec::new(),
+            messages: Vec::new(),
+            remote: None,
+            flapping: None,
+        }
+    }
+
+    /// Whether it is of a machine that does not answer.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| !remote.reachable)
+    }
+}
+
+/// What is known of another machine, by one service of it.
+#[derive(Passable, Clone, Debug, PartialEq, Eq, Serialize)]
+#[passable(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Elsewhere {
+    /// What it is called here.
+    pub(crate) machine: String,
+    /// Whether it answers.
+    pub(crate) reachable: bool,
+    /// Since when it does not, if it has before.
+    pub(crate) unreachable_since: Option<i64>,
+    /// Why it does not, or what it refuses.
+    pub(crate) error: Option<String>,
 }
 
 /// What has to be known of a service to start and stop others in order.
@@ -85,6 +161,8 @@ pub(crate) struct Relations {
     /// Whether it was to run when the shepherd was last there.
     pub(crate) wanted: bool,
     pub(crate) transient: bool,
+    /// Whether it is of another machine.
+    pub(crate) remote: bool,
     pub(crate) provides: Vec<String>,
     pub(crate) requires: Vec<String>,
     pub(crate) conflicts: Vec<String>,

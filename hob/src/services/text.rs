@@ -147,6 +147,10 @@ macro_rules! as_text {
                         text.parse().map_err(E::custom)
                     }
 
+                    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<$type, E> {
+                        number.to_string().parse().map_err(E::custom)
+                    }
+
                     fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<$type, E> {
                         number.to_string().parse().map_err(E::custom)
                     }

@@ -238,7 +238,7 @@ fn systemd_starts_what_is_installed() {
 /// Has systemd look for mistakes, where it is installed.
 fn verify(unit: &Path) {
     let Ok(done) = Command::new("systemd-analyze").arg("verify").arg(unit).output() else {
-        return crate::worlds::skipped("there is no systemd-analyze here");
+        return crate::support::skipped("there is no systemd-analyze here");
     };
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     let about_it = |line: &&str| line.contains("unit.service") && !line.contains("not executable");

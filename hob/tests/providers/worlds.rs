@@ -9,7 +9,7 @@ use hob::providers::contract::{World, order};
 use hob::providers::{Context, Enrolment, FleetId, Key, Order, Provider, provider};
 use toml::Table;
 
-use crate::support::{Place, Server};
+use crate::support::{Place, Server, skipped};
 
 /// A stand-in for `hob` that joins nothing: it takes its state directory, says that it is
 /// ready, and stays. Once it has, it needs no enrolment.
@@ -186,13 +186,6 @@ impl Drop for Here {
             }
         }
     }
-}
-
-/// Says that a test is skipped, and not by eprintln, which the test harness would
-/// keep to itself.
-pub(crate) fn skipped(why: &str) {
-    use std::io::Write as _;
-    let _said = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// Whether there are programs of these names here, and whether this is root; if not,

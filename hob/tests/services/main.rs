@@ -1,6 +1,9 @@
 //! `hob shepherd` and `herd` as real processes: the transcript of the source, capabilities
 //! to one service, a shepherd that is killed, and services that misbehave.
 
+mod deploy;
+mod fleet;
+mod nginx;
 mod pasture;
 #[path = "../support/mod.rs"]
 mod support;

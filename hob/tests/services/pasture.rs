@@ -7,20 +7,43 @@ use std::time::{Duration, Instant};
 
 use crate::support::{self, Done, Place};
 
+/// How long anything may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often it is looked, so that who looks is not in the way.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A shepherd in a directory of its own.
 pub(crate) struct Pasture {
     pub(crate) place: Place,
     pub(crate) child: Option<Child>,
+    /// The network namespace that it runs in, if not in the tester's.
+    namespace: Option<String>,
 }
 
 impl Pasture {
     pub(crate) fn new(definitions: &str) -> Self {
-        let place = Place::new();
+        Self::with(definitions, None, &[])
+    }
+
+    /// One that is started with options, in a network namespace perhaps.
+    pub(crate) fn with(definitions: &str, namespace: Option<&str>, options: &[&str]) -> Self {
+        Self::at(Place::new(), definitions, namespace, options)
+    }
+
+    /// The same in a place where there is something already.
+    pub(crate) fn at(
+        place: Place,
+        definitions: &str,
+        namespace: Option<&str>,
+        options: &[&str],
+    ) -> Self {
         let fifo = place.path("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let mut this = Self { place, child: None };
+        let namespace = namespace.map(str::to_owned);
+        let mut this = Self { place, child: None, namespace };
         this.define(definitions);
-        this.start(&[]);
+        this.start(options);
         this
     }
 
@@ -34,7 +57,24 @@ impl Pasture {
 
     pub(crate) fn start(&mut self, options: &[&str]) {
         let log = std::fs::File::options().create(true).append(true).open(self.place.path("log"));
-        let mut child = support::hob()
+        let hob = support::hob();
+        let mut command = match &self.namespace {
+            // Becomes the program, so that it has the number of this child.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(hob.get_program());
+                for (name, value) in hob.get_envs() {
+                    match value {
+                        Some(value) => command.env(name, value),
+                        None => command.env_remove(name),
+                    };
+                }
+                command.stdin(Stdio::null());
+                command
+            }
+            None => hob,
+        };
+        let mut child = command
             .current_dir(self.place.path(""))
             .args(["shepherd", "--state", "s", "--services", "services.toml"])
             .args(options)
@@ -102,8 +142,8 @@ impl Pasture {
         let begun = Instant::now();
         while !holds(self) {
             let waited = begun.elapsed();
-            assert!(waited < Duration::from_secs(30), "{what}: {}", self.place.read("log"));
-            std::thread::yield_now();
+            assert!(waited < PATIENCE, "{what}: {}", self.place.read("log"));
+            std::thread::sleep(LOOK);
         }
     }
 }

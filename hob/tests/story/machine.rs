@@ -12,7 +12,7 @@ use hob::providers::qemu::{Qemu, QemuSettings};
 use crate::support::{Killed, Place};
 
 /// How long something may take: many times what it takes.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How often a console is looked at, which nothing tells of.
 const LOOK: Duration = Duration::from_millis(50);

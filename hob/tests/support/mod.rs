@@ -20,6 +20,13 @@ pub(crate) fn hob() -> Command {
     command
 }
 
+/// Says that a test is skipped, and not by eprintln, which the test harness would keep to
+/// itself.
+pub(crate) fn skipped(why: &str) {
+    use std::io::Write as _;
+    let _said = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
 /// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Done {

@@ -14,7 +14,7 @@ use ocapn::netlayers::{Framing, Identities, ListenSpec, Netlayer};
 use ocapn::{Node, NodeBuilder, PeerLocator, Vat};
 
 /// How long anything may take. Nothing is expected to take as long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A node of this process that serves the well-known objects.
 pub(crate) struct Served {

@@ -2,6 +2,7 @@
 //! test to settle.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use captp::{AnswerPos, ImportPos, RemotePos};
@@ -23,17 +24,13 @@ struct State {
     listeners: BTreeMap<RemotePos, Resolver>,
 }
 
-pub(crate) struct FakeLink {
+pub(crate) struct Inner {
     key: u64,
     state: Mutex<State>,
 }
 
 #[allow(dead_code, reason = "each test uses what it needs")]
-impl FakeLink {
-    pub(crate) fn new(key: u64) -> Arc<Self> {
-        Arc::new(Self { key, state: Mutex::default() })
-    }
-
+impl Inner {
     pub(crate) fn object(self: &Arc<Self>, pos: u64) -> Ref {
         Ref::remote_object(self.clone(), ImportPos(pos), 7)
     }
@@ -56,7 +53,33 @@ impl FakeLink {
     }
 }
 
-impl Link for FakeLink {
+/// The link, which ends with its test, as a session ends: what nobody answers would hold
+/// the link, and the link what nobody answers.
+pub(crate) struct FakeLink(Arc<Inner>);
+
+impl FakeLink {
+    pub(crate) fn new(key: u64) -> Self {
+        Self(Arc::new(Inner { key, state: Mutex::default() }))
+    }
+}
+
+impl Deref for FakeLink {
+    type Target = Arc<Inner>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for FakeLink {
+    fn drop(&mut self) {
+        // Resolvers that go release references: not while they are being let go.
+        let state = self.0.state.lock().map(|mut state| std::mem::take(&mut *state));
+        drop(state);
+    }
+}
+
+impl Link for Inner {
     fn key(&self) -> u64 {
         self.key
     }

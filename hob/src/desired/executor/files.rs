@@ -10,14 +10,14 @@ mod place;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::store::{self, Ledger};
 use super::{Drift, Executor, ExecutorError, Facts, Outcome, Progress, checkpoint};
-use crate::desired::machine::{DesiredState, Digest, FileState};
+use crate::desired::machine::{Content, DesiredState, Digest, FileState};
 use place::{Found, Place, Root};
 
 /// Where files are, and how much is kept of former ones.
@@ -28,11 +28,13 @@ pub(crate) struct FilesSettings {
     /// Larger files than this, in bytes, are not replaced, since what was there could not
     /// be put back.
     pub(crate) max_former_bytes: u64,
+    /// Where the contents are that are no part of a state, by their digests.
+    pub(crate) objects: Option<PathBuf>,
 }
 
 impl Default for FilesSettings {
     fn default() -> Self {
-        Self { root: "/".into(), max_former_bytes: 64 << 20 }
+        Self { root: "/".into(), max_former_bytes: 64 << 20, objects: None }
     }
 }
 
@@ -62,6 +64,7 @@ enum Former {
     Nothing,
     File { digest: Digest, mode: u32, uid: u32, gid: u32 },
     Link { target: String },
+    Directory { mode: u32, uid: u32, gid: u32 },
 }
 
 const PART: &str = "files";
@@ -76,7 +79,7 @@ impl Files {
     /// # Errors
     ///
     /// If the directory can't be used.
-    pub(crate) fn open(state: &std::path::Path, settings: FilesSettings) -> io::Result<Self> {
+    pub(crate) fn open(state: &Path, settings: FilesSettings) -> io::Result<Self> {
         let former = state.join("former");
         store::private_dir(&former)?;
         let ledger = Ledger::open(state.join("files.json"))?;
@@ -112,30 +115,72 @@ impl Files {
         let (uid, gid) = self.account(path, file)?;
         let place = self.root.find(path).map_err(|why| error(path, why))?;
         let found = place.map_or(Ok(Found::Nothing), |place| place.look());
-        let (wanted, found) = match found.map_err(|why| error(path, why))? {
-            Found::File { content, mode, uid: is_uid, gid: is_gid } => {
-                // A file that is too large to be compared differs.
-                let content = content.read(file.content.0.len() as u64 + 1);
-                if content.map_err(|why| error(path, why))? != file.content.0 {
-                    ("the content of the state".to_owned(), "another content".to_owned())
-                } else if mode != file.mode {
-                    (format!("mode {:04o}", file.mode), format!("mode {mode:04o}"))
-                } else if (is_uid, is_gid) != (uid, gid) {
-                    (format!("owner {uid}:{gid}"), format!("owner {is_uid}:{is_gid}"))
-                } else {
-                    return Ok(None);
-                }
+        let found = found.map_err(|why| error(path, why))?;
+        let what = found.what();
+        let (mode, owner) = match (&file.content, found) {
+            (Content::Link(wanted), Found::Link { target }) => {
+                let differs = (*wanted != target)
+                    .then(|| (format!("a link to {wanted}"), format!("a link to {target}")));
+                return Ok(differs.map(|(wanted, found)| drift(path, wanted, found)));
             }
-            other => ("a file".to_owned(), other.what().to_owned()),
+            (Content::Directory, Found::Directory { mode, uid, gid }) => (mode, (uid, gid)),
+            (
+                Content::Bytes(_) | Content::Object { .. },
+                Found::File { content, mode, uid, gid },
+            ) => {
+                if !Self::has(content, &file.content).map_err(|why| error(path, why))? {
+                    let (wanted, found) = ("the content of the state", "another content");
+                    return Ok(Some(drift(path, wanted.to_owned(), found.to_owned())));
+                }
+                (mode, (uid, gid))
+            }
+            (wanted, _) => {
+                let wanted = match wanted {
+                    Content::Link(_) => "a symbolic link",
+                    Content::Directory => "a directory",
+                    Content::Bytes(_) | Content::Object { .. } => "a file",
+                };
+                return Ok(Some(drift(path, wanted.to_owned(), what.to_owned())));
+            }
         };
-        Ok(Some(Drift { part: PART, item: path.to_owned(), wanted, found }))
+        Ok(if mode != file.mode {
+            Some(drift(path, format!("mode {:04o}", file.mode), format!("mode {mode:04o}")))
+        } else if owner != (uid, gid) {
+            let (is_uid, is_gid) = owner;
+            Some(drift(path, format!("owner {uid}:{gid}"), format!("owner {is_uid}:{is_gid}")))
+        } else {
+            None
+        })
     }
 
-    /// Writes down that a file is ours from now on, and keeps what was there.
-    fn own(&mut self, path: &str) -> Result<(), ExecutorError> {
-        if self.ledger.entries().contains_key(path) {
-            return Ok(());
+    /// Whether that is the content of a file.
+    fn has(found: place::Content, wanted: &Content) -> io::Result<bool> {
+        match wanted {
+            Content::Object { digest, size } => found.is(digest, *size),
+            // A file that is too large to be compared differs.
+            wanted => Ok(found.read(wanted.bytes().len() as u64 + 1)? == wanted.bytes()),
         }
+    }
+
+    /// Writes down that files are ours from now on, and keeps what was there.
+    fn own<'a>(
+        &mut self,
+        files: impl Iterator<Item = (&'a String, &'a FileState)>,
+    ) -> Result<(), ExecutorError> {
+        let mut new = BTreeMap::new();
+        for (path, file) in files {
+            if !self.ledger.entries().contains_key(path) {
+                new.insert(path.clone(), self.take_over(path, file)?);
+            }
+        }
+        let Some((first, _)) = new.first_key_value() else { return Ok(()) };
+        let first = first.clone();
+        checkpoint();
+        self.ledger.change(|entries| entries.extend(new)).map_err(|why| error(&first, why))
+    }
+
+    /// Keeps what is somewhere, which will be a file of ours.
+    fn take_over(&self, path: &str, file: &FileState) -> Result<Owned, ExecutorError> {
         let failed = |why: io::Error| error(path, why);
         let place = self.root.find(path).map_err(failed)?;
         let found = place.as_ref().map_or(Ok(Found::Nothing), Place::look).map_err(failed)?;
@@ -153,16 +198,13 @@ impl Files {
                 store::write(&self.former.join(digest.to_string()), &content).map_err(failed)?;
                 Former::File { digest, mode, uid, gid }
             }
-            Found::Other(what) => return Err(error(path, format_args!("{what} is there"))),
+            Found::Directory { mode, uid, gid } if file.content == Content::Directory => {
+                Former::Directory { mode, uid, gid }
+            }
+            other => return Err(error(path, format_args!("{} is there", other.what()))),
         };
         let made = self.root.missing(path).map_err(failed)?;
-        let owned = Owned { former, made };
-        checkpoint();
-        self.ledger
-            .change(|entries| {
-                entries.insert(path.to_owned(), owned);
-            })
-            .map_err(failed)
+        Ok(Owned { former, made })
     }
 
     fn write(&self, path: &str, file: &FileState) -> Result<(), ExecutorError> {
@@ -170,12 +212,22 @@ impl Files {
         checkpoint();
         let place = self.root.make(path).map_err(|why| error(path, why))?;
         checkpoint();
-        let written = place.write(&file.content.0, file.mode, uid, gid);
+        let written = match &file.content {
+            Content::Bytes(bytes) => place.write(bytes, file.mode, uid, gid),
+            Content::Link(target) => place.link(target),
+            Content::Directory => place.directory(file.mode, uid, gid),
+            Content::Object { digest, size } => {
+                let objects = self.settings.objects.as_ref();
+                let objects = objects.ok_or_else(|| error(path, "no contents are kept here"))?;
+                let from = objects.join(digest.to_string());
+                place.copy(&from, (*digest, *size), file.mode, (uid, gid))
+            }
+        };
         written.map_err(|why| error(path, why))
     }
 
     /// Puts back what was there before.
-    fn restore(&mut self, path: &str, owned: &Owned) -> Result<(), ExecutorError> {
+    fn restore(&self, path: &str, owned: &Owned) -> Result<(), ExecutorError> {
         let failed = |why: io::Error| error(path, why);
         match &owned.former {
             Former::Nothing => {
@@ -185,6 +237,10 @@ impl Files {
             }
             Former::Link { target } => {
                 self.root.make(path).and_then(|place| place.link(target)).map_err(failed)?;
+            }
+            Former::Directory { mode, uid, gid } => {
+                let place = self.root.make(path).map_err(failed)?;
+                place.directory(*mode, *uid, *gid).map_err(failed)?;
             }
             Former::File { digest, mode, uid, gid } => {
                 let kept = store::read(&self.former.join(digest.to_string())).map_err(failed)?;
@@ -198,18 +254,41 @@ impl Files {
             self.root.remove_dir(made).map_err(failed)?;
         }
         checkpoint();
-        self.ledger
-            .change(|entries| {
-                entries.remove(path);
-            })
-            .map_err(failed)?;
-        let Former::File { digest, .. } = &owned.former else { return Ok(()) };
-        let kept_for = |other: &Owned| matches!(&other.former, Former::File { digest: same, .. } if same == digest);
-        if self.ledger.entries().values().any(kept_for) {
-            return Ok(());
-        }
-        store::remove(&self.former.join(digest.to_string())).map_err(failed)
+        Ok(())
     }
+
+    /// Forgets files that are as they were before.
+    fn disown(&mut self, restored: &BTreeMap<String, Owned>) -> Result<(), ExecutorError> {
+        let Some((first, _)) = restored.first_key_value() else { return Ok(()) };
+        let failed = |why: io::Error| error(first, why);
+        let change = |entries: &mut BTreeMap<String, Owned>| {
+            entries.retain(|path, _| !restored.contains_key(path));
+            for directory in restored.values().flat_map(|owned| &owned.made) {
+                // One that is not empty yet goes with what is still in it.
+                let below = format!("{directory}/");
+                let other = entries.iter_mut().find(|(path, _)| path.starts_with(&below));
+                if let Some((_, other)) = other
+                    && !other.made.contains(directory)
+                {
+                    other.made.push(directory.clone());
+                    other.made.sort();
+                }
+            }
+        };
+        self.ledger.change(change).map_err(failed)?;
+        for owned in restored.values() {
+            let Former::File { digest, .. } = &owned.former else { continue };
+            let kept_for = |other: &Owned| matches!(&other.former, Former::File { digest: same, .. } if same == digest);
+            if !self.ledger.entries().values().any(kept_for) {
+                store::remove(&self.former.join(digest.to_string())).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn drift(path: &str, wanted: String, found: String) -> Drift {
+    Drift { part: PART, item: path.to_owned(), wanted, found }
 }
 
 impl Executor for Files {
@@ -239,13 +318,16 @@ impl Executor for Files {
         wanted: &DesiredState,
         progress: &dyn Progress,
     ) -> Result<Outcome, ExecutorError> {
-        let entries = self.ledger.entries().clone();
+        let mut unwanted = self.ledger.entries().clone();
+        unwanted.retain(|path, _| !wanted.files.contains_key(path));
         let mut outcome = Outcome::default();
-        for (path, owned) in entries.iter().filter(|(path, _)| !wanted.files.contains_key(*path)) {
+        // What is in a directory before the directory.
+        for (path, owned) in unwanted.iter().rev() {
             progress.step(&format!("restore {path}"));
             self.restore(path, owned)?;
             outcome.changed.push(format!("files: restored {path}"));
         }
+        self.disown(&unwanted)?;
         Ok(outcome)
     }
 
@@ -255,12 +337,14 @@ impl Executor for Files {
         progress: &dyn Progress,
     ) -> Result<Outcome, ExecutorError> {
         let mut outcome = Outcome::default();
+        self.own(wanted.files.iter())?;
         for (path, file) in &wanted.files {
-            self.own(path)?;
             if self.difference(path, file)?.is_some() {
                 progress.step(&format!("write {path}"));
                 self.write(path, file)?;
                 outcome.changed.push(format!("files: wrote {path}"));
+            } else if let Some(place) = self.root.find(path).map_err(|why| error(path, why))? {
+                place.tidy().map_err(|why| error(path, why))?;
             }
         }
         Ok(outcome)

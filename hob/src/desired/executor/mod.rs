@@ -22,9 +22,9 @@ mod packages;
 mod rollout;
 mod services;
 mod shepherd;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

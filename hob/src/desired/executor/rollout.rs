@@ -140,8 +140,15 @@ impl<E: Executor> Rollout<E> {
         };
         // What was taken from the boss was within its limits, and is not judged again.
         let most = usize::MAX;
-        let limits =
-            Limits { items: most, file_bytes: most, state_bytes: most, ..Limits::default() };
+        let (object_bytes, objects_bytes) = (u64::MAX, u64::MAX);
+        let limits = Limits {
+            items: most,
+            file_bytes: most,
+            state_bytes: most,
+            object_bytes,
+            objects_bytes,
+            ..Limits::default()
+        };
         Ok(Self { dir: dir.to_owned(), executor, journal, settings, limits })
     }
 
@@ -152,7 +159,6 @@ impl<E: Executor> Rollout<E> {
     }
 
     /// The generations that were confirmed and are still here, the last one at the end.
-    #[cfg(test)]
     pub(crate) fn generations(&self) -> &[GenerationId] {
         &self.journal.confirmed
     }

@@ -88,7 +88,7 @@ fn files(service: &ServiceState, state: &DesiredState) -> Option<Digest> {
     }
     let mut all = Vec::new();
     for path in &service.restart_on {
-        let content = state.files.get(path).map(|file| Digest::of(&file.content.0));
+        let content = state.files.get(path).map(|file| file.content.digest());
         all.extend(format!("{path:?} {content:?}\n").into_bytes());
     }
     Some(Digest::of(&all))

@@ -69,7 +69,7 @@ impl Running {
 fn started_by(service: &OwnService, state: &DesiredState) -> Digest {
     let mut all = service.definition.to_string().into_bytes();
     for path in &service.restart_on {
-        let content = state.files.get(path).map(|file| Digest::of(&file.content.0));
+        let content = state.files.get(path).map(|file| file.content.digest());
         all.extend(format!("\n{path:?} {content:?}").into_bytes());
     }
     Digest::of(&all)

@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use super::checkpoint;
 
 /// Makes a directory for nobody else, and those above it.
-pub(super) fn private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Replaces a file, or makes it, mode 0600: after a crash it has the former content or
 /// the new one, and after the return the new one.
-pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let new = path.with_extension("new");
     // What a crash has left may have another mode.
@@ -32,7 +32,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Removes a file, if it is there.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -40,7 +40,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// What is in a file. `None`: there is none.
-pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -50,14 +50,14 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// What a part of the executor owns, written down in a file.
 #[derive(Debug)]
-pub(super) struct Ledger<T> {
+pub(crate) struct Ledger<T> {
     path: PathBuf,
     entries: T,
 }
 
 impl<T: Serialize + DeserializeOwned + Default + Clone> Ledger<T> {
     /// The ledger in that file, which need not be there yet.
-    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         if let Some(parent) = path.parent() {
             private_dir(parent)?;
         }
@@ -71,12 +71,12 @@ impl<T: Serialize + DeserializeOwned + Default + Clone> Ledger<T> {
     }
 
     /// What is owned.
-    pub(super) const fn entries(&self) -> &T {
+    pub(crate) const fn entries(&self) -> &T {
         &self.entries
     }
 
     /// Changes what is owned. It is on disk when this returns, or unchanged.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut T)) -> io::Result<()> {
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut T)) -> io::Result<()> {
         let mut next = self.entries.clone();
         change(&mut next);
         let text = serde_json::to_vec_pretty(&next).map_err(io::Error::other)?;

@@ -1,7 +1,7 @@
 //! Tests of executors. Apt, systemd and Guix are stood in for by scripts; `real` has a
 //! test with the real apt.
 
-pub(super) mod faults;
+pub(crate) mod faults;
 mod files;
 mod guix;
 mod packages;

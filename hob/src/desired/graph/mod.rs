@@ -136,7 +136,7 @@ impl fmt::Display for GraphError {
 impl std::error::Error for GraphError {}
 
 impl GraphError {
-    fn new(invalid: Invalid, text: &str) -> Self {
+    pub(in crate::desired) fn new(invalid: Invalid, text: &str) -> Self {
         let place = invalid.at.map(|at| {
             let before = text.get(..at).unwrap_or(text);
             let line = before.matches('\n').count() + 1;

@@ -75,7 +75,7 @@ fn a_graph_is_read() {
     let machine = &graph.machines()["db-machine"];
     assert_eq!(machine.provider.as_deref(), Some("ssh"));
     assert_eq!(machine.spec["host"], "root@10.0.0.5");
-    assert_eq!(machine.state.files["/etc/hob-logo"].content.0, [0xff, 0]);
+    assert_eq!(machine.state.files["/etc/hob-logo"].content.bytes(), [0xff, 0]);
     assert_eq!(machine.state.files["/etc/hob-logo"].mode, 0o600);
     assert_eq!(graph.offer(&place("db-machine.cache")), Some(&Offer::Tcp("127.0.0.1:6379".into())));
     let app = graph.state_of(&"app".parse().unwrap()).unwrap();

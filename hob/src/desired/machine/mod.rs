@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::graph::GraphError;
 use super::limits::Limits;
 use super::names::Name;
 use super::tree::{Invalid, Tree};
@@ -44,7 +45,7 @@ pub(crate) struct DesiredState {
 pub(crate) struct FileState {
     /// What is in it.
     pub(crate) content: Content,
-    /// Its permission bits, at most `0o777`.
+    /// Its permission bits, at most `0o777`. A link has none.
     pub(crate) mode: u32,
     /// Who owns it: a name or a number. `None`: whoever runs hob.
     pub(crate) owner: Option<String>,
@@ -52,13 +53,52 @@ pub(crate) struct FileState {
     pub(crate) group: Option<String>,
 }
 
-/// The bytes of a file. They may be a secret, and don't show.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Content(pub(crate) Vec<u8>);
+/// What is in a file, or what is there instead. Bytes may be a secret, and don't show.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Bytes that are kept apart, among the objects of the [executor](super::executor).
+    Object {
+        /// What they are.
+        digest: Digest,
+        /// How many.
+        size: u64,
+    },
+    /// A symbolic link to there.
+    Link(String),
+    /// A directory.
+    Directory,
+}
+
+impl Content {
+    /// Which content this is.
+    pub(crate) fn digest(&self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => Digest::of(bytes),
+            Self::Object { digest, .. } => *digest,
+            Self::Link(target) => Digest::of(target.as_bytes()),
+            Self::Directory => Digest::of(&[]),
+        }
+    }
+
+    /// The bytes that are part of the state.
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.as_slice(),
+            _ => &[],
+        }
+    }
+}
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Content({} bytes)", self.0.len())
+        match self {
+            Self::Bytes(bytes) => write!(f, "Content({} bytes)", bytes.len()),
+            Self::Object { digest, size } => write!(f, "Content({digest:?}, {size} bytes)"),
+            Self::Link(target) => write!(f, "Link({target:?})"),
+            Self::Directory => f.write_str("Directory"),
+        }
     }
 }
 
@@ -143,7 +183,7 @@ impl fmt::Display for Listen {
 }
 
 /// Whether a path is absolute, and each of its parts is plainly the name of something.
-pub(in crate::desired) fn is_absolute(path: &str) -> bool {
+pub(crate) fn is_absolute(path: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     !path.contains('\0')
         && path.len() < 4096
@@ -158,6 +198,35 @@ impl Digest {
     /// The digest of some bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of what a hasher was fed.
+    pub(crate) fn finish(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
+    }
+
+    /// Copies bytes, and gives their digest and how many they were.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn read(
+        mut from: impl std::io::Read,
+        mut to: impl std::io::Write,
+    ) -> std::io::Result<(Self, u64)> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 64 << 10];
+        let mut size = 0;
+        loop {
+            let read = from.read(&mut buffer)?;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok((Self::finish(hasher), size));
+            }
+            hasher.update(bytes);
+            to.write_all(bytes)?;
+            size += bytes.len() as u64;
+        }
     }
 
     /// Its first twelve digits, enough to tell generations apart.
@@ -302,6 +371,21 @@ impl DesiredState {
         self.to_tree().to_json()
     }
 
+    /// From TOML that somebody wrote, with files that it mentions.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError`], with line and column.
+    pub(crate) fn parse(
+        text: &str,
+        sources: &dyn Sources,
+        limits: &Limits,
+    ) -> Result<Self, GraphError> {
+        let state =
+            Tree::from_toml(text).and_then(|tree| read_state(tree, "", limits, Some(sources)));
+        state.map_err(|invalid| GraphError::new(invalid, text))
+    }
+
     /// From JSON.
     ///
     /// # Errors
@@ -336,17 +420,36 @@ impl DesiredState {
 
 impl FileState {
     fn to_tree(&self) -> Tree {
-        let (text, binary) = match std::str::from_utf8(&self.content.0) {
-            Ok(text) => (Some(text.into()), None),
-            Err(_) => (None, Some(STANDARD.encode(&self.content.0).into())),
-        };
-        Tree::table([
-            ("base64", binary),
-            ("content", text),
+        let mut fields: [(&str, Option<Tree>); 8] = [
+            ("base64", None),
+            ("content", None),
+            ("digest", None),
+            ("directory", None),
             ("group", self.group.clone().map(Tree::from)),
             ("mode", Some(format!("{:04o}", self.mode).into())),
             ("owner", self.owner.clone().map(Tree::from)),
-        ])
+            ("size", None),
+        ];
+        let mut set = |name: &str, tree: Tree| {
+            let field = fields.iter_mut().find(|(field, _)| *field == name);
+            if let Some((_, place)) = field {
+                *place = Some(tree);
+            }
+        };
+        match &self.content {
+            Content::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => set("content", text.into()),
+                Err(_) => set("base64", STANDARD.encode(bytes).into()),
+            },
+            Content::Object { digest, size } => {
+                set("digest", digest.to_string().into());
+                let size = i64::try_from(*size).unwrap_or(i64::MAX);
+                set("size", super::tree::Node::Int(size).into());
+            }
+            Content::Directory => set("directory", super::tree::Node::Bool(true).into()),
+            Content::Link(target) => return Tree::table([("link", Some(target[..].into()))]),
+        }
+        Tree::table(fields)
     }
 }
 

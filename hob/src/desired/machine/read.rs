@@ -221,8 +221,17 @@ fn sorted(json: serde_json::Value) -> serde_json::Value {
 impl Reader<'_> {
     fn file(&self, tree: Tree, path: &str) -> Result<FileState, Invalid> {
         let mut fields = tree.fields(path, "a file: a table with content or source")?;
-        let content = self.content(&mut fields)?;
-        let mut file = FileState { content, mode: 0o644, owner: None, group: None };
+        let content = match self.apart(&mut fields)? {
+            Some(Content::Link(target)) => {
+                fields.end()?;
+                let content = Content::Link(target);
+                return Ok(FileState { content, mode: 0o777, owner: None, group: None });
+            }
+            Some(content) => content,
+            None => Content::Bytes(self.content(&mut fields)?),
+        };
+        let mode = if content == Content::Directory { 0o755 } else { 0o644 };
+        let mut file = FileState { content, mode, owner: None, group: None };
         if let Some((path, tree)) = fields.take("mode") {
             let at = tree.at;
             let text = tree.text(&path, "permission bits as a string, as in \"0644\"")?;
@@ -247,8 +256,43 @@ impl Reader<'_> {
         Ok(file)
     }
 
+    /// What is sent apart, or is no file, if that may be here.
+    fn apart(&self, fields: &mut crate::desired::tree::Fields) -> Result<Option<Content>, Invalid> {
+        if self.limits.object_bytes == 0 {
+            return Ok(None);
+        }
+        if let Some((path, tree)) = fields.take("digest") {
+            let digest = tree.parsed(&path, "a digest")?;
+            let (path, size) = fields.need("size")?;
+            let at = size.at;
+            let size = size.natural(&path)?;
+            let limit = self.limits.object_bytes;
+            if size > limit {
+                let what = format!("{size} bytes: the limit for one file is {limit} bytes");
+                return Err(Invalid::new(&path, at, what));
+            }
+            return Ok(Some(Content::Object { digest, size }));
+        }
+        if let Some((path, tree)) = fields.take("link") {
+            let at = tree.at;
+            let target = tree.text(&path, "where the link leads")?;
+            if target.is_empty() || target.len() >= 4096 || target.contains('\0') {
+                return Err(Invalid::new(&path, at, "no link leads there"));
+            }
+            return Ok(Some(Content::Link(target)));
+        }
+        if let Some((path, tree)) = fields.take("directory") {
+            let at = tree.at;
+            if !tree.boolean(&path)? {
+                return Err(Invalid::new(&path, at, "it is true, or left out"));
+            }
+            return Ok(Some(Content::Directory));
+        }
+        Ok(None)
+    }
+
     /// What a table has as `content`, `base64` or `source`: exactly one of them.
-    fn content(&self, fields: &mut crate::desired::tree::Fields) -> Result<Content, Invalid> {
+    fn content(&self, fields: &mut crate::desired::tree::Fields) -> Result<Vec<u8>, Invalid> {
         let given: Vec<&str> =
             ["content", "base64", "source"].into_iter().filter(|name| fields.has(name)).collect();
         if given.len() > 1 {
@@ -258,13 +302,13 @@ impl Reader<'_> {
         let binary = fields.take("base64");
         let source = self.sources.and_then(|sources| Some((sources, fields.take("source")?)));
         if let Some((path, tree)) = content {
-            return Ok(Content(tree.text(&path, "text")?.into_bytes()));
+            return Ok(tree.text(&path, "text")?.into_bytes());
         }
         if let Some((path, tree)) = binary {
             let at = tree.at;
             let text = tree.text(&path, "bytes in base64")?;
             let bytes = STANDARD.decode(text);
-            return bytes.map(Content).map_err(|error| Invalid::new(&path, at, error));
+            return bytes.map_err(|error| Invalid::new(&path, at, error));
         }
         let Some((sources, (path, tree))) = source else {
             // Whether `source` is known here, the end of the fields tells.
@@ -285,7 +329,7 @@ impl Reader<'_> {
         let limit = self.limits.file_bytes;
         let bytes =
             sources.read(&file, limit).map_err(|error| failed(format!("{file}: {error}")))?;
-        Ok(Content(bytes))
+        Ok(bytes)
     }
 
     fn guix(&self, tree: Tree, path: &str) -> Result<GuixState, Invalid> {
@@ -300,7 +344,7 @@ impl Reader<'_> {
         for (name, place) in ["manifest", "system"].into_iter().zip(&mut texts) {
             if let Some((path, tree)) = fields.take(name) {
                 let mut fields = tree.fields(&path, "a table with content or source")?;
-                let Content(bytes) = self.content(&mut fields)?;
+                let bytes = self.content(&mut fields)?;
                 let text = String::from_utf8(bytes);
                 *place = Some(text.map_err(|_| fields.invalid("is no text"))?);
                 fields.end()?;
@@ -329,10 +373,13 @@ impl Reader<'_> {
             );
             return Err(Invalid::new(path, at, what));
         }
-        let mut all = 0usize;
+        let (mut all, mut apart) = (0usize, 0u64);
         for (name, file) in &state.files {
-            let size = file.content.0.len();
+            let size = file.content.bytes().len();
             all = all.saturating_add(size);
+            if let Content::Object { size, .. } = file.content {
+                apart = apart.saturating_add(size);
+            }
             if size > limits.file_bytes {
                 let path = join(&join(path, "files"), name);
                 let what = format!("the content is over the limit of {} bytes", limits.file_bytes);
@@ -344,6 +391,11 @@ impl Reader<'_> {
         if all > limits.state_bytes {
             let what =
                 format!("contents of {all} bytes: the limit is {} bytes", limits.state_bytes);
+            return Err(Invalid::new(path, at, what));
+        }
+        if apart > limits.objects_bytes {
+            let limit = limits.objects_bytes;
+            let what = format!("files of {apart} bytes: the limit for all is {limit} bytes");
             return Err(Invalid::new(path, at, what));
         }
         Ok(())

@@ -236,7 +236,11 @@ impl Reconciler {
             reconciler.refuse(id, "hob was stopped before it was confirmed".to_owned(), now);
             reconciler.roll_back_at = Some(now);
         }
-        reconciler.check_at = now.saturating_add(reconciler.jittered(settings.check_every));
+        // What was changed while nobody looked is found at once. Where nothing is held
+        // there is nothing to find.
+        if held.number == 0 {
+            reconciler.next_check(now);
+        }
         reconciler.advance(now);
         reconciler
     }

@@ -424,3 +424,12 @@ proptest! {
         prop_assert!(world.steps < minutes * 60 + 1000, "{} in {minutes} min", world.steps);
     }
 }
+
+#[test]
+fn what_was_changed_while_it_was_off_is_found_at_once() {
+    let held = generation(1, "one").id();
+    let now = seconds(5);
+    let mut reconciler = Reconciler::new(Settings::default(), held, None, 7, now);
+    let outputs: Vec<Output> = std::iter::from_fn(|| reconciler.poll()).collect();
+    assert_eq!(outputs, [Output::Pull { id: 1 }, Output::Work(Work::Check)]);
+}

@@ -25,28 +25,7 @@ impl MadeUp {
     fn status(&self, name: &str) -> Result<Status, Fault> {
         let state = self.phases.get(name).copied();
         let state = state.ok_or_else(|| not_found(&format!("service '{name}' is not there")))?;
-        Ok(Status {
-            name: name.into(),
-            state,
-            since: 0,
-            pid: None,
-            command: vec![],
-            enabled: true,
-            provides: vec![name.into()],
-            requires: vec![],
-            respawn: true,
-            one_shot: false,
-            transient: false,
-            timer: None,
-            next: None,
-            sockets: vec![],
-            exit_code: None,
-            exit_signal: None,
-            failure: None,
-            doc: None,
-            actions: vec![],
-            messages: vec![],
-        })
+        Ok(Status::new(name.to_owned(), state, 0))
     }
 }
 

@@ -1,7 +1,10 @@
 //! The actors, alone and together, in a world made up.
 
+mod fleet;
 mod parts;
+mod rolling;
 mod storm;
+mod wire;
 mod world;
 
 use self::world::Pasture;
@@ -294,8 +297,12 @@ fn actions_are_signals_and_commands() {
          [service.a.actions.rotate]\nsignal = \"USR1\"
          [service.a.actions.check]\ncommand = [\"check\", \"it\"]",
     );
-    let act = |action: &str| pasture.get(pasture.shepherd.action("a", action));
-    assert_eq!(act("check"), Err("service a is not running".into()));
+    let act = |action: &str| {
+        let said = pasture.get(pasture.shepherd.action("a", action, vec![]))?;
+        Ok(said.as_str().unwrap().to_owned())
+    };
+    let idle: Result<String, String> = act("check");
+    assert_eq!(idle, Err("service a is not running".into()));
     pasture.start("a").unwrap();
     assert_eq!(act("check"), Ok("ran check it".into()));
     assert_eq!(act("rotate"), Ok("Sent USR1 to a.".into()));

@@ -16,7 +16,7 @@ use crate::services::writer::{Event, Writer, WriterRef};
 
 /// Keeps what it is told.
 #[derive(Clone, Default)]
-struct Ear(Arc<Mutex<Vec<String>>>);
+pub(super) struct Ear(Arc<Mutex<Vec<String>>>);
 
 #[object]
 impl Writer for Ear {
@@ -34,7 +34,7 @@ impl Writer for Ear {
 }
 
 impl Ear {
-    fn heard(&self) -> Vec<String> {
+    pub(super) fn heard(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }

@@ -7,15 +7,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ocapn::actors::UnixClock;
-use ocapn::{Answer, Clock, FromValue, Promise, Resolver, Vat};
+use ocapn::{Answer, Clock, FromValue, Promise, Ref, Resolver, Vat};
 use rustix::process::Signal;
 use vat_runtime::{Manual, SimClock, promise};
 
+use super::wire::Wire;
 use crate::services::catalogue::Catalogue;
 use crate::services::controller::Context;
 use crate::services::grants::{Grants, GrantsRef};
 use crate::services::monitor::{Monitor, MonitorRef};
 use crate::services::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
+use crate::services::remote::Remote;
 use crate::services::shepherd::{Shepherd, ShepherdRef};
 use crate::services::status::{Phase, Status};
 use crate::services::text::SignalName;
@@ -42,6 +44,9 @@ struct State {
     connections: BTreeMap<String, Resolver>,
     sinks: BTreeMap<String, Sink>,
     definitions: String,
+    machine: String,
+    /// The ways to other machines, by the designators of their sturdyrefs.
+    wires: BTreeMap<String, Wire>,
 }
 
 #[derive(Default)]
@@ -67,6 +72,14 @@ impl MadeUp {
 
     pub(super) fn put_back(&self, service: &str) {
         self.lock().missing.remove(service);
+    }
+
+    pub(super) fn call(&self, machine: &str) {
+        self.lock().machine = machine.to_owned();
+    }
+
+    pub(super) fn connect_machine(&self, designator: &str, wire: Wire) {
+        self.lock().wires.insert(designator.to_owned(), wire);
     }
 
     pub(super) fn define(&self, definitions: &str) {
@@ -96,6 +109,14 @@ impl MadeUp {
     pub(super) fn get_ready(&self, service: &str) {
         let resolver = self.lock().unready.remove(service).unwrap();
         resolver.fulfill(true);
+    }
+
+    /// The same, if it waits for that.
+    pub(super) fn try_ready(&self, service: &str) {
+        let resolver = self.lock().unready.remove(service);
+        if let Some(resolver) = resolver {
+            resolver.fulfill(true);
+        }
     }
 
     pub(super) fn connect(&self, service: &str) {
@@ -219,6 +240,15 @@ impl World for MadeUp {
         let read = Catalogue::parse(Path::new("x.toml"), &text);
         Box::pin(ready(read.map_err(|error| error.to_string())))
     }
+
+    fn machine(&self) -> String {
+        self.lock().machine.clone()
+    }
+
+    fn remote(&self, vat: &Vat, remote: &Remote) -> Ref {
+        let designator = remote.sturdyref().unwrap().peer.designator.clone();
+        vat.spawn(self.lock().wires[&*designator].clone())
+    }
 }
 
 /// A shepherd in such a world.
@@ -233,11 +263,20 @@ pub(super) struct Pasture {
 
 impl Pasture {
     pub(super) fn new(definitions: &str) -> Self {
-        let hand = Manual::new();
+        Self::beside(Manual::new(), SimClock::new(), definitions, |_| {})
+    }
+
+    /// One that shares its time with others.
+    pub(super) fn beside(
+        hand: Arc<Manual>,
+        clock: Arc<SimClock>,
+        definitions: &str,
+        prepare: impl FnOnce(&MadeUp),
+    ) -> Self {
         let vat = Vat::new("services", hand.clone());
-        let clock = SimClock::new();
         let world = Arc::new(MadeUp::default());
         world.define(definitions);
+        prepare(&world);
         let context = context(&world, &clock, &vat);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let node = {

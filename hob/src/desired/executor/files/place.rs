@@ -36,7 +36,12 @@ pub(super) enum Found {
     Link {
         target: String,
     },
-    /// Neither: what.
+    Directory {
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    /// None of them: what.
     Other(&'static str),
 }
 
@@ -46,6 +51,7 @@ impl Found {
             Self::Nothing => "nothing",
             Self::File { .. } => "a file",
             Self::Link { .. } => "a symbolic link",
+            Self::Directory { .. } => "a directory",
             Self::Other(what) => what,
         }
     }
@@ -55,6 +61,14 @@ impl Found {
 pub(super) struct Content(File);
 
 impl Content {
+    /// Whether it is those bytes, of which there are so many.
+    pub(super) fn is(self, digest: &Digest, size: u64) -> io::Result<bool> {
+        if self.0.metadata()?.len() != size {
+            return Ok(false);
+        }
+        Ok(Digest::read(self.0, io::sink())? == (*digest, size))
+    }
+
     /// The first bytes.
     pub(super) fn read(self, limit: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
@@ -160,7 +174,10 @@ impl Place {
                 let target = target.into_string().map_err(io::Error::other)?;
                 return Ok(Found::Link { target });
             }
-            FileType::Directory => return Ok(Found::Other("a directory")),
+            FileType::Directory => {
+                let mode = stat.st_mode & 0o7777;
+                return Ok(Found::Directory { mode, uid: stat.st_uid, gid: stat.st_gid });
+            }
             _ => return Ok(Found::Other("a device or socket")),
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -182,13 +199,54 @@ impl Place {
 
     /// Replaces what is there by a file, at once and durably.
     pub(super) fn write(&self, content: &[u8], mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+        self.write_with(mode, uid, gid, |file| file.write_all(content))
+    }
+
+    /// The same with a content that is copied from another file, and must be what it is
+    /// said to be.
+    pub(super) fn copy(
+        &self,
+        from: &std::path::Path,
+        content: (Digest, u64),
+        mode: u32,
+        (uid, gid): (u32, u32),
+    ) -> io::Result<()> {
+        let from = File::open(from)?;
+        self.write_with(mode, uid, gid, |file| {
+            if Digest::read(from, file)? == content {
+                return Ok(());
+            }
+            Err(io::Error::other("what was kept of its content is damaged"))
+        })
+    }
+
+    /// Makes a directory, or changes that which is there; anything else makes way.
+    pub(super) fn directory(&self, mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+        if !matches!(self.look()?, Found::Directory { .. }) {
+            self.clear(&self.name)?;
+            mkdirat(&self.parent, &self.name, Mode::from_raw_mode(0o700))?;
+        }
+        checkpoint();
+        let directory = File::from(openat(&self.parent, &self.name, DIRECTORY, Mode::empty())?);
+        fchown(&directory, Some(uid), Some(gid))?;
+        directory.set_permissions(Permissions::from_mode(mode))?;
+        self.sync()
+    }
+
+    fn write_with(
+        &self,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let new = self.new_name();
         self.clear(&new)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.parent, &new, flags, Mode::from_raw_mode(0o600))?);
         checkpoint();
-        file.write_all(content)?;
+        fill(&mut file)?;
         fchown(&file, Some(uid), Some(gid))?;
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
@@ -203,10 +261,22 @@ impl Place {
         self.put(&new)
     }
 
-    /// Removes what is there, unless it is a directory.
+    /// Removes what a crash may have left of something that was made ready.
+    pub(super) fn tidy(&self) -> io::Result<()> {
+        self.clear(&self.new_name())
+    }
+
+    /// Removes what is there; a directory only if it is empty.
     pub(super) fn remove(&self) -> io::Result<()> {
         self.clear(&self.new_name())?;
-        self.clear(&self.name)?;
+        if matches!(self.look()?, Found::Directory { .. }) {
+            match unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => {}
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            self.clear(&self.name)?;
+        }
         self.sync()
     }
 

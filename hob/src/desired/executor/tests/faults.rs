@@ -27,7 +27,7 @@ pub(in crate::desired::executor) fn checkpoint() {
 }
 
 /// Does something, and is killed at the checkpoint after so many. `None`: it was.
-pub(super) fn killed_after<T>(checkpoints: usize, body: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn killed_after<T>(checkpoints: usize, body: impl FnOnce() -> T) -> Option<T> {
     LEFT.set(Some(checkpoints));
     let outcome = catch_unwind(AssertUnwindSafe(body));
     LEFT.set(None);

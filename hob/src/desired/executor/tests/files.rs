@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use serde_json::json;
 
 use super::*;
+use crate::desired::machine::Digest;
 
 #[test]
 fn files_come_and_what_was_there_comes_back() {
@@ -50,6 +51,91 @@ fn files_come_and_what_was_there_comes_back() {
     assert_eq!(fs::read_dir(sandbox.path("state/former")).unwrap().count(), 0);
 }
 
+/// A state that may have contents that are kept apart, links and directories.
+fn closure(json: &serde_json::Value) -> DesiredState {
+    let limits = Limits { object_bytes: 100, objects_bytes: 100, ..Limits::default() };
+    DesiredState::from_json(json, &limits).unwrap()
+}
+
+#[test]
+fn contents_that_are_kept_apart_and_links_and_directories() {
+    let sandbox = Sandbox::new();
+    let content = b"kept apart";
+    let digest = Digest::of(content).to_string();
+    sandbox.write(&format!("objects/{digest}"), "kept apart");
+    fs::create_dir_all(sandbox.root("/srv/old")).unwrap();
+    fs::set_permissions(sandbox.root("/srv/old"), fs::Permissions::from_mode(0o750)).unwrap();
+    sandbox.write("root/srv/old/theirs", "");
+    let open = || {
+        let objects = Some(sandbox.path("objects"));
+        let settings = FilesSettings { root: sandbox.path("root"), objects, ..Default::default() };
+        Files::open(&sandbox.path("state"), settings).unwrap()
+    };
+    let mut files = open();
+    let json = json!({"files": {
+        "/srv/data": {"digest": digest, "size": 10, "mode": "0600"},
+        "/srv/link": {"link": "data"},
+        "/srv/new": {"directory": true, "mode": "0700"},
+        "/srv/new/x": {"content": "x"},
+        "/srv/old": {"directory": true},
+    }});
+    // Where contents are not kept apart, there is nothing of the kind.
+    assert!(DesiredState::from_json(&json, &Limits::default()).is_err());
+    let wanted = closure(&json);
+    assert_eq!(DesiredState::from_json(&wanted.to_json(), &Limits::default()).ok(), None);
+    assert_eq!(closure(&wanted.to_json()), wanted);
+    assert_eq!(applied(&mut files, &wanted).len(), 5);
+    assert_eq!(fs::read(sandbox.root("/srv/data")).unwrap(), content);
+    assert_eq!(fs::read_link(sandbox.root("/srv/link")).unwrap(), Path::new("data"));
+    let mode = |path: &str| fs::metadata(sandbox.root(path)).unwrap().mode() & 0o777;
+    assert_eq!((mode("/srv/data"), mode("/srv/new"), mode("/srv/old")), (0o600, 0o700, 0o755));
+
+    // Of the same length, and another.
+    fs::write(sandbox.root("/srv/data"), "KEPT APART").unwrap();
+    fs::remove_file(sandbox.root("/srv/link")).unwrap();
+    symlink("elsewhere", sandbox.root("/srv/link")).unwrap();
+    let differs = [
+        "files /srv/data: another content instead of the content of the state",
+        "files /srv/link: a link to elsewhere instead of a link to data",
+    ];
+    assert_eq!(drift(&files, &wanted), differs);
+    applied(&mut files, &wanted);
+    // A content that is damaged is not written.
+    fs::write(sandbox.path(&format!("objects/{digest}")), "kept  part").unwrap();
+    fs::remove_file(sandbox.root("/srv/data")).unwrap();
+    let error = files.apply(&wanted, &quiet).unwrap_err().to_string();
+    assert_eq!(error, "files /srv/data: what was kept of its content is damaged");
+    assert!(!sandbox.root("/srv/data").exists());
+
+    // It all goes, the directory's own mode comes back, and what is in it stays.
+    let mut files = open();
+    applied(&mut files, &DesiredState::default());
+    assert_eq!(mode("/srv/old"), 0o750);
+    assert!(sandbox.root("/srv/old/theirs").exists());
+    assert!(!sandbox.root("/srv/new").exists());
+    // Only the scratch file of what was not written is there no more.
+    assert_eq!(fs::read_dir(sandbox.root("/srv")).unwrap().count(), 1);
+}
+
+#[test]
+fn directories_go_with_the_last_that_is_in_them() {
+    let sandbox = Sandbox::new();
+    let mut files = sandbox.files();
+    let with = |paths: &[&str]| {
+        let files = paths.iter().map(|path| (path.to_string(), json!({"content": ""})));
+        state(json!({"files": files.collect::<serde_json::Map<_, _>>()}))
+    };
+    // Made for the one, and in use by another when that one goes.
+    applied(&mut files, &with(&["/srv/a/b/one"]));
+    applied(&mut files, &with(&["/srv/a/b/one", "/srv/a/two", "/srv/three"]));
+    applied(&mut files, &with(&["/srv/a/two", "/srv/three"]));
+    assert!(!sandbox.root("/srv/a/b").exists());
+    applied(&mut files, &with(&["/srv/three"]));
+    assert!(!sandbox.root("/srv/a").exists());
+    applied(&mut files, &DesiredState::default());
+    assert!(!sandbox.root("/srv").exists());
+}
+
 #[test]
 fn directories_with_something_else_in_them_stay() {
     let sandbox = Sandbox::new();
@@ -89,7 +175,11 @@ fn what_cannot_be_put_back_is_not_replaced() {
     let sandbox = Sandbox::new();
     sandbox.write("root/big", "12345");
     fs::create_dir(sandbox.root("/dir")).unwrap();
-    let settings = FilesSettings { root: sandbox.path("root"), max_former_bytes: 4 };
+    let settings = FilesSettings {
+        root: sandbox.path("root"),
+        max_former_bytes: 4,
+        ..FilesSettings::default()
+    };
     let mut files = Files::open(&sandbox.path("state"), settings).unwrap();
     let mut refused = |path: &str| {
         let wanted = state(json!({"files": {path: {"content": ""}}}));
