@@ -481,6 +481,11 @@ pub(crate) struct Join {
     /// How long to wait for the boss, as 500ms, 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// Where the services of this machine are defined: a file, or a directory of .toml
+    /// files [env: HOB_SERVICES] [config: machine.services] [default: services in the state
+    /// directory]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) services: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) serve: ServeOptions,
 }

@@ -206,6 +206,12 @@ fn of_fault(fault: &Fault) -> Exit {
         {
             Exit::NoSuchObject
         }
+        // What it hangs on does not run.
+        Value::Error(error)
+            if error.fields.first().and_then(Value::as_symbol) == Some("unavailable") =>
+        {
+            Exit::Unreachable
+        }
         _ => Exit::Failed,
     }
 }

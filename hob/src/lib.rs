@@ -5,6 +5,7 @@
 
 mod admin;
 mod capfile;
+mod children;
 mod cli;
 mod client;
 mod commands;

@@ -137,6 +137,17 @@ impl Serving {
         signals: &mut StopSignals,
         meanwhile: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
+        self.until_told(signals, meanwhile).await;
+        self.end().await;
+        Ok(())
+    }
+
+    /// The same without the goodbye.
+    pub(crate) async fn until_told(
+        &self,
+        signals: &mut StopSignals,
+        meanwhile: impl Future<Output = ()>,
+    ) {
         let meanwhile = async {
             meanwhile.await;
             std::future::pending::<()>().await;
@@ -147,8 +158,6 @@ impl Serving {
             () = self.systemd.keep_alive(&self.kept) => "the watchdog is gone",
         };
         tracing::info!("stopping: {why}");
-        self.end().await;
-        Ok(())
     }
 
     /// Ends the node in good order.

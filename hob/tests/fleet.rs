@@ -89,12 +89,17 @@ impl Boss {
 }
 
 impl Drop for Boss {
-    /// The machines outlive their boss: they are ended one by one.
+    /// The machines outlive their boss, and their services them: they are ended one by one.
     fn drop(&mut self) {
-        for state in self.states() {
-            if let Ok(process) = std::fs::read_to_string(state.join("lock")) {
-                let _gone =
-                    std::process::Command::new("kill").args(["-9", process.trim()]).status();
+        let homes = self.place.path("boss/providers/local").read_dir().into_iter().flatten();
+        let keys = homes.flatten().map(|home| home.file_name().into_string().unwrap());
+        let marks: Vec<String> = keys.map(|key| format!("HOB_MACHINE={key}")).collect();
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            if marks.iter().any(|mark| environment.contains(mark)) {
+                let process = process.file_name();
+                let _gone = std::process::Command::new("kill").arg("-9").arg(process).status();
             }
         }
     }
@@ -342,4 +347,145 @@ fn machines_that_were_killed_come_back_with_what_they_had() {
         }
     }
     drop(server);
+}
+
+/// Asks again and again until the answer is that.
+fn until<T: PartialEq + std::fmt::Debug>(wanted: &T, ask: impl Fn() -> T) {
+    while ask() != *wanted {
+        std::thread::yield_now();
+    }
+}
+
+/// Whether a process runs. One that nobody has taken note of does not.
+fn lives(pid: &Value) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_machines_services_are_reached_by_its_boss_and_bindings_hang_on_them() {
+    use std::io::{BufRead as _, BufReader};
+    let (boss, server) = Boss::start();
+    let (db, app) = two_machines(&boss);
+    let fleet = |words: &str| boss.place.hob(&format!("fleet {words} --state boss"));
+    let json = |done: Done| -> Value { serde_json::from_str(&done.with(0).out).unwrap() };
+    let definition = "[service.postgres]\ncommand = [\"sleep\", \"100000\"]\nautostart = false\n";
+    std::fs::write(db.join("services/postgres.toml"), definition).unwrap();
+    assert_eq!(fleet("svc db reload").with(0).out, "Added: postgres\n");
+    assert_eq!(fleet("svc db status").with(0).out, "Started:\n + root\nStopped:\n - postgres\n");
+    fleet("svc db status nothing").with(3);
+    fleet("svc nobody status").with(3);
+
+    // What requires the service starts it, and works while it runs.
+    fleet("bind app:data --from db:db --requires postgres --wait").with(0);
+    let here = format!("svc --state {} status", db.display());
+    assert_eq!(fleet("svc db status").with(0).out, boss.place.hob(&here).with(0).out);
+    let service = || json(fleet("svc db status postgres --json"))["service"].clone();
+    let pid = service()["pid"].clone();
+    assert_eq!(service()["state"], "running");
+    let keys = format!("get-binding data keys --state {}", app.display());
+    boss.place.hob(&keys).with(0);
+    let mut watching = support::hob();
+    watching.args(["get-binding", "data", "--watch", "--state"]).arg(&app);
+    let watching = watching.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut watching = support::Killed(watching);
+    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines();
+    let mut hears = |wanted: Value| loop {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if line["binding"]["unavailable"] == wanted {
+            break;
+        }
+    };
+    hears(Value::Null);
+
+    // Its machine is killed, and the service is not: it is found again.
+    assert_eq!(server.end("-KILL").code, None);
+    kill(&db);
+    assert!(lives(&pid));
+    let _server = boss.again_impatient();
+    boss.until_heard_of("db");
+    assert_eq!((service()["state"].clone(), service()["pid"].clone()), ("running".into(), pid));
+
+    // Without the service there is nothing, and all who are concerned are told.
+    assert_eq!(fleet("svc db stop postgres").with(0).out, "");
+    let why = "unavailable: db's postgres is stopped";
+    hears(why.into());
+    let gone = boss.place.hob(&keys).with(5);
+    assert!(gone.err.contains(why), "{}", gone.err);
+    let shown = || {
+        let data = json(fleet("show app --json"))["machine"]["bindings"]["data"].clone();
+        (data["live"].clone(), data["why"].clone())
+    };
+    until(&(false.into(), why.into()), shown);
+
+    // A grant of one machine's service is used without the boss.
+    fleet("svc db grant postgres --actions status,start -o ops.cap").with(0);
+    assert_eq!(
+        boss.place.hob("svc -c ops.cap start postgres").with(0).out,
+        "Service postgres has been started.\n"
+    );
+    boss.place.run(["svc", "-c", "ops.cap", "stop", "postgres"]).with(4);
+    hears(Value::Null);
+    boss.place.hob(&keys).with(0);
+    until(&(true.into(), Value::Null), shown);
+    let pid = service()["pid"].clone();
+    fleet("destroy db app --yes --wait").with(0);
+    assert!(!lives(&pid));
+}
+
+#[test]
+fn what_a_graph_says_of_services_is_so_on_the_machine() {
+    let (boss, _server) = Boss::start();
+    let fleet = |words: &str| boss.place.hob(&format!("fleet {words} --state boss"));
+    let json = |done: Done| -> Value { serde_json::from_str(&done.with(0).out).unwrap() };
+    let graph = |services: &str, requires: &str| {
+        let text = format!(
+            "[machines.db]\nprovider = \"local\"\noffers.store.kind = \"kv\"\n{services}\n\
+             [machines.app]\nprovider = \"local\"\n\
+             [bindings]\napp.store = \"db.store{requires} | read-only\"\n"
+        );
+        std::fs::write(boss.place.path("graph.toml"), text).unwrap();
+    };
+    let web = |seconds: &str| format!("state.shepherd.web.command = [\"sleep\", \"{seconds}\"]");
+    graph(&web("100000"), " requires web");
+    fleet("apply graph.toml --wait").with(0);
+    let service = || json(fleet("svc db status web --json"))["service"].clone();
+    let first = service();
+    assert_eq!((&first["state"], &first["command"][1]), (&"running".into(), &"100000".into()));
+    assert_eq!(fleet("plan graph.toml").with(0).out, "nothing to do\n");
+
+    // What is done by hand shows.
+    let drift = |order: &str| {
+        // Again and again, for the machine may repair it meanwhile.
+        fleet(&format!("svc db {order} web")).with(0);
+        json(fleet("show db --json"))["machine"]["drift"].clone()
+    };
+    until(&serde_json::json!(["shepherd web: stopped instead of running"]), || drift("stop"));
+    until(&serde_json::json!([]), || drift("start"));
+
+    // Another definition is another process, and none is none.
+    graph(&web("100001"), " requires web");
+    let plan = fleet("plan graph.toml").with(0).out;
+    assert!(plan.ends_with("~1 state\n"), "{plan}");
+    fleet("apply graph.toml --wait").with(0);
+    let second = service();
+    assert_eq!(second["command"][1], "100001");
+    assert!(!lives(&first["pid"]) && lives(&second["pid"]));
+    graph("", "");
+    fleet("apply graph.toml --wait").with(0);
+    fleet("svc db status web").with(3);
+    assert!(!lives(&second["pid"]));
+    let state = boss.state_of(&boss.until("db", "active"));
+    assert_eq!(state.join("services").read_dir().unwrap().count(), 0);
+
+    // What the machine can't do is gone back from.
+    graph(&web("100000").replace("sleep", "/no/such/program"), "");
+    fleet("apply graph.toml").with(0);
+    let refused = || {
+        let report = boss.ask("show db")["report"]["refused"].clone();
+        report.as_str().is_some_and(|why| why.contains("shepherd web"))
+    };
+    until(&true, refused);
+    until(&Some(3), || fleet("svc db status web").code);
+    fleet("destroy db app --yes --wait").with(0);
 }

@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueHint};
 
 use super::groups::{Consent, Form, Patience, Waiting};
 use crate::config::Settings;
 use crate::config::quantity::duration;
 use crate::fleet::Rules;
 use crate::kinds::Kind;
+use crate::services::SvcCommand;
 
 /// Which boss.
 #[derive(Args, Debug)]
@@ -138,6 +139,9 @@ Examples:
         #[command(flatten)]
         common: Common,
     },
+    /// Look at, start and stop the services of a machine; the same as hob svc there
+    #[command(after_help = FLEET_SVC_HELP)]
+    Svc(FleetSvc),
     /// Copy a boss: its store and its keys, also while it runs
     #[command(after_help = "\
 The directory holds the boss's key: whoever has it can be the boss.")]
@@ -161,6 +165,53 @@ Example:
         #[command(flatten)]
         common: Common,
     },
+}
+
+const FLEET_SVC_HELP: &str = "\
+It goes by way of the boss: no other way to the machine is needed. What is granted with -o
+is a capability that its holder uses without the boss, by tcp-tls unless --over says
+otherwise.
+
+Examples:
+  hob fleet svc db-machine status
+  hob fleet svc db-machine restart postgresql
+  hob fleet svc db-machine log postgresql -n 20 -f
+  hob fleet svc web-a grant web-server --actions status,start,stop -o a.cap";
+
+/// `hob fleet svc`.
+#[derive(Args, Debug)]
+pub(crate) struct FleetSvc {
+    /// The machine
+    pub(crate) machine: String,
+    #[command(flatten)]
+    pub(crate) common: Anywhere,
+    #[command(subcommand)]
+    pub(crate) command: SvcCommand,
+}
+
+/// What all commands about a fleet have, before or after what is to be done.
+#[derive(Debug)]
+pub(crate) struct Anywhere(pub(crate) Common);
+
+impl Args for Anywhere {
+    fn augment_args(command: Command) -> Command {
+        let options = Common::augment_args(Command::new("options"));
+        command.args(options.get_arguments().map(|option| option.clone().global(true)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Anywhere {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Common::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
 }
 
 /// `hob fleet create`.
@@ -198,6 +249,10 @@ pub(crate) struct Bind {
     /// What may be done with it [default: everything]
     #[arg(long, value_name = "RULES", default_value = "", hide_default_value = true)]
     pub(crate) attenuate: Rules,
+    /// A service of that machine: it is started for this, and what is bound can be used
+    /// while it runs
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) requires: Option<String>,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
     #[command(flatten)]
@@ -412,6 +467,7 @@ impl FleetCommand {
             | Self::Events(Events { common, .. })
             | Self::Plan(Plan { common, .. })
             | Self::Apply(Apply { plan: Plan { common, .. }, .. })
+            | Self::Svc(FleetSvc { common: Anywhere(common), .. })
             | Self::List { common, .. }
             | Self::Show { common, .. }
             | Self::Destroy { common, .. }
@@ -437,6 +493,7 @@ impl FleetCommand {
             | Self::Events(Events { common, .. })
             | Self::Plan(Plan { common, .. })
             | Self::Apply(Apply { plan: Plan { common, .. }, .. })
+            | Self::Svc(FleetSvc { common: Anywhere(common), .. })
             | Self::List { common, .. }
             | Self::Show { common, .. }
             | Self::Destroy { common, .. }

@@ -14,7 +14,10 @@ impl Command {
         match self {
             Self::Node(serve) => serve.settle(settings),
             Self::Boss(options) => options.serve.settle(settings),
-            Self::Join(join) => join.serve.settle(settings),
+            Self::Join(join) => {
+                join.serve.settle(settings);
+                join.services = join.services.take().or_else(|| settings.services());
+            }
             Self::Shepherd(options) => options.serve.settle(settings),
             Self::Export(export) => export.node.settle(settings),
             Self::Revoke(revoke) => revoke.node.settle(settings),

@@ -147,6 +147,6 @@ mod tests {
         assert_eq!(lines[1], "node.listen - default");
         assert_eq!(lines[4], format!("boss.reconcile \"5s\" {file}:2"));
         assert_eq!(lines[5], "boss.enrol_ttl \"15m\" default");
-        assert_eq!(lines[16], format!("providers.far kind = \"linode\" {file}:3"));
+        assert_eq!(lines[17], format!("providers.far kind = \"linode\" {file}:3"));
     }
 }

@@ -133,8 +133,10 @@ pub(crate) async fn get_binding(options: &GetBinding) -> anyhow::Result<()> {
         Some(Shown::Binding(bound)) => {
             let from = bound.from.map(|from| format!(", from {from}")).unwrap_or_default();
             let bar = if bound.rules.is_empty() { "" } else { " | " };
+            let requires = shown::requires(bound.requires.as_deref());
+            let now = bound.unavailable.map(|why| format!("; {why}")).unwrap_or_default();
             output::line(&output::harmless(&format!(
-                "{name} is {}{from}{bar}{}",
+                "{name} is {}{from}{requires}{bar}{}{now}",
                 bound.what, bound.rules
             )))
         }

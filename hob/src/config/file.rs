@@ -310,7 +310,7 @@ mod tests {
             ("\n[limit]\n", "c.toml:2:2: there is no section [limit] (did you mean limits?)"),
             (
                 "[elsewhere]",
-                "c.toml:1:2: there is no section [elsewhere] (the sections are node, state, boss, \
+                "c.toml:1:2: there is no section [elsewhere] (the sections are node, state, boss, machine, \
                  limits, providers)",
             ),
             ("node = 3", "c.toml:1:1: node is a section: [node]"),

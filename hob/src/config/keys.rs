@@ -58,7 +58,7 @@ const fn key(
 pub(crate) const LIMIT: &str = "limit";
 
 /// All settings, in the order in which they are shown.
-pub(crate) const KEYS: [Key; 15] = [
+pub(crate) const KEYS: [Key; 16] = [
     key("node.listen", Some("listen"), "HOB_LISTEN", Kind::Listen, ""),
     key("node.public_address", Some("public-address"), "HOB_PUBLIC_ADDRESS", Kind::Address, ""),
     key("state.path", Some("state"), "HOB_STATE", Kind::Directory, ""),
@@ -66,6 +66,7 @@ pub(crate) const KEYS: [Key; 15] = [
     key("boss.enrol_ttl", Some("enrol-ttl"), "HOB_ENROL_TTL", Kind::Time, "15m"),
     key("boss.revive_after", Some("revive-after"), "HOB_REVIVE_AFTER", Kind::Time, "2m"),
     key("boss.default_provider", Some("default-provider"), "HOB_PROVIDER", Kind::Name, ""),
+    key("machine.services", Some("services"), "HOB_SERVICES", Kind::Directory, ""),
     key("limits.sessions", Some(LIMIT), "HOB_SESSIONS", Kind::Count, "1024"),
     key("limits.message_size", Some(LIMIT), "HOB_MESSAGE_SIZE", Kind::Size, "64MiB"),
     key("limits.peer_exports", Some(LIMIT), "HOB_PEER_EXPORTS", Kind::Count, "1000000"),

@@ -179,6 +179,12 @@ impl Settings {
         Some(path.clone())
     }
 
+    /// Where the services of a machine are defined.
+    pub(crate) fn services(&self) -> Option<PathBuf> {
+        let Value::Path(path) = self.value("machine.services") else { return None };
+        Some(path.clone())
+    }
+
     /// How often a boss compares what is with what should be.
     pub(crate) fn reconcile(&self) -> Duration {
         self.time("boss.reconcile", Duration::from_secs(60))

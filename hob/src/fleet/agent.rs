@@ -1,6 +1,7 @@
 //! What makes a machine as its boss wants it to be: the state machine of
 //! [`desired::reconcile`](crate::desired::reconcile), with hands and a clock.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::hob_client::HobClientRef;
 use super::{Fleet, LOG, lock};
 use crate::desired::executor::{
     Composite, Drift, Executor, ExecutorError, Facts, Files, FilesSettings, Guix, GuixSettings,
-    Outcome, Packages, PackagesSettings, Progress, Rollout, RolloutError, RolloutSettings,
-    Services, ServicesSettings,
+    Outcome, Packages, PackagesSettings, Progress, Rollout, RolloutError, RolloutSettings, Running,
+    Services, ServicesSettings, Shepherd,
 };
 use crate::desired::limits::Limits;
 use crate::desired::machine::{DesiredState, Digest, Generation, GenerationId};
@@ -42,6 +43,8 @@ pub(super) struct Agent {
     /// Why the boss could not be told last.
     away: Arc<Mutex<Option<String>>>,
     facts: Arc<Mutex<Facts>>,
+    /// Which services are to run.
+    running: Running,
 }
 
 impl Agent {
@@ -51,13 +54,18 @@ impl Agent {
         client: &HobClientRef,
         desk: &DeskRef,
         state: &Path,
+        services: &Path,
     ) -> anyhow::Result<Self> {
+        let tended = fleet.tended().map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let part = |name: &str| state.join("executor").join(name);
+        let shepherd = Shepherd::open(&part("shepherd"), tended.shepherd.clone(), services)?;
+        let running = shepherd.running();
         let parts: Vec<Box<dyn Executor>> = vec![
             Box::new(Files::open(&part("files"), FilesSettings::default())?),
             Box::new(Packages::open(&part("packages"), PackagesSettings::default())?),
             Box::new(Guix::open(&part("guix"), GuixSettings::default())?),
             Box::new(Services::open(&part("services"), ServicesSettings::default())?),
+            Box::new(shepherd),
             Box::new(Forwards(client.clone())),
         ];
         let rollout = Rollout::open(
@@ -89,6 +97,7 @@ impl Agent {
             heard,
             away: Arc::default(),
             facts: Arc::default(),
+            running,
         })
     }
 
@@ -150,14 +159,21 @@ impl Agent {
     /// Tells the boss how things stand, and hears what it wants.
     fn report(&self) {
         let standing = self.reconciler.report();
+        let services = self.fleet.standing.all();
+        // What has become of services is known at once, and the rest from the last check.
+        let mut drift = standing.drift;
+        let known: BTreeSet<String> = drift.iter().map(|drift| drift.item.clone()).collect();
+        let live = self.running.drift(&services).into_iter();
+        drift.extend(live.filter(|drift| !known.contains(&drift.item)));
         let mut report = Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             generation: standing.held.number,
             digest: Some(standing.held.digest.to_string()),
             trying: standing.trying.map(|(id, trial)| (id.number, id.digest.to_string(), trial)),
             refused: standing.refused.map(|(id, why)| format!("generation {id}: {why}")),
-            drift: standing.drift.iter().map(ToString::to_string).collect(),
+            drift: drift.iter().map(ToString::to_string).collect(),
             trouble: standing.trouble,
+            services,
             facts: serde_json::json!(*lock(&self.facts)).to_string(),
             ..Report::default()
         };

@@ -6,15 +6,14 @@ use std::time::Duration;
 use ocapn::{Answer, Fault, Passable, Ref, Sturdyref, Turn, Value, object};
 
 use super::audit::{AuditRef, Page};
-use super::grant::GrantRef;
-use super::graph::{read, service_of, stored};
-use super::hob_client::HobClientRef;
+use super::graph::{read, stored};
 use super::hob_server::{HobServer, HobServerRef};
 use super::machine::{Machine, MachineRef};
 pub(super) use super::record::Source;
-use super::record::{Binding, Offered, Record, State};
+use super::record::{Binding, Record, State};
 use super::rules::Rules;
 use super::shown::{Revoked, Shown, ShownToken};
+use super::standing::{Requirement, why};
 use super::{Fleet, MANUAL};
 use crate::desired::plan::Action;
 use crate::kinds::Name;
@@ -77,6 +76,8 @@ impl Boss {
             State::Pending => expires.map(|token| token.expires).max(),
             _ => None,
         };
+        let mut bindings = record.bindings;
+        bindings.values_mut().for_each(|binding| self.overcast(binding));
         let (seen, report) =
             health.map_or((None, None), |(seen, report)| (Some(seen), Some(report)));
         Ok(Shown {
@@ -93,155 +94,22 @@ impl Boss {
             created: record.created,
             seen,
             enrol_expires,
-            bindings: record.bindings,
+            bindings,
             generation: record.generation,
             report,
         })
     }
 
-    /// Has a machine take back a grant, now if it can, else when it is there.
-    fn ungrant(&self, turn: &mut Turn<'_>, from: &str, id: &str) -> Result<(), Fault> {
-        // A machine that is gone has taken all it granted with it.
-        let Some(entry) = self.books.machines.get(from) else { return Ok(()) };
-        entry.record.call(turn).ungrant(id)?;
-        self.settle(turn, from)
+    /// Shows a binding as one that can't be used, if the service that it requires does not
+    /// run by what its machine has said last.
+    fn overcast(&self, binding: &mut Binding) {
+        let (true, Some(service)) = (binding.live, binding.requires.clone()) else { return };
+        let Some((_, report)) = self.fleet.health(&binding.from) else { return };
+        if let Some(why) = why(report.services.get(&service).map(String::as_str)) {
+            let requirement = Requirement { service, machine: binding.from.clone() };
+            (binding.live, binding.why) = (false, Some(requirement.unavailable(&why)));
+        }
     }
-
-    /// Has a machine told all that it is to take back and to give up.
-    pub(super) fn settle(&self, turn: &mut Turn<'_>, name: &str) -> Result<(), Fault> {
-        let entry = self.entry(name)?;
-        let record = entry.record.call(turn).record()?;
-        let Some(client) = reachable(&record) else { return Ok(()) };
-        for id in record.ungrants {
-            let done = client.send(turn).ungrant(id.clone());
-            let machine = entry.record.clone();
-            done.on(turn, move |turn, outcome| {
-                // What did not work is done again by and by.
-                if outcome.is_ok() {
-                    // A machine that is gone needs no telling.
-                    let _gone = machine.call(turn).ungranted(id);
-                }
-            });
-        }
-        for (binding, id) in record.unbinds {
-            let done = client.send(turn).unbind(Name(binding.clone()), Some(id.clone()));
-            let machine = entry.record.clone();
-            done.on(turn, move |turn, outcome| {
-                if outcome.is_ok() {
-                    let _gone = machine.call(turn).unbound(binding, id);
-                }
-            });
-        }
-        for name in record.withdrawals {
-            let done = client.send(turn).withdraw(Name(name.clone()));
-            let machine = entry.record.clone();
-            done.on(turn, move |turn, outcome| {
-                if outcome.is_ok() {
-                    let _gone = machine.call(turn).withdrawn(name);
-                }
-            });
-        }
-        for (name, Offered { offer, .. }) in record.offers.into_iter().filter(|(_, it)| !it.made) {
-            let Some(service) = service_of(&offer) else { continue };
-            let done = client.send(turn).offer_service(Name(name.clone()), service);
-            let machine = entry.record.clone();
-            done.on(turn, move |turn, outcome| {
-                let why = outcome.err().map(|fault| fault.to_string());
-                let _gone = machine.call(turn).offered(name, offer, why);
-            });
-        }
-        Ok(())
-    }
-
-    /// Takes back what is bound on a machine under a name.
-    pub(super) fn take_back(
-        &self,
-        turn: &mut Turn<'_>,
-        to: &str,
-        name: &str,
-    ) -> Result<Revoked, Fault> {
-        let target = self.entry(to)?.record.clone();
-        let Some(binding) = target.call(turn).unbind(name)? else {
-            return Err(super::not_found(format!("nothing is bound as {name:?} on {to}")));
-        };
-        self.ungrant(turn, &binding.from, &binding.id)?;
-        self.settle(turn, to)?;
-        let source = format!("{}:{}", binding.from, binding.other);
-        let revoked = vec![format!("{to}'s {name}, which was {source}")];
-        let stays = vec![format!("what {to} has read of it, and other bindings of {source}")];
-        Ok(Revoked { revoked, stays })
-    }
-
-    /// Asks the machine that has something to grant it, and passes the promise of the
-    /// grant on to the machine that is to have it, before it is known.
-    fn connect(
-        &self,
-        turn: &mut Turn<'_>,
-        to: &str,
-        name: &str,
-    ) -> Result<Option<Answer<()>>, Fault> {
-        let target = self.entry(to)?.record.clone();
-        let record = target.call(turn).record()?;
-        let Some(binding) = record.bindings.get(name).cloned() else { return Ok(None) };
-        let source = self.entry(&binding.from)?.record.call(turn).record()?;
-        let (Some(giver), Some(taker)) = (reachable(&source), reachable(&record)) else {
-            return Ok(None);
-        };
-        // What is not there yet is bound when it is: that is told, and looked at then.
-        if source.offers.get(&binding.other).is_some_and(|offered| !offered.made) {
-            return Ok(None);
-        }
-        let Binding { id, from, other, rules, .. } = binding;
-        let grant: Answer<GrantRef> =
-            giver.send(turn).grant(id.clone(), Name(other.clone()), rules.clone(), to.to_owned());
-        let accepted = taker.send(turn).accept(
-            id.clone(),
-            Name(name.to_owned()),
-            grant.cap(),
-            format!("{from}:{other}"),
-            rules,
-        );
-        let bound = name.to_owned();
-        accepted.on(turn, move |turn, outcome| {
-            let why = outcome.err().map(|fault| fault.to_string());
-            let _gone = target.call(turn).bound(bound, id, why);
-        });
-        tracing::info!(
-            target: super::LOG,
-            "asked {from} to grant its {other}, and passed the promise of it on to {to} \
-             as {name} in the same turn, before any answer"
-        );
-        Ok(Some(accepted))
-    }
-
-    /// Takes back what a machine has granted others, under one name or all, and, if it
-    /// says so, what it was granted: all of it is to be granted anew, when that may be.
-    pub(super) fn regrant(
-        &self,
-        turn: &mut Turn<'_>,
-        name: &str,
-        other: Option<&str>,
-        and_its_own: bool,
-    ) -> Result<Vec<String>, Fault> {
-        let mut revoked = Vec::new();
-        for (to, entry) in &self.books.machines {
-            if to == name && !and_its_own {
-                continue;
-            }
-            let from = (to != name).then(|| name.to_owned());
-            for binding in entry.record.call(turn).regrant(from, other.map(str::to_owned))? {
-                revoked.push(format!("{to}'s {}:{}", binding.from, binding.other));
-                self.ungrant(turn, &binding.from, &binding.id)?;
-            }
-        }
-        Ok(revoked)
-    }
-}
-
-/// The hob-client presence of a machine that may be spoken to.
-pub(super) fn reachable(record: &Record) -> Option<HobClientRef> {
-    let client = record.client.as_ref().filter(|_| record.state == State::Active)?;
-    Some(HobClientRef::from_ref(client.clone()))
 }
 
 /// Whether it can be a machine's name: it becomes a host name.
@@ -442,9 +310,11 @@ impl Boss {
         entry.record.call(turn).set_state(state, None)
     }
 
-    /// Binds on a machine, under a name, what another machine has bound, by rules. The
-    /// answer comes when it is live; if a machine is not there yet, at once.
+    /// Binds on a machine, under a name, what another machine has bound, by rules, and
+    /// only while a service runs there, if one is required. The answer comes when it is
+    /// live; if a machine is not there yet, at once.
     #[method]
+    #[expect(clippy::too_many_arguments, reason = "who, what, whence, and on which terms")]
     fn bind(
         &self,
         turn: &mut Turn<'_>,
@@ -453,10 +323,12 @@ impl Boss {
         other_machine: Name,
         other_name: Option<Name>,
         rules: Option<Rules>,
+        requires: Option<Name>,
     ) -> Result<Answer<()>, Fault> {
         let other = other_name.unwrap_or_else(|| name.clone()).0;
         let (from, rules) = (other_machine.0, rules.unwrap_or_default());
-        self.bind_to(turn, machine, name, Source { from, other, rules, by_graph: false })
+        let requires = requires.map(|Name(service)| service);
+        self.bind_to(turn, machine, name, Source { from, other, rules, requires, by_graph: false })
     }
 
     /// Like `bind`, also for the graph: what that has bound goes when it wants it no more.

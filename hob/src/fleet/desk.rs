@@ -1,5 +1,7 @@
 //! The desk: where a machine reports to its boss, and learns what it is to be like.
 
+use std::collections::BTreeMap;
+
 use ocapn::actors::Refusal;
 use ocapn::{Fault, Passable, Ref, Sturdyref, Turn, object};
 
@@ -34,6 +36,9 @@ pub(crate) struct Report {
     /// What is bound there.
     #[passable(default)]
     pub(crate) bindings: Vec<String>,
+    /// In what state its services are, by each of their names.
+    #[passable(default)]
+    pub(crate) services: BTreeMap<String, String>,
     /// Its version of hob.
     #[passable(default)]
     pub(crate) version: String,
@@ -91,6 +96,11 @@ impl Desk {
         let confirms = report.trying.as_ref().is_some_and(|(generation, digest, _)| {
             *generation == record.generation && Some(digest) == record.digest.as_ref()
         });
+        let before = self.fleet.health(&record.name).map(|(_, report)| report.services);
+        if before.as_ref() != Some(&report.services) {
+            // What requires them may be had now.
+            self.fleet.wake_after(turn);
+        }
         self.fleet.seen(&record.name, Moment::now(), report);
         Ok(Heard { generation: record.generation, confirms })
     }

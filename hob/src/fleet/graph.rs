@@ -123,7 +123,8 @@ impl Boss {
                 let places = (place(&record.name, name), place(&binding.from, &binding.other));
                 if let (Some(to), Some(from)) = places {
                     let (rules, owned) = (binding.rules.clone(), binding.by_graph);
-                    let binding = ActualBinding { from, rules, owned, stale: false };
+                    let requires = binding.requires.clone();
+                    let binding = ActualBinding { from, rules, requires, owned, stale: false };
                     actual.bindings.insert(to, binding);
                 }
             }
@@ -208,13 +209,14 @@ impl Boss {
                 }
                 self.settle(turn, machine)
             }
-            Action::Bind { to, from, rules }
-            | Action::Attenuate { to, from, rules, .. }
-            | Action::Rebind { to, from, rules, .. } => {
+            Action::Bind { to, from, rules, requires }
+            | Action::Attenuate { to, from, rules, requires, .. }
+            | Action::Rebind { to, from, rules, requires, .. } => {
                 let source = Source {
                     from: from.machine.to_string(),
                     other: from.name.to_string(),
                     rules: rules.clone(),
+                    requires: requires.clone(),
                     by_graph: true,
                 };
                 let to = (Name(to.machine.to_string()), Name(to.name.to_string()));
@@ -240,7 +242,7 @@ impl Boss {
     /// Has a machine ask what it is to be like; it does so by itself, too.
     fn push(&self, turn: &mut Turn<'_>, machine: &str) -> Result<(), Fault> {
         let record = self.entry(machine)?.record.call(turn).record()?;
-        if let Some(client) = super::boss::reachable(&record) {
+        if let Some(client) = super::dealings::reachable(&record) {
             client.send_only(turn).desired_changed();
         }
         Ok(())

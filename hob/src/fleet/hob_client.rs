@@ -1,23 +1,30 @@
 //! The hob-client presence: owns the names that programs on its machine find things
 //! under, and what is granted of them to other machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use ocapn::actors::timeout;
 use ocapn::{Answer, Fault, Passable, Promise, Ref, Sturdyref, Turn, Value, object};
 
-use super::grant::{Grant, GrantRef};
-use super::names::{Bound, Current, Granted, Made, Offer, Service, follow};
+use super::gate::{VigilRef, unavailable};
+use super::grant::{Given, Grant, GrantRef};
+use super::names::{Bound, Current, Granted, Made, Offer, Service};
 use super::rules::Rules;
+use super::standing::Requirement;
 use super::{Fleet, LOG};
-use crate::kinds::{Kind, Name};
+use crate::kinds::Name;
 
 /// The methods that change nothing, of objects that do not say so themselves.
 const READS: &[&str] = &[
     "describe", "get", "has?", "keys", "length", "list", "read", "ref", "size", "status", "value",
 ];
 
+/// How soon somebody is asked again how a service is, who has not answered.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How many names and grants there are at most, of each.
-const NAMES: usize = 10_000;
+pub(super) const NAMES: usize = 10_000;
 
 /// A machine's hob-client presence.
 #[derive(Clone)]
@@ -31,9 +38,12 @@ pub(crate) struct HobClient {
 #[passable(default)]
 pub(crate) struct Names {
     #[passable(default)]
-    bindings: BTreeMap<String, Bound>,
+    pub(super) bindings: BTreeMap<String, Bound>,
     #[passable(default)]
     grants: BTreeMap<String, Granted>,
+    /// The ids of the grants that wait for a service to be started.
+    #[passable(default)]
+    waiting: BTreeSet<String>,
     /// Where names are reached by programs that speak no CapTP.
     #[passable(default)]
     forwards: BTreeMap<String, String>,
@@ -58,56 +68,16 @@ pub(crate) struct ShownBinding {
     pub(crate) what: String,
     pub(crate) from: Option<String>,
     pub(crate) rules: Rules,
+    /// The service that it requires.
+    pub(crate) requires: Option<String>,
+    /// Why it can't be used, if it can't for want of that.
+    pub(crate) unavailable: Option<String>,
 }
 
 impl HobClient {
     /// One without names.
     pub(crate) fn new(fleet: Fleet) -> Self {
         Self { fleet, names: Names::default() }
-    }
-
-    fn bound(&self, name: &str) -> Result<&Bound, Fault> {
-        let bound = self.names.bindings.get(name);
-        bound.ok_or_else(|| super::not_found(format!("nothing is bound as {name:?}")))
-    }
-
-    fn set(&mut self, turn: &mut Turn<'_>, name: String, bound: Bound) -> Result<(), Fault> {
-        if name.is_empty() {
-            return Err("the name is empty".into());
-        }
-        if self.names.bindings.len() >= NAMES && !self.names.bindings.contains_key(&name) {
-            return Err(format!("a machine has at most {NAMES} names").into());
-        }
-        tracing::info!(target: LOG, "bound {name} to {}", bound.what());
-        if bound.id.is_none() {
-            follow(turn, &name, &bound.value);
-        }
-        self.names.bindings.insert(name.clone(), bound);
-        self.fleet.changed_after(turn, &name);
-        Ok(())
-    }
-
-    /// Makes what is to be offered. Gives whether it is a wrapper, of that name.
-    fn serve(
-        &self,
-        turn: &mut Turn<'_>,
-        wrapper: &str,
-        service: &Service,
-    ) -> Result<(Value, bool), Fault> {
-        let mut wrap = |kind, argument: String| {
-            let make = vec![Value::symbol(kind), wrapper.into(), argument.into()];
-            turn.call(self.fleet.wrappers()?, make)
-        };
-        Ok(match service {
-            Service::Tcp(address) => (wrap("socket", format!("tcp:{address}"))?, true),
-            Service::Unix(path) => (wrap("socket", format!("unix:{path}"))?, true),
-            Service::Postgres(settings) => (wrap("postgres", settings.clone())?, true),
-            Service::Kind(Name(kind)) => {
-                let kind = Kind::named(kind).ok_or_else(|| format!("there is no kind {kind:?}"))?;
-                (kind.spawn(turn, self.fleet.client())?.into(), false)
-            }
-            Service::Binding(Name(other)) => (self.bound(other)?.value.clone(), false),
-        })
     }
 }
 
@@ -260,6 +230,8 @@ impl HobClient {
             what: bound.what().to_owned(),
             from: bound.from.clone(),
             rules: bound.rules.clone(),
+            requires: bound.requirement.as_ref().map(|of| of.service.clone()),
+            unavailable: bound.unavailable.clone(),
         };
         self.names.bindings.iter().map(show).collect()
     }
@@ -286,7 +258,8 @@ impl HobClient {
     }
 
     /// Grants another machine what is bound to a name, by rules. The same id gives the
-    /// same grant.
+    /// same grant. If a service is required, it is started, and the grant is good while it
+    /// runs.
     #[method]
     fn grant(
         &mut self,
@@ -295,12 +268,62 @@ impl HobClient {
         name: Name,
         rules: Rules,
         to: String,
+        requirement: Option<Requirement>,
+    ) -> Result<Answer<GrantRef>, Fault> {
+        if let Some(granted) = self.names.grants.get(&id) {
+            // It was started for that once: who has stopped it since meant it.
+            let why = granted.requirement.as_ref().and_then(|of| self.fleet.unavailable(of));
+            return match why {
+                Some(why) => Err(unavailable(why)),
+                None => Ok(Answer::ready(granted.grant.clone())),
+            };
+        }
+        if self.names.grants.len() + self.names.waiting.len() >= NAMES {
+            return Err(format!("a machine grants at most {NAMES} times").into());
+        }
+        let Some(requirement) = requirement else {
+            return self.make_grant(turn, id, name, rules, to, None);
+        };
+        let started = self.fleet.started(turn, &requirement)?;
+        self.names.waiting.insert(id.clone());
+        let me = HobClientRef::from_ref(turn.me());
+        let made: Answer<Value> = started.on_promise(turn, move |turn, started| {
+            let why = started.err().map(|fault| format!("could not be started: {fault}"));
+            // It may have been taken back in the meantime.
+            let wanted = me.call(turn).wait_over(id.clone())?;
+            // The turn holds: only its answer is the fault.
+            let broken = |fault| Ok(Promise::settled(Err(fault)).into());
+            match why {
+                _ if !wanted => broken("it has been taken back".into()),
+                Some(why) => broken(unavailable(requirement.unavailable(&why))),
+                None => {
+                    Ok(me.call(turn).make_grant(id, name, rules, to, Some(requirement))?.into())
+                }
+            }
+        });
+        Ok(Answer::from_promise(made.into_promise()))
+    }
+
+    /// A grant waits no longer, whatever has come of that: for the presence itself.
+    /// Whether it is wanted still.
+    #[method]
+    fn wait_over(&mut self, id: String) -> bool {
+        self.names.waiting.remove(&id)
+    }
+
+    /// Makes a grant: for the presence itself.
+    #[method]
+    fn make_grant(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: String,
+        name: Name,
+        rules: Rules,
+        to: String,
+        requirement: Option<Requirement>,
     ) -> Result<Answer<GrantRef>, Fault> {
         if let Some(granted) = self.names.grants.get(&id) {
             return Ok(Answer::ready(granted.grant.clone()));
-        }
-        if self.names.grants.len() >= NAMES {
-            return Err(format!("a machine grants at most {NAMES} times").into());
         }
         let bound = self.bound(&name.0)?;
         let Value::Ref(target) = &bound.value else {
@@ -308,7 +331,7 @@ impl HobClient {
         };
         let target = target.clone();
         if !bound.grants {
-            let grant = self.granted(turn, id, name, rules, to, target, None)?;
+            let grant = self.granted(turn, id, name, rules, to, target, None, requirement)?;
             return Ok(Answer::ready(grant));
         }
         // The service sees to read-only itself, and to nothing else. It is waited for, so
@@ -319,7 +342,7 @@ impl HobClient {
         let made: Answer<Ref> = turn.send(&target, message).into();
         let me = HobClientRef::from_ref(turn.me());
         Ok(made.on_promise(turn, move |turn, made| {
-            me.call(turn).granted(id, name, rules, to, made?, Some(target))
+            me.call(turn).granted(id, name, rules, to, made?, Some(target), requirement)
         }))
     }
 
@@ -335,6 +358,7 @@ impl HobClient {
         to: String,
         object: Ref,
         service: Option<Ref>,
+        requirement: Option<Requirement>,
     ) -> Result<GrantRef, Fault> {
         if let Some(granted) = self.names.grants.get(&id) {
             return Ok(granted.grant.clone());
@@ -347,10 +371,23 @@ impl HobClient {
         };
         let limits = if service.is_some() { rules.without_read_only() } else { rules.clone() };
         let (proxy, controller) = limits.over(object, &reads, &self.fleet.clock).spawn(turn);
-        let grant = GrantRef::spawn(turn, Grant { fleet: self.fleet.clone(), object: proxy });
+        let (given, vigil) = match &requirement {
+            Some(requirement) => self.guarded(turn, &id, requirement.clone(), proxy),
+            None => (Given { object: proxy, vigil: None }, None),
+        };
+        let grant = GrantRef::spawn(turn, Grant { fleet: self.fleet.clone(), kept: given });
         let bar = if rules.is_empty() { "" } else { " | " };
         tracing::info!(target: LOG, "granted {name}{bar}{rules} to {to}: {id}");
-        let granted = Granted { name, to, rules, grant: grant.clone(), controller, service };
+        let granted = Granted {
+            name,
+            to,
+            rules,
+            grant: grant.clone(),
+            controller,
+            service,
+            requirement,
+            vigil,
+        };
         self.names.grants.insert(id, granted);
         Ok(grant)
     }
@@ -360,9 +397,11 @@ impl HobClient {
     #[method]
     fn ungrant(&mut self, turn: &mut Turn<'_>, id: String) -> Result<Answer<bool>, Fault> {
         let Some(granted) = self.names.grants.get(&id).cloned() else {
-            return Ok(Answer::ready(false));
+            return Ok(Answer::ready(self.names.waiting.remove(&id)));
         };
-        turn.call(&granted.controller, vec![Value::symbol("revoke")])?;
+        for controller in std::iter::once(&granted.controller).chain(&granted.vigil) {
+            turn.call(controller, vec![Value::symbol("revoke")])?;
+        }
         tracing::info!(target: LOG, "took {} back from {}: {id}", granted.name, granted.to);
         let Some(service) = granted.service else {
             self.names.grants.remove(&id);
@@ -405,6 +444,7 @@ impl HobClient {
     /// it is bound. The grant's own machine is asked for what lasts, so that nobody in
     /// between has it, nor is needed any more.
     #[method]
+    #[expect(clippy::too_many_arguments, reason = "all that was granted, and what it requires")]
     fn accept(
         &self,
         turn: &mut Turn<'_>,
@@ -413,10 +453,23 @@ impl HobClient {
         grant: GrantRef,
         from: String,
         rules: Rules,
+        requirement: Option<Requirement>,
     ) -> Answer<()> {
         let Name(name) = name;
-        if self.names.bindings.get(&name).is_some_and(|bound| bound.id.as_ref() == Some(&id)) {
-            return Answer::ready(());
+        let there = self.names.bindings.get(&name);
+        match (there.is_some_and(|bound| bound.id.as_ref() == Some(&id)), &requirement) {
+            (true, None) => return Answer::ready(()),
+            // The grant says whether it can be used.
+            (true, Some(_)) => {
+                return grant
+                    .send(turn)
+                    .object()
+                    .on_promise(turn, |_turn, object| object.map(drop));
+            }
+            (false, _) => {}
+        }
+        if let Some(requirement) = requirement {
+            return self.accept_with(turn, id, name, grant, from, rules, requirement);
         }
         let me = HobClientRef::from_ref(turn.me());
         let fleet = self.fleet.clone();
@@ -426,12 +479,13 @@ impl HobClient {
             let there = super::short(&sturdyref.peer.designator);
             tracing::info!(target: LOG, "{from} is granted for good by {there}, asked directly");
             let value = fleet.lasting(turn, sturdyref);
-            me.call(turn).settle(id, name, value, from, rules)
+            me.call(turn).settle(id, name, value, from, rules, None, None)
         })
     }
 
     /// Binds what was granted: for the presence itself.
     #[method]
+    #[expect(clippy::too_many_arguments, reason = "all that a binding is made of, for itself")]
     fn settle(
         &mut self,
         turn: &mut Turn<'_>,
@@ -440,10 +494,68 @@ impl HobClient {
         value: Ref,
         from: String,
         rules: Rules,
+        requirement: Option<Requirement>,
+        vigil: Option<Ref>,
     ) -> Result<(), Fault> {
-        let (id, from) = (Some(id), Some(from));
-        let bound = Bound { id, from, rules, ..Bound::plain(value.into()) };
-        self.set(turn, name, bound)
+        let (bound_id, from) = (Some(id.clone()), Some(from));
+        let bound =
+            Bound { id: bound_id, from, rules, requirement, vigil, ..Bound::plain(value.into()) };
+        self.set(turn, name.clone(), bound)?;
+        self.attend(turn, name, id);
+        Ok(())
+    }
+
+    /// Has somebody tell when what is bound to a name can be used and when not, if it
+    /// requires a service: for the presence itself.
+    #[method]
+    fn attend(&self, turn: &mut Turn<'_>, name: String, id: String) {
+        let Some(bound) = self.names.bindings.get(&name) else { return };
+        let Some(vigil) = bound.vigil.as_ref().filter(|_| bound.id.as_ref() == Some(&id)) else {
+            return;
+        };
+        let known = bound.unavailable.clone();
+        let now = VigilRef::from_ref(vigil.clone()).send(turn).wait(known);
+        let (me, clock) = (HobClientRef::from_ref(turn.me()), self.fleet.clock.clone());
+        now.on(turn, move |turn, now| match now {
+            Ok(now) => me.send_only(turn).heard(name, id, now),
+            // Its machine is away, or nothing is granted any more.
+            Err(_) => {
+                let later = timeout(turn, &clock, AGAIN);
+                turn.on(later, move |turn, _over| me.send_only(turn).attend(name, id));
+            }
+        });
+    }
+
+    /// Has that told of all that is bound: for when the process begins.
+    #[method]
+    fn attend_all(&self, turn: &mut Turn<'_>) {
+        for (name, bound) in &self.names.bindings {
+            if let Some(id) = &bound.id {
+                self.attend(turn, name.clone(), id.clone());
+            }
+        }
+    }
+
+    /// Whether what is bound to a name can be used now: for the presence itself.
+    #[method]
+    fn heard(&mut self, turn: &mut Turn<'_>, name: String, id: String, now: Option<String>) {
+        let bound = self.names.bindings.get_mut(&name);
+        let Some(bound) = bound.filter(|bound| bound.id.as_ref() == Some(&id)) else { return };
+        if bound.unavailable != now {
+            match &now {
+                Some(why) => tracing::warn!(target: LOG, "{name} is {why}"),
+                None => tracing::info!(target: LOG, "{name} is available again"),
+            }
+            bound.unavailable = now;
+            self.fleet.changed_after(turn, &name);
+        }
+        self.attend(turn, name, id);
+    }
+
+    /// The services of this machine: all that can be done with them.
+    #[method]
+    fn services(&self) -> Result<Ref, Fault> {
+        Ok(self.fleet.tended()?.front.clone())
     }
 
     /// What this machine is to be like has changed: it asks.

@@ -62,6 +62,19 @@ impl HobServer {
         Ok(self.pass(turn, "register-binding", vec![name.0.into(), value])?.into())
     }
 
+    /// The services of the machine, by way of the boss: whoever reaches that reaches them.
+    #[method]
+    fn services(&self, turn: &mut Turn<'_>) -> Result<Ref, Fault> {
+        let me = HobServerRef::from_ref(turn.me());
+        self.machine.call(turn).relay(me)
+    }
+
+    /// The services of the machine, themselves.
+    #[method]
+    fn tended(&self, turn: &mut Turn<'_>) -> Result<Answer<Ref>, Fault> {
+        Ok(self.pass(turn, "services", vec![])?.into())
+    }
+
     /// The names that are bound on the machine.
     #[method]
     fn list_bindings(&self, turn: &mut Turn<'_>) -> Result<Answer<Vec<String>>, Fault> {

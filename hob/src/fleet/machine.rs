@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ocapn::{Fault, Passable, Sturdyref, SwissDigest, Turn, object};
+use ocapn::{Fault, Passable, Ref, Sturdyref, SwissDigest, Turn, object};
 
 use super::audit::AuditRef;
 use super::desk::{Desk, DeskRef};
@@ -11,6 +11,7 @@ use super::enrolment::{Enrolment, EnrolmentRef};
 use super::hob_server::HobServerRef;
 use super::record::{Binding, Failure, Offered, Token};
 pub(super) use super::record::{Record, State};
+use super::relay::Relay;
 use super::{Fleet, Moment, random_id, short};
 
 /// A machine of the fleet.
@@ -105,6 +106,12 @@ impl Machine {
     #[method]
     fn set_server(&mut self, server: HobServerRef) {
         self.kept.server = Some(server);
+    }
+
+    /// What stands for the machine's services with those who reach its boss alone.
+    #[method]
+    fn relay(&self, server: HobServerRef) -> Ref {
+        Relay::to_services(server, &self.fleet.live)
     }
 
     /// All that is known.
@@ -297,8 +304,10 @@ impl Machine {
         name: String,
         binding: Binding,
     ) -> Result<Option<Binding>, Fault> {
+        let requires = binding.requires.as_ref();
+        let requires = requires.map(|service| format!(" requires {service}")).unwrap_or_default();
         let text = format!(
-            "{name} is to be {}:{}{}{}",
+            "{name} is to be {}:{}{requires}{}{}",
             binding.from,
             binding.other,
             if binding.rules.is_empty() { "" } else { " | " },

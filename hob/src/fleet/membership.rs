@@ -128,9 +128,9 @@ impl Membership {
     }
 
     /// Keeps in touch with the boss and does what it wants, for ever. `state` is the
-    /// machine's state directory.
-    pub(crate) async fn run(self, state: &Path) {
-        let agent = Agent::open(&self.fleet, &self.client, &self.desk, state);
+    /// machine's state directory, and `services` where its services are defined.
+    pub(crate) async fn run(self, state: &Path, services: &Path) {
+        let agent = Agent::open(&self.fleet, &self.client, &self.desk, state, services);
         let agent = match agent {
             Ok(agent) => agent,
             Err(error) => {
@@ -138,6 +138,7 @@ impl Membership {
                 return std::future::pending().await;
             }
         };
+        self.client.attend_all().ignore();
         if let Ok(wrappers) = self.fleet.wrappers() {
             wrappers.send_only(vec![Value::symbol("start")]);
         }

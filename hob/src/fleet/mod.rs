@@ -22,8 +22,10 @@
 mod agent;
 mod audit;
 mod boss;
+mod dealings;
 mod desk;
 mod enrolment;
+mod gate;
 mod grant;
 mod graph;
 mod guestbook;
@@ -32,11 +34,14 @@ mod hob_server;
 mod machine;
 pub(crate) mod membership;
 mod names;
+mod presence;
 pub(crate) mod reconcile;
 mod record;
+mod relay;
 mod revival;
 mod rules;
 mod shown;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -65,10 +70,12 @@ use audit::{Audit, Listeners, Segment};
 use desk::Desk;
 pub(crate) use desk::Report;
 use enrolment::Enrolment;
+use gate::{Gate, Vigil};
 use grant::Grant;
 use hob_server::HobServer;
 use machine::Machine;
 use names::Current;
+use standing::{Standing, Tended};
 
 use crate::wrap::{self, StreamLimits, Wrap, Wrappers};
 
@@ -124,6 +131,11 @@ pub(crate) struct Fleet {
     listeners: Listeners,
     watchers: Arc<Mutex<HashMap<String, Vec<Resolver>>>>,
     health: Arc<Mutex<BTreeMap<String, (u64, Report)>>>,
+    /// Who sees to this machine's services, if somebody does, and how they are.
+    tended: Arc<OnceLock<Tended>>,
+    standing: Arc<Standing>,
+    /// Where what ends with the process lives.
+    live: Vat,
 }
 
 /// The objects of a machine.
@@ -143,6 +155,7 @@ impl Fleet {
         Self {
             clock: UnixClock::new(node.clock()),
             wrap: Wrap::new(&node, StreamLimits::default()),
+            live: node.vat("relays"),
             node,
             settings: Arc::new(settings),
             machine: Arc::default(),
@@ -150,6 +163,8 @@ impl Fleet {
             listeners: Listeners::default(),
             watchers: Arc::default(),
             health: Arc::default(),
+            tended: Arc::default(),
+            standing: Arc::default(),
         }
     }
 
@@ -224,6 +239,13 @@ impl Fleet {
 
     fn health(&self, machine: &str) -> Option<(u64, Report)> {
         lock(&self.health).get(machine).cloned()
+    }
+
+    /// A service of a machine runs, whatever that has said last.
+    fn runs(&self, machine: &str, service: &str) {
+        if let Some((_, report)) = lock(&self.health).get_mut(machine) {
+            report.services.insert(service.to_owned(), "running".to_owned());
+        }
     }
 
     fn forget(&self, machine: &str) {
@@ -302,9 +324,23 @@ impl Fleet {
         keep(
             &mut kinds,
             "grant",
-            |grant: &Grant| &grant.object,
+            |grant: &Grant| &grant.kept,
             fleet(),
-            |fleet, object| Grant { fleet, object },
+            |fleet, kept| Grant { fleet, kept },
+        )?;
+        keep(
+            &mut kinds,
+            "gate",
+            |gate: &Gate| &gate.kept,
+            fleet(),
+            |fleet, kept| Gate { fleet, kept },
+        )?;
+        keep(
+            &mut kinds,
+            "vigil",
+            |vigil: &Vigil| &vigil.kept,
+            fleet(),
+            |fleet, kept| Vigil { fleet, kept },
         )?;
         kinds.extend("wrap", &wrap::environment(&self.wrap)?)?;
         Ok(kinds)

@@ -9,6 +9,7 @@ use super::LOG;
 use super::grant::GrantRef;
 use super::hob_client::HobClientRef;
 use super::rules::Rules;
+use super::standing::Requirement;
 use crate::kinds::Name;
 
 /// What a name stands for.
@@ -28,6 +29,12 @@ pub(super) struct Bound {
     pub(super) grants: bool,
     /// If this machine has made it.
     pub(super) service: Option<Made>,
+    /// The service that has to run where it came from.
+    pub(super) requirement: Option<Requirement>,
+    /// What tells how that is.
+    pub(super) vigil: Option<Ref>,
+    /// Why it can't be used, as was told last.
+    pub(super) unavailable: Option<String>,
 }
 
 /// What a machine has made to offer it.
@@ -50,6 +57,10 @@ pub(super) struct Granted {
     pub(super) controller: Ref,
     /// What made something of its own for the grant.
     pub(super) service: Option<Ref>,
+    /// The service that has to run for it to be used.
+    pub(super) requirement: Option<Requirement>,
+    /// Takes back the right to know how that is.
+    pub(super) vigil: Option<Ref>,
 }
 
 /// How something is offered.
@@ -74,6 +85,9 @@ impl Bound {
             reads: None,
             grants: false,
             service: None,
+            requirement: None,
+            vigil: None,
+            unavailable: None,
         }
     }
 

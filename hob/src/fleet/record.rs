@@ -160,6 +160,8 @@ pub(crate) struct Binding {
     /// What it is called there.
     pub(crate) other: String,
     pub(crate) rules: Rules,
+    /// The service that has to run there.
+    pub(crate) requires: Option<String>,
     /// Whether the graph wants it; else somebody has made it by hand.
     #[passable(default)]
     pub(crate) by_graph: bool,
@@ -213,6 +215,7 @@ pub(crate) struct Source {
     pub(crate) other: String,
     #[passable(default)]
     pub(crate) rules: Rules,
+    pub(crate) requires: Option<String>,
     #[passable(default)]
     pub(crate) by_graph: bool,
 }
@@ -220,8 +223,9 @@ pub(crate) struct Source {
 impl Source {
     /// Whether that is what is bound.
     pub(super) fn is_of(&self, there: &Binding) -> bool {
-        let Self { from, other, rules, by_graph } = self;
-        (from, other, rules, by_graph) == (&there.from, &there.other, &there.rules, &there.by_graph)
+        let Self { from, other, rules, requires, by_graph } = self;
+        (from, other, rules, requires, by_graph)
+            == (&there.from, &there.other, &there.rules, &there.requires, &there.by_graph)
     }
 
     /// A binding that is not there yet.
@@ -230,7 +234,8 @@ impl Source {
     ///
     /// Without randomness.
     pub(super) fn binding(self) -> Result<Binding, Fault> {
-        let Self { from, other, rules, by_graph } = self;
-        Ok(Binding { id: random_id()?, from, other, rules, by_graph, live: false, why: None })
+        let Self { from, other, rules, requires, by_graph } = self;
+        let id = random_id()?;
+        Ok(Binding { id, from, other, rules, requires, by_graph, live: false, why: None })
     }
 }

@@ -1,5 +1,7 @@
 //! A boss and its machines on nodes of their own, with stores, in one process.
 
+mod services;
+
 use ocapn::netlayers::LoopbackNetwork;
 use ocapn::persist::{Memory, Store};
 use ocapn::{Node, Ref, Sturdyref, Value, Vat};

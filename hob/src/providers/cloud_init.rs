@@ -320,6 +320,7 @@ fn unit(command: &str, options: &CloudInit) -> String {
          {install}\
          ExecStart={command}\n\
          ExecStartPost=+/bin/rm -f {ENROLMENT_FILE}\n\
+         KillMode=process\n\
          Restart=always\n\
          RestartSec=5\n\
          RestartPreventExitStatus=4 7\n\

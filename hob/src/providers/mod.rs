@@ -82,6 +82,7 @@ pub mod qemu;
 mod settings;
 pub mod ssh;
 
+pub(crate) use process::MARK as MACHINE_MARK;
 pub use settings::{Context, Providers, SettingsError, Span, provider};
 
 use std::fmt;

@@ -39,7 +39,7 @@ use crate::config::{CONFIG_VARIABLE, OWN_VARIABLES};
 const DYING: Duration = Duration::from_secs(5);
 
 /// What a machine's processes have in their environment: this, `=`, and the key.
-pub(super) const MARK: &str = "HOB_MACHINE";
+pub(crate) const MARK: &str = "HOB_MACHINE";
 
 /// How long a process may take until it is seen to live.
 const START: Duration = Duration::from_secs(5);
@@ -215,12 +215,17 @@ impl Processes {
                 if processes.is_empty() {
                     return Ok(());
                 }
-                // Asked once; killed until all are gone, for they may have started more.
-                if first || signal == Signal::KILL {
-                    for process in &processes {
-                        // It may just have ended, which is what is wanted.
-                        let _gone = pidfd_send_signal(&process.pidfd, signal);
-                    }
+                // The machine's own is asked, once: it ends its services in order. Then
+                // what it has left is killed, until all are gone, for they may have
+                // started more.
+                let home = self.home(key);
+                let (own, left): (Vec<_>, Vec<_>) =
+                    processes.iter().partition(|process| home.is_own(process));
+                match (signal, own.is_empty()) {
+                    (Signal::TERM, true) => break,
+                    (Signal::TERM, false) if first => send(own, signal),
+                    (Signal::TERM, false) => {}
+                    _ => send(own.into_iter().chain(left), signal),
                 }
                 first = false;
                 if !pause.rest() {
@@ -368,13 +373,20 @@ impl Home {
         Ok(record)
     }
 
+    /// Whether that is the machine's own process, by its words.
+    fn is_own(&self, process: &Process) -> bool {
+        let state = self.state();
+        process.words.windows(2).any(|pair| match pair {
+            [option, value] => option == "--state" && *value == *state,
+            _ => false,
+        })
+    }
+
     /// Whether the machine's own process runs, not just one that it has left behind: by
     /// its mark and its words, or, if it was started by hand, by the lock on its state
     /// directory.
     pub(super) fn runs(&self) -> Result<bool, ProviderError> {
-        let state = self.state();
-        let is_own = |process: &Process| process.words.iter().any(|word| *word == *state);
-        if marked(&self.key)?.iter().any(is_own) {
+        if marked(&self.key)?.iter().any(|process| self.is_own(process)) {
             return Ok(true);
         }
         let path = self.state().join("lock");
@@ -452,6 +464,13 @@ struct Process {
     pidfd: OwnedFd,
     /// Its command line.
     words: Vec<OsString>,
+}
+
+fn send<'p>(processes: impl IntoIterator<Item = &'p Process>, signal: Signal) {
+    for process in processes {
+        // It may just have ended, which is what is wanted.
+        let _gone = pidfd_send_signal(&process.pidfd, signal);
+    }
 }
 
 /// The processes that have a machine's mark: its own, and what it has started.

@@ -228,6 +228,8 @@ impl Unit<'_> {
              Type=notify\n\
              ExecStart={start}\n\
              Environment=HOB_MACHINE={key}\n\
+             # Its services outlive it if it crashes, and are found again.\n\
+             KillMode=process\n\
              Restart=always\n\
              RestartSec=2\n\
              # Refused, or somebody else answers: asking again won't help.\n\

@@ -66,12 +66,17 @@ marked() {
     grep -lxzF "HOB_MACHINE=$key" /proc/[0-9]*/environ 2>/dev/null | tr -cd '0-9\n' || :
 }
 
-# Whether the machine itself runs, and not just what it has left behind.
-running() {
+# The machine's own process, and not what it has left behind.
+own() {
     for id in $(marked); do
-        tr '\0' '\n' <"/proc/$id/cmdline" 2>/dev/null | grep -qxF "$home/state" && return
+        if tr '\0' '\n' <"/proc/$id/cmdline" 2>/dev/null | grep -qxF "$home/state"; then
+            printf '%s\n' "$id"
+        fi
     done
-    return 1
+}
+
+running() {
+    [ -n "$(own)" ]
 }
 
 # Waits for one that came before; where there is no flock, hob's own lock on its state
@@ -177,14 +182,18 @@ install() {
 }
 
 end_processes() {
+    # The machine's own is asked first: it ends its services in order.
+    own | while read -r process; do kill -TERM "$process" 2>/dev/null || :; done
     tries=$((grace * 5))
-    signal=TERM
-    while running; do
+    while [ "$tries" -gt 0 ] && running; do
+        tries=$((tries - 1))
+        sleep 0.2 2>/dev/null || sleep 1
+    done
+    tries=50
+    while [ -n "$(marked)" ]; do
+        if [ "$tries" -le 0 ]; then later "its processes can't be killed"; fi
         # One that has just ended needs no signal.
-        marked | while read -r process; do kill "-$signal" "$process" 2>/dev/null || :; done
-        if [ "$signal" = TERM ]; then signal=0; fi
-        if [ "$tries" -le 0 ]; then signal=KILL; fi
-        if [ "$tries" -le -50 ]; then later "its processes can't be killed"; fi
+        marked | while read -r process; do kill -KILL "$process" 2>/dev/null || :; done
         tries=$((tries - 1))
         sleep 0.2 2>/dev/null || sleep 1
     done

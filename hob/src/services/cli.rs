@@ -229,8 +229,9 @@ pub(crate) struct Grant {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) expires: Option<Duration>,
     /// How it is to be reached: by a transport that the shepherd listens by, as tcp-tls
-    #[arg(long, value_name = "TRANSPORT", default_value = "unix")]
-    pub(crate) over: String,
+    /// [default: unix; from the boss of a fleet tcp-tls]
+    #[arg(long, value_name = "TRANSPORT")]
+    pub(crate) over: Option<String>,
     /// The file for the capability, mode 0600; - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,

@@ -1,18 +1,19 @@
-//! `hob shepherd`: the services of this machine, in the foreground.
+//! The services of this process: of `hob shepherd`, which is for nothing else, and of
+//! a machine of a fleet.
 
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueHint};
-use ocapn::Node;
 use ocapn::actors::{self, UnixClock};
 use ocapn::netlayers::{ListenSpec, Unix, UnixOptions};
 use ocapn::persist::{Environment, EnvironmentError};
+use ocapn::{Node, Ref, Vat};
 
 use super::catalogue::Catalogue;
 use super::controller::{Context, Controller};
@@ -132,62 +133,140 @@ fn environment(context: &Context, node: &Node) -> Result<Environment, Environmen
     Ok(environment)
 }
 
+/// The services of this machine and their shepherd: a vat of their own on a node that may
+/// have others.
+pub(crate) struct Flock {
+    pub(crate) shepherd: ShepherdRef,
+    /// The right to do everything with the services: what `herd.cap` is for.
+    pub(crate) front: Ref,
+    /// Where what ends with the process may live.
+    pub(crate) live: Vat,
+    vat: Vat,
+    source: PathBuf,
+}
+
+impl Flock {
+    /// Takes up what the node's store has of them, or begins with none. Nothing is started
+    /// yet. `directory` is the node's state directory, and `source` where services are
+    /// defined: it must be there. `called` is what others call this machine.
+    ///
+    /// # Errors
+    ///
+    /// If the directories or the store can't be used.
+    pub(crate) async fn open(
+        node: &Node,
+        directory: &Path,
+        source: &Path,
+        called: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let directory = directory.canonicalize()?;
+        let source = source.canonicalize().context("the definitions")?;
+        let world = Native::new(node.clone(), &directory, source.clone())?.called(called);
+        let world = Arc::new(world);
+        let clock = UnixClock::new(node.clock());
+        let live = node.vat("services' live part");
+        let context = Context { world, clock, zone: Zone::of_machine(), live: live.clone() };
+        let vat = node.open_vat("services", &environment(&context, node)?)?;
+        let shepherd = match vat.root("shepherd")? {
+            Some(there) => ShepherdRef::from_ref(there),
+            None => {
+                let (context, node) = (context.clone(), node.clone());
+                let made = vat.run(move |turn| {
+                    let monitor = MonitorRef::spawn(turn, Monitor::new(context.world.clone()));
+                    let grants = GrantsRef::spawn(turn, Grants::new(context.clone(), node));
+                    let shepherd = Shepherd::new(context, turn, monitor, grants.clone());
+                    let shepherd = ShepherdRef::spawn(turn, shepherd);
+                    grants.call(turn).serve(shepherd.clone())?;
+                    Ok(shepherd)
+                });
+                let made = made.await.map_err(|fault| anyhow!("{fault}"))?;
+                vat.set_root("shepherd", made.untyped())?;
+                made
+            }
+        };
+        let front = vat.spawn(Handle { shepherd: shepherd.clone(), only: None });
+        Ok(Self { shepherd, front, live, vat, source })
+    }
+
+    /// Where services are defined: a file or a directory.
+    pub(crate) fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// Has the services be what is defined, and no others.
+    ///
+    /// # Errors
+    ///
+    /// If the shepherd can't use the definitions.
+    pub(crate) async fn define(&self, catalogue: Catalogue) -> anyhow::Result<()> {
+        let Catalogue(definitions) = catalogue;
+        let texts = definitions.iter().map(|(name, of)| (name.clone(), of.to_text())).collect();
+        let defined = self.shepherd.define(texts).await;
+        defined.map(drop).map_err(|fault| anyhow!("the definitions: {fault}"))
+    }
+
+    /// The same with what is where services are defined now. If that can't be used, they
+    /// stay as they were.
+    pub(crate) async fn define_anew(&self) {
+        let defined = match Catalogue::read(&self.source) {
+            Ok(catalogue) => self.define(catalogue).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = defined {
+            tracing::error!("services stay as they were: {error:#}");
+        }
+    }
+
+    /// Takes up what runs already and starts what is to run. Says what came of it when that
+    /// is known, and ends never.
+    pub(crate) fn tend(&self) -> impl Future<Output = ()> + use<> {
+        // Before whoever is told of them asks for anything.
+        let booting = self.shepherd.boot(procfs::boot());
+        async move {
+            match booting.await {
+                Ok(failed) if failed.is_empty() => tracing::info!("all services have been started"),
+                Ok(failed) => tracing::warn!("could not be started: {}", failed.join(", ")),
+                Err(fault) => tracing::error!("the services could not be started: {fault}"),
+            }
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Ends in good order, before the node's store is closed: with all services stopped,
+    /// unless they are to be left running for whoever comes next.
+    pub(crate) async fn end(self, leave_running: bool) {
+        if !leave_running {
+            match tokio::time::timeout(PATIENCE, self.shepherd.shut_down().into_future()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => tracing::error!("not all services have stopped: {fault}"),
+                Err(_elapsed) => tracing::error!("not all services have stopped in time"),
+            }
+        }
+        self.vat.stop();
+    }
+}
+
 pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?.or_stdin(options.serve.stop_with_stdin);
     // Before anything is started by half a definition.
-    let catalogue =
+    let definitions =
         Catalogue::read(&options.services).map_err(|error| BadUsage(error.to_string()))?;
-    let serve = listening(&options.serve, &catalogue);
-    let Catalogue(definitions) = catalogue;
-    let source = options.services.canonicalize().context("the definitions")?;
+    let serve = listening(&options.serve, &definitions);
     let socket = shared_socket(options).await?;
     let mut serving = Serving::start_beside(&serve, |_| Ok(Vec::new()), socket).await?;
-    let directory = crate::state::StateDir::named(options.serve.state.clone())?;
-    let directory = directory.path().canonicalize()?;
-    let node = serving.node.clone();
-    let world = Native::new(node.clone(), &directory, source)?.called(options.machine.as_deref());
-    let world = Arc::new(world);
-    let clock = UnixClock::new(node.clock());
-    let live = node.vat("services' live part");
-    let context = Context { world, clock, zone: Zone::of_machine(), live };
-    let vat = node.open_vat("services", &environment(&context, &node)?)?;
-    let shepherd = match vat.root("shepherd")? {
-        Some(there) => ShepherdRef::from_ref(there),
-        None => {
-            let (context, node) = (context.clone(), node.clone());
-            let made = vat.run(move |turn| {
-                let monitor = MonitorRef::spawn(turn, Monitor::new(context.world.clone()));
-                let grants = GrantsRef::spawn(turn, Grants::new(context.clone(), node));
-                let shepherd = Shepherd::new(context, turn, monitor, grants.clone());
-                let shepherd = ShepherdRef::spawn(turn, shepherd);
-                grants.call(turn).serve(shepherd.clone())?;
-                Ok(shepherd)
-            });
-            let made = made.await.map_err(|fault| anyhow!("{fault}"))?;
-            vat.set_root("shepherd", made.untyped())?;
-            made
-        }
-    };
-    let texts = definitions.iter().map(|(name, of)| (name.clone(), of.to_text())).collect();
-    shepherd.define(texts).await.map_err(|fault| anyhow!("the definitions: {fault}"))?;
-    let booting = shepherd.boot(procfs::boot());
-    let front = vat.spawn(Handle { shepherd: shepherd.clone(), only: None });
-    serving.publish(&front, "herd.cap")?;
+    let (node, directory) = (serving.node.clone(), serving.state().to_owned());
+    let called = options.machine.as_deref();
+    let flock = Flock::open(&node, &directory, &options.services, called).await?;
+    flock.define(definitions).await?;
+    let tending = flock.tend();
+    serving.publish(&flock.front, "herd.cap")?;
     serving.announce()?;
-    let failed = async {
-        match booting.await {
-            Ok(failed) if failed.is_empty() => tracing::info!("all services have been started"),
-            Ok(failed) => tracing::warn!("could not be started: {}", failed.join(", ")),
-            Err(fault) => tracing::error!("the services could not be started: {fault}"),
-        }
-        std::future::pending::<()>().await;
-    };
     let why = tokio::select! {
         why = signals.wait() => why,
-        () = failed => "never",
+        () = tending => "never",
         error = revival::store_failure(&node) => {
             tracing::error!("services go on, but nothing can be done with them: {error}");
-            vat.stop();
+            flock.vat.stop();
             serving.end().await;
             tokio::select! {
                 () = revival::room_in(&directory) => return Err(revival::begin_again()),
@@ -196,15 +275,7 @@ pub(crate) async fn shepherd(options: &ShepherdOptions) -> anyhow::Result<()> {
         }
     };
     tracing::info!("stopping: {why}");
-    if !options.leave_running {
-        match tokio::time::timeout(PATIENCE, shepherd.shut_down().into_future()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => tracing::error!("not all services have stopped: {fault}"),
-            Err(_elapsed) => tracing::error!("not all services have stopped in time"),
-        }
-    }
-    // Before its store is closed.
-    vat.stop();
+    flock.end(options.leave_running).await;
     serving.end().await;
     Ok(())
 }

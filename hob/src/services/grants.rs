@@ -100,7 +100,7 @@ impl Grants {
     }
 
     /// Makes a capability to those actions of a service and to nothing else, for so many
-    /// seconds. Gives its sturdyref.
+    /// seconds. Gives its sturdyref, by that transport or that of this machine alone.
     #[method]
     fn grant(
         &mut self,

@@ -1,6 +1,7 @@
 //! What `herd` does: calls of the shepherd, and what is printed of the answers.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
@@ -38,7 +39,7 @@ pub(crate) fn intercept() -> Option<ExitCode> {
     let outcome = (|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(crate::interruptible(svc(&options)));
-        runtime.shutdown_timeout(std::time::Duration::ZERO);
+        runtime.shutdown_timeout(Duration::ZERO);
         outcome
     })();
     Some(match outcome {
@@ -101,28 +102,57 @@ struct Session {
     json: bool,
     /// Whether this may be everything: it is not by a capability of somebody's.
     whole: bool,
+    /// By which transport others reach what is granted, if nothing is said.
+    transport: Option<&'static str>,
 }
 
 pub(crate) async fn svc(options: &Svc) -> anyhow::Result<()> {
-    let follows = match &options.command {
-        SvcCommand::Log { follow, .. } => *follow,
-        SvcCommand::Watch { .. } => true,
-        // As long as it takes; whoever interrupts this does not interrupt that.
-        SvcCommand::Restart { rolling, .. } => *rolling,
-        _ => false,
-    };
-    if let SvcCommand::Grant(grant) = &options.command {
-        // Before anything is granted that nobody could then use.
-        capfile::check_writable(&grant.output)?;
-    }
     let session = within(options.timeout, Session::begin(options)).await?;
-    let work = session.perform(&options.command);
-    let outcome = if follows { work.await } else { within(options.timeout, work).await };
-    session.client.end().await;
-    outcome
+    session.end_to_end(&options.command, options.timeout).await
+}
+
+/// The same with services that are elsewhere, reached by the client already, which ends
+/// with it.
+pub(crate) async fn svc_on(
+    client: Client,
+    services: Ref,
+    command: &SvcCommand,
+    json: bool,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let session =
+        Session { transport: Some("tcp-tls"), ..Session::with(client, services, json, true) };
+    session.end_to_end(command, timeout).await
 }
 
 impl Session {
+    fn with(client: Client, shepherd: Ref, json: bool, whole: bool) -> Self {
+        let vat = client.vat();
+        let writer = WriterRef::spawn_in(&vat, Terminal { json, zone: Zone::of_machine() });
+        Self { client, shepherd, vat, writer, json, whole, transport: None }
+    }
+
+    /// Does what is to be done, and ends.
+    async fn end_to_end(self, command: &SvcCommand, timeout: Duration) -> anyhow::Result<()> {
+        let follows = match command {
+            SvcCommand::Log { follow, .. } => *follow,
+            SvcCommand::Watch { .. } => true,
+            // As long as it takes; whoever interrupts this does not interrupt that.
+            SvcCommand::Restart { rolling, .. } => *rolling,
+            _ => false,
+        };
+        let work = async {
+            if let SvcCommand::Grant(grant) = command {
+                // Before anything is granted that nobody could then use.
+                capfile::check_writable(&grant.output)?;
+            }
+            self.perform(command).await
+        };
+        let outcome = if follows { work.await } else { within(timeout, work).await };
+        self.client.end().await;
+        outcome
+    }
+
     async fn begin(options: &Svc) -> anyhow::Result<Self> {
         let state = StateDir::named(options.state.clone());
         let (sturdyref, path) = match &options.cap {
@@ -157,11 +187,7 @@ impl Session {
             }
             Ok(shepherd) => shepherd,
         };
-        let vat = client.vat();
-        let terminal = Terminal { json: options.json, zone: Zone::of_machine() };
-        let writer = WriterRef::spawn_in(&vat, terminal);
-        let (json, whole) = (options.json, options.cap.is_none());
-        Ok(Self { client, shepherd, vat, writer, json, whole })
+        Ok(Self::with(client, shepherd, options.json, options.cap.is_none()))
     }
 
     /// Calls a method; what goes wrong is told by its kind.
@@ -406,7 +432,7 @@ impl Session {
             actions.into_iter().collect::<Vec<_>>().into_value(),
             options.to.clone().into_value(),
             options.expires.map(|expires| expires.as_secs().max(1)).into_value(),
-            options.over.as_str().into(),
+            options.over.as_deref().or(self.transport).unwrap_or("unix").into(),
         ];
         let sturdyref: Value = self.call_on(&grants, "grant", args).await?;
         let Value::Sturdyref(sturdyref) = sturdyref else {

@@ -50,11 +50,17 @@ mod watching;
 pub(crate) mod writer;
 mod zone;
 
-pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc};
-pub(crate) use daemon::{ShepherdOptions, shepherd};
-pub(crate) use herd::svc;
+pub(crate) use cli::{SHEPHERD_HELP, SVC_HELP, Svc, SvcCommand};
+pub(crate) use daemon::{Flock, ShepherdOptions, shepherd};
+pub(crate) use definition::Definition;
+pub(crate) use herd::{svc, svc_on};
+pub(crate) use refusal::is_not_found;
+#[cfg(test)]
+pub(crate) use refusal::not_found;
 pub(crate) use refusal::reason as refusal_reason;
+pub(crate) use shepherd::ShepherdRef;
 pub(crate) use status::{Phase, Status};
+pub(crate) use text::is_name;
 pub(crate) use writer::{Event, Writer, WriterRef};
 
 /// The work of this process, if it is not to be `hob`: what becomes a service's program,

@@ -172,7 +172,9 @@ impl Inner {
         let ours = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        let passed = |name: &str| !name.starts_with("HOB_") && !name.starts_with("LISTEN_");
+        // By its mark a machine's provider finds what belongs to it.
+        let own = |name: &str| name.starts_with("HOB_") && name != crate::providers::MACHINE_MARK;
+        let passed = |name: &str| !own(name) && !name.starts_with("LISTEN_");
         let mut environment: BTreeMap<_, _> = ours
             .filter(|(name, _)| passed(name) && name != "NOTIFY_SOCKET")
             .chain([(INVOCATION.to_owned(), invocation.to_owned())])
@@ -359,8 +361,13 @@ async fn reap(inner: Arc<Inner>) {
                 if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
                     && stranger
                 {
-                    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-                    let _reaped_meanwhile = waitid(WaitId::Pid(pid), options);
+                    crate::children::if_not_awaited(
+                        pid.as_raw_nonzero().get().unsigned_abs(),
+                        || {
+                            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                            let _reaped_meanwhile = waitid(WaitId::Pid(pid), options);
+                        },
+                    );
                 }
             }
         })

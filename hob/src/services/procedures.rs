@@ -7,7 +7,7 @@ use ocapn::actors::timeout;
 use ocapn::{Answer, Fault, Here, Ref, Turn, Value};
 
 use super::controller::{Context, ControllerRef};
-use super::logger::sink;
+use super::logger::{LoggerRef, sink};
 use super::monitor::MonitorRef;
 use super::process::{Launch, Process, describe};
 

@@ -39,7 +39,7 @@ struct Service {
     /// Whether it changes the machine that it runs on.
     changes_the_machine: bool,
     /// Whether processes that it has started go on without it.
-    leaves_machines: bool,
+    leaves_processes: bool,
 }
 
 const SERVICES: [Service; 3] = [
@@ -48,21 +48,21 @@ const SERVICES: [Service; 3] = [
         description: "Hobgoblin node",
         arguments: "node",
         changes_the_machine: false,
-        leaves_machines: false,
+        leaves_processes: false,
     },
     Service {
         name: "hob-boss.service",
         description: "Hobgoblin boss of a fleet",
         arguments: "boss",
         changes_the_machine: false,
-        leaves_machines: true,
+        leaves_processes: true,
     },
     Service {
         name: "hob-join.service",
         description: "Hobgoblin machine of a fleet",
         arguments: "join --enrol",
         changes_the_machine: true,
-        leaves_machines: false,
+        leaves_processes: true,
     },
 ];
 
@@ -143,7 +143,7 @@ impl Units<'_> {
             service.description,
             others.join(" "),
         );
-        if service.leaves_machines {
+        if service.leaves_processes {
             text.push_str("KillMode=process\n");
         }
         if let Some(identity) = self.identity {
@@ -247,9 +247,9 @@ WantedBy=default.target
                 assert_eq!(text.contains(&format!("\n{line}\n")), confined, "{name} {line}");
             }
         }
-        // Machines may be processes that their boss has started.
+        // Machines may be processes that their boss has started, and machines have services.
         let leaves = units.iter().map(|(_, text)| text.contains("\nKillMode=process\n"));
-        assert_eq!(leaves.collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(leaves.collect::<Vec<_>>(), [false, true, true]);
         assert!(units[2].1.contains("join --enrol /etc/hob/enrol.cap\n"), "{}", units[2].1);
         for bad in ["hob", "/a\nb"] {
             let units = Units { scope: Scope::User, program: Path::new(bad), identity: None };

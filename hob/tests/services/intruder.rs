@@ -121,7 +121,7 @@ impl Intruder {
             let taken = self.say(&out);
             while let Some(event) = self.session.poll_event() {
                 match event {
-                    Event::Started(established) => self.established = Some(established),
+                    Event::Started(established) => self.established = Some(*established),
                     Event::Settled { resolver, outcome } => {
                         self.outcomes.insert(resolver, outcome);
                     }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use ocapn::{IntoValue as _, Value};
 use serde_json::json;
 
+use super::shown::requires;
 use super::{Boss, LOOK, tell_revoked};
 use crate::cli::fleet::{Bind, Place};
 use crate::exit::{Exit, Failure};
@@ -21,7 +22,7 @@ pub(super) async fn bind(
     anew: bool,
     quiet: bool,
 ) -> anyhow::Result<()> {
-    let Bind { place, from, attenuate, waiting, .. } = options;
+    let Bind { place, from, attenuate, requires, waiting, .. } = options;
     match (bound(boss, place).await?, anew) {
         (None, true) => {
             let what = format!("nothing is bound as {place}");
@@ -41,6 +42,7 @@ pub(super) async fn bind(
         from.machine.as_str().into(),
         from.name.as_str().into(),
         attenuate.clone().into_value(),
+        requires.clone().into_value(),
     ];
     boss.call("bind", args).await?;
     let mut progress = Progress::new(&place.to_string(), quiet);
@@ -64,14 +66,15 @@ pub(super) async fn bind(
 }
 
 fn is_that(there: &Binding, options: &Bind) -> bool {
-    (&there.from, &there.other, &there.rules)
-        == (&options.from.machine, &options.from.name, &options.attenuate)
+    (&there.from, &there.other, &there.rules, &there.requires)
+        == (&options.from.machine, &options.from.name, &options.attenuate, &options.requires)
 }
 
 /// Where something bound comes from, and by which rules.
 fn source(binding: &Binding) -> String {
     let bar = if binding.rules.is_empty() { "" } else { " | " };
-    format!("{}:{}{bar}{}", binding.from, binding.other, binding.rules)
+    let requires = requires(binding.requires.as_deref());
+    format!("{}:{}{requires}{bar}{}", binding.from, binding.other, binding.rules)
 }
 
 fn say(options: &Bind, there: &Binding) -> anyhow::Result<()> {
@@ -83,6 +86,7 @@ fn say(options: &Bind, there: &Binding) -> anyhow::Result<()> {
             "from": there.from,
             "other": there.other,
             "rules": there.rules.to_string(),
+            "requires": there.requires,
             "live": there.live,
         }));
     }

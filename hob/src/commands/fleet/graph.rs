@@ -106,7 +106,12 @@ impl Plan {
             };
             let rules = text(step, &["rules"]);
             let bar = if rules.is_empty() { "" } else { " | " };
-            let becomes = format!("{}{bar}{rules}", text(step, &["from", "provider", "offer"]));
+            let requires = match text(step, &["requires"]) {
+                service if service.is_empty() => service,
+                service => format!(" requires {service}"),
+            };
+            let from = text(step, &["from", "provider", "offer"]);
+            let becomes = format!("{from}{requires}{bar}{rules}");
             table.row([
                 Cell::new(format!("{sign} {word}")).painted(paint),
                 Cell::new(text(step, &["to", "place", "machine"])),

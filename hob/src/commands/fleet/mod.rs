@@ -6,6 +6,7 @@ mod events;
 mod graph;
 mod machines;
 pub(crate) mod shown;
+mod svc;
 mod tokens;
 
 use std::time::Duration;
@@ -39,6 +40,9 @@ pub(crate) async fn fleet(
         _ => {}
     }
     let boss = Boss::open(&command.common().boss).await?;
+    if let FleetCommand::Svc(options) = command {
+        return svc::svc(boss, options).await;
+    }
     let outcome = ask(&boss, command, screen, quiet).await;
     boss.client.end().await;
     outcome
@@ -76,8 +80,8 @@ async fn ask(
         FleetCommand::Release { names, .. } => {
             each(names, json, async |name: &str| machines::release(boss, name).await).await
         }
-        // They need no boss that runs, and are done.
-        FleetCommand::Backup { .. } | FleetCommand::Restore { .. } => Ok(()),
+        // They are done.
+        FleetCommand::Svc(_) | FleetCommand::Backup { .. } | FleetCommand::Restore { .. } => Ok(()),
     }
 }
 

@@ -68,6 +68,19 @@ pub(super) fn table(machines: &[Shown], now: SystemTime) -> Table {
     table
 }
 
+/// The service that a binding requires, as it is written in graphs.
+pub(in crate::commands) fn requires(service: Option<&str>) -> String {
+    service.map(|service| format!(" requires {service}")).unwrap_or_default()
+}
+
+fn service_mark(state: &str) -> Mark {
+    match state {
+        "running" => Mark::On,
+        "failed" => Mark::Attention,
+        _ => Mark::Off,
+    }
+}
+
 /// A machine as JSON.
 pub(crate) fn machine(machine: &Shown) -> Value {
     let bindings = machine.bindings.iter().map(|(name, bound)| {
@@ -75,6 +88,7 @@ pub(crate) fn machine(machine: &Shown) -> Value {
             "from": bound.from,
             "other": bound.other,
             "rules": bound.rules.to_string(),
+            "requires": bound.requires,
             "by_graph": bound.by_graph,
             "live": bound.live,
             "why": bound.why,
@@ -103,6 +117,7 @@ pub(crate) fn machine(machine: &Shown) -> Value {
         "generation": machine.generation,
         "reported_generation": report.map(|report| report.generation),
         "drift": report.map(|report| &report.drift),
+        "services": report.map(|report| &report.services),
         "hob_version": report.map(|report| &report.version),
     })
 }
@@ -132,12 +147,16 @@ pub(crate) fn words(machine: &Shown, now: SystemTime) -> String {
             (None, false) => (Mark::Off.sign(), "  (not there yet)".to_owned()),
             (Some(why), false) => (Mark::Attention.sign(), format!("  ({why})")),
         };
-        let from = format!("{}:{}{bar}{}", bound.from, bound.other, bound.rules);
+        let requires = requires(bound.requires.as_deref());
+        let from = format!("{}:{}{requires}{bar}{}", bound.from, bound.other, bound.rules);
         say("binding", Some(format!("{mark} {name} = {from}{why}")));
     }
     for name in machine.report.iter().flat_map(|report| &report.bindings) {
         let own = !machine.bindings.contains_key(name);
         say("offers", own.then(|| name.clone()));
+    }
+    for (name, state) in machine.report.iter().flat_map(|report| &report.services) {
+        say("service", Some(format!("{} {name} is {state}", service_mark(state).sign())));
     }
     for line in machine.report.iter().flat_map(|report| &report.drift) {
         say("drift", Some(format!("{} {line}", Mark::Attention.sign())));
@@ -231,7 +250,8 @@ pub(in crate::commands) fn names(bindings: &[ShownBinding]) -> Table {
     let mut table = Table::new(columns);
     for bound in bindings {
         let from = bound.from.as_deref().unwrap_or_default();
-        let cells = [&*bound.name, &*bound.what, from, &*bound.rules.to_string()];
+        let what = bound.unavailable.as_ref().unwrap_or(&bound.what);
+        let cells = [&*bound.name, what, from, &*bound.rules.to_string()];
         table.row(cells.map(Cell::new));
     }
     table
@@ -244,6 +264,8 @@ pub(in crate::commands) fn name(bound: &ShownBinding) -> Value {
         "what": bound.what,
         "from": bound.from,
         "rules": bound.rules.to_string(),
+        "requires": bound.requires,
+        "unavailable": bound.unavailable,
     })
 }
 
@@ -286,6 +308,7 @@ mod tests {
             from: "db-machine".into(),
             other: "db".into(),
             rules: "read-only".parse().unwrap(),
+            requires: None,
             by_graph: false,
             live,
             why: why.map(str::to_owned),

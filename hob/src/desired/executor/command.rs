@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::children;
+
 /// More than this of a program's output is not kept.
 const MAX_OUTPUT: u64 = 16 << 20;
 
@@ -64,7 +66,8 @@ impl Run<'_> {
         // Files, since a service that the program starts may keep a pipe open for ever.
         let mut out = tempfile::tempfile().map_err(failed)?;
         let mut complaints = tempfile::tempfile().map_err(failed)?;
-        let mut child = Command::new(self.program)
+        let mut command = Command::new(self.program);
+        command
             .args(&self.args)
             .env("LC_ALL", "C")
             .envs(self.env.iter().copied())
@@ -72,14 +75,14 @@ impl Run<'_> {
             .stdout(out.try_clone().map_err(failed)?)
             .stderr(complaints.try_clone().map_err(failed)?)
             // A group of its own, so that all it starts can be killed with it.
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+            .process_group(0);
+        let (mut child, awaited) = children::spawn(&mut command).map_err(failed)?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let (sender, ended) = mpsc::channel();
         let waiter = thread::spawn(move || {
             // Nobody waits for it any more if it took too long.
             let _unheard = sender.send(child.wait());
+            drop(awaited);
         });
         match ended.recv_timeout(self.timeout) {
             Ok(status) => Ok(Ran {

@@ -5,6 +5,7 @@
 //! | [`Files`] | files with content, mode and owner; the former ones are kept |
 //! | [`Packages`] | packages of apt |
 //! | [`Services`] | services of systemd |
+//! | [`Shepherd`] | services that hob itself runs |
 //! | [`Guix`] | one Guix profile, or the Guix system |
 //! | [`Composite`] | all of them, in order |
 //! | [`Rollout`] | generations on disk, and confirm-or-rollback |
@@ -20,6 +21,7 @@ mod guix;
 mod packages;
 mod rollout;
 mod services;
+mod shepherd;
 pub(crate) mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,6 +39,7 @@ pub(crate) use guix::{Guix, GuixSettings};
 pub(crate) use packages::{Packages, PackagesSettings};
 pub(crate) use rollout::{Rollout, RolloutError, RolloutSettings};
 pub(crate) use services::{Services, ServicesSettings};
+pub(crate) use shepherd::{Running, Shepherd};
 
 /// Makes a part of a machine as it is to be. All calls may block.
 pub(crate) trait Executor: Send {

@@ -104,6 +104,8 @@ pub(crate) struct Binding {
     pub(crate) from: Place,
     /// What may be done with it.
     pub(crate) rules: Rules,
+    /// The service that has to run on the machine that gives it.
+    pub(crate) requires: Option<String>,
     /// Where programs that speak no CapTP reach it on the machine.
     pub(crate) forward: Option<Listen>,
 }
@@ -288,13 +290,12 @@ impl Graph {
 const VERSION: u64 = 1;
 
 impl Binding {
-    /// `db-machine.db | read-only`.
+    /// `db-machine.db requires postgresql | read-only`.
     pub(crate) fn text(&self) -> String {
-        if self.rules.is_empty() {
-            self.from.to_string()
-        } else {
-            format!("{} | {}", self.from, self.rules)
-        }
+        let requires = self.requires.as_ref();
+        let requires = requires.map(|service| format!(" requires {service}")).unwrap_or_default();
+        let bar = if self.rules.is_empty() { "" } else { " | " };
+        format!("{}{requires}{bar}{}", self.from, self.rules)
     }
 }
 

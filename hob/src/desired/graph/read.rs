@@ -8,6 +8,7 @@ use crate::desired::limits::Limits;
 use crate::desired::machine::{is_absolute, read_state};
 use crate::desired::names::{Name, Place};
 use crate::desired::tree::{Invalid, Key, Tree, join};
+use crate::services::is_name as is_service;
 
 pub(super) fn read(
     tree: Tree,
@@ -107,7 +108,9 @@ fn by_place(tree: Tree, path: &str) -> Result<Vec<(Place, String, Tree)>, Invali
 
 fn binding(tree: Tree, path: &str) -> Result<Binding, Invalid> {
     let at = tree.at;
-    let text = tree.text(path, "\"MACHINE.NAME\" or \"MACHINE.NAME | RULE | …\"")?;
+    const FORMS: &str =
+        "\"MACHINE.NAME\", \"MACHINE.NAME | RULE | …\" or \"MACHINE.NAME requires SERVICE | …\"";
+    let text = tree.text(path, FORMS)?;
     let (from, rules) = match text.split_once('|') {
         Some((_, rules)) if rules.trim().is_empty() => {
             return Err(Invalid::new(path, at, "after the bar a rule is expected"));
@@ -116,9 +119,18 @@ fn binding(tree: Tree, path: &str) -> Result<Binding, Invalid> {
         None => (text.as_str(), ""),
     };
     let failed = |error: &dyn std::fmt::Display| Invalid::new(path, at, error);
+    let words: Vec<&str> = from.split_whitespace().collect();
+    let (from, requires) = match words.as_slice() {
+        [from, "requires", service] if is_service(service) => (*from, Some((*service).to_owned())),
+        [_, _, ..] => {
+            let what = "after what is given, `requires SERVICE` or a bar and rules are expected";
+            return Err(failed(&what));
+        }
+        _ => (from, None),
+    };
     let from = from.trim().parse().map_err(|error| failed(&error))?;
     let rules = rules.parse().map_err(|error| failed(&error))?;
-    Ok(Binding { from, rules, forward: None })
+    Ok(Binding { from, rules, requires, forward: None })
 }
 
 fn machine(

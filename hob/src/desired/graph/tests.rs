@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::desired::plan::{Actual, Options, plan};
 
 const SHOP: &str = r#"
 [machines.db-machine]
@@ -79,6 +80,43 @@ fn a_graph_is_read() {
     assert_eq!(graph.offer(&place("db-machine.cache")), Some(&Offer::Tcp("127.0.0.1:6379".into())));
     let app = graph.state_of(&"app".parse().unwrap()).unwrap();
     assert_eq!(app.forwards.len(), 1);
+}
+
+#[test]
+fn a_binding_may_require_a_service() {
+    let graph = |binding: &str| {
+        parse(&format!(
+            "[machines.db]\noffers.db.kind = \"kv\"\n[machines.app]\n\
+             [bindings]\napp.db = \"{binding}\"\n"
+        ))
+    };
+    let with = graph("db.db  requires  postgresql| read-only").unwrap();
+    let binding = &with.bindings()[&place("app.db")];
+    assert_eq!(binding.requires.as_deref(), Some("postgresql"));
+    assert_eq!(binding.text(), "db.db requires postgresql | read-only");
+    assert_eq!(Graph::from_json(&with.to_json(), &Limits::default()).as_ref(), Ok(&with));
+    for wrong in [
+        "db.db needs x",
+        "db.db requires",
+        "db.db requires a/b",
+        "db.db requires a b",
+        "db.db requiresx",
+    ] {
+        let error = graph(wrong).unwrap_err().to_string();
+        assert!(error.contains("`requires SERVICE` or a bar"), "{wrong}: {error}");
+    }
+    // Another requirement is another grant.
+    let without = graph("db.db | read-only").unwrap();
+    let mut actual = Actual::default();
+    let first = plan(&without, &actual, &Options::default());
+    first.steps.iter().for_each(|step| actual.apply(&step.action));
+    assert!(plan(&without, &actual, &Options::default()).is_empty());
+    let change = plan(&with, &actual, &Options::default());
+    let step = change.steps.first().unwrap();
+    assert_eq!(step.why, "required no service");
+    assert!(format!("{change:#}").contains("db.db requires postgresql | read-only"), "{change:#}");
+    actual.apply(&step.action);
+    assert!(plan(&with, &actual, &Options::default()).is_empty());
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct DesiredState {
     pub(crate) files: BTreeMap<String, FileState>,
     /// Services of the system's service manager.
     pub(crate) services: BTreeMap<String, ServiceState>,
+    /// Services that hob itself runs.
+    pub(crate) shepherd: BTreeMap<String, OwnService>,
     /// Bindings that programs reach at a local socket or port.
     pub(crate) forwards: BTreeMap<Name, Listen>,
     /// A Guix profile, or a whole Guix system.
@@ -105,6 +107,17 @@ impl fmt::Debug for Content {
 pub(crate) struct ServiceState {
     /// Whether it runs, and is started with the system; else neither.
     pub(crate) running: bool,
+    /// Files of this state: the service is restarted when one of them changes.
+    pub(crate) restart_on: BTreeSet<String>,
+}
+
+/// A service that hob itself runs, as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnService {
+    /// Whether it runs, and is started with the machine; else neither.
+    pub(crate) running: bool,
+    /// Its definition as it was written, with sorted keys.
+    pub(crate) definition: serde_json::Value,
     /// Files of this state: the service is restarted when one of them changes.
     pub(crate) restart_on: BTreeSet<String>,
 }
@@ -350,7 +363,7 @@ impl DesiredState {
 
     /// How many packages, files and services there are.
     pub(crate) fn items(&self) -> usize {
-        self.packages.len() + self.files.len() + self.services.len()
+        self.packages.len() + self.files.len() + self.services.len() + self.shepherd.len()
     }
 
     /// As JSON.
@@ -388,6 +401,8 @@ impl DesiredState {
         let files = self.files.iter().map(|(path, file)| (path.clone(), Some(file.to_tree())));
         let services =
             self.services.iter().map(|(name, service)| (name.clone(), Some(service.to_tree())));
+        let shepherd =
+            self.shepherd.iter().map(|(name, service)| (name.clone(), Some(service.to_tree())));
         let forwards = self
             .forwards
             .iter()
@@ -398,6 +413,7 @@ impl DesiredState {
             ("guix", self.guix.as_ref().map(GuixState::to_tree)),
             ("packages", (!self.packages.is_empty()).then(|| texts(&self.packages))),
             ("services", (!self.services.is_empty()).then(|| Tree::table(services))),
+            ("shepherd", (!self.shepherd.is_empty()).then(|| Tree::table(shepherd))),
         ])
     }
 }
@@ -449,6 +465,27 @@ impl ServiceState {
         }
         let paths = Tree::list(self.restart_on.iter().map(|path| path[..].into()));
         Tree::table([("restart-on", Some(paths)), ("state", Some(self.word().into()))])
+    }
+}
+
+impl OwnService {
+    /// Whether it does something and ends.
+    pub(crate) fn is_one_shot(&self) -> bool {
+        self.definition.get("one-shot").and_then(serde_json::Value::as_bool).unwrap_or_default()
+    }
+
+    fn to_tree(&self) -> Tree {
+        let defined = self.definition.as_object().into_iter().flatten();
+        let mut fields: BTreeMap<&str, Tree> =
+            defined.map(|(key, value)| (key.as_str(), Tree::from_json(value))).collect();
+        if !self.restart_on.is_empty() {
+            let paths = Tree::list(self.restart_on.iter().map(|path| path[..].into()));
+            fields.insert("restart-on", paths);
+        }
+        if !self.running {
+            fields.insert("state", "stopped".into());
+        }
+        Tree::table(fields.into_iter().map(|(key, tree)| (key, Some(tree))))
     }
 }
 

@@ -1,17 +1,19 @@
 //! Reading desired states: strictly, from a graph's text, from JSON and from what was passed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{
-    Content, DesiredState, Digest, FileState, Generation, GuixState, ServiceState, VERSION,
-    is_absolute,
+    Content, DesiredState, Digest, FileState, Generation, GuixState, OwnService, ServiceState,
+    VERSION, is_absolute,
 };
 use crate::desired::limits::Limits;
 use crate::desired::names::Name;
-use crate::desired::tree::{Invalid, Tree, join};
+use crate::desired::tree::{Invalid, Node, Tree, join};
+use crate::services::{Definition, is_name as is_service};
 
 /// Where the files are that a graph mentions as `source`.
 pub(crate) trait Sources {
@@ -96,6 +98,17 @@ pub(in crate::desired) fn read_state(
             state.services.insert(key.name, service);
         }
     }
+    if let Some((path, tree)) = fields.take("shepherd") {
+        for (key, tree) in tree.entries(&path, "a table of services")? {
+            let path = join(&path, &key.name);
+            if !is_service(&key.name) || key.name == "root" {
+                let what = format!("{:?} can't be the name of a service", key.name);
+                return Err(Invalid::new(&path, key.at, what));
+            }
+            let service = own_service(tree, &path, &state)?;
+            state.shepherd.insert(key.name, service);
+        }
+    }
     if let Some((path, tree)) = fields.take("forwards") {
         for (key, tree) in tree.entries(&path, "a table of places to listen at")? {
             let path = join(&path, &key.name);
@@ -111,39 +124,98 @@ pub(in crate::desired) fn read_state(
     Ok(state)
 }
 
+/// The files of the state that a service is restarted for.
+fn restart_on(
+    (path, list): (String, Tree),
+    state: &DesiredState,
+) -> Result<BTreeSet<String>, Invalid> {
+    let mut files = BTreeSet::new();
+    for (index, item) in list.items(&path, "a list of paths")?.into_iter().enumerate() {
+        let at = item.at;
+        let path = format!("{path}[{index}]");
+        let file = item.text(&path, "the path of a file")?;
+        if !state.files.contains_key(&file) {
+            let what = format!("{file:?} is none of the files of this machine's state");
+            return Err(Invalid::new(&path, at, what));
+        }
+        files.insert(file);
+    }
+    Ok(files)
+}
+
+/// Whether a service is to run.
+fn running((path, word): (String, Tree), what: &str) -> Result<bool, Invalid> {
+    let at = word.at;
+    match word.text(&path, what)?.as_str() {
+        "running" => Ok(true),
+        "stopped" => Ok(false),
+        other => {
+            let what = format!("expected \"running\" or \"stopped\", found {other:?}");
+            Err(Invalid::new(&path, at, what))
+        }
+    }
+}
+
 fn service(tree: Tree, path: &str, state: &DesiredState) -> Result<ServiceState, Invalid> {
     const WHAT: &str = "\"running\", \"stopped\" or a table with state and restart-on";
-    let mut service = ServiceState { running: true, restart_on: Default::default() };
-    let (word_path, word) = if matches!(tree.node, crate::desired::tree::Node::Table(_)) {
+    let mut service = ServiceState { running: true, restart_on: BTreeSet::new() };
+    let word = if matches!(tree.node, Node::Table(_)) {
         let mut fields = tree.fields(path, WHAT)?;
         let word = fields.need("state")?;
-        if let Some((path, list)) = fields.take("restart-on") {
-            for (index, item) in list.items(&path, "a list of paths")?.into_iter().enumerate() {
-                let at = item.at;
-                let path = format!("{path}[{index}]");
-                let file = item.text(&path, "the path of a file")?;
-                if !state.files.contains_key(&file) {
-                    let what = format!("{file:?} is none of the files of this machine's state");
-                    return Err(Invalid::new(&path, at, what));
-                }
-                service.restart_on.insert(file);
-            }
+        if let Some(list) = fields.take("restart-on") {
+            service.restart_on = restart_on(list, state)?;
         }
         fields.end()?;
         word
     } else {
         (path.to_owned(), tree)
     };
-    let at = word.at;
-    match word.text(&word_path, WHAT)?.as_str() {
-        "running" => service.running = true,
-        "stopped" => service.running = false,
-        other => {
-            let what = format!("expected \"running\" or \"stopped\", found {other:?}");
-            return Err(Invalid::new(&word_path, at, what));
+    service.running = running(word, WHAT)?;
+    Ok(service)
+}
+
+/// A service that hob runs: what a definition in a file has, and whether it is to run.
+fn own_service(tree: Tree, path: &str, state: &DesiredState) -> Result<OwnService, Invalid> {
+    let at = tree.at;
+    let mut service = OwnService {
+        running: true,
+        definition: serde_json::Value::Null,
+        restart_on: BTreeSet::new(),
+    };
+    let mut definition = BTreeMap::new();
+    for (key, tree) in tree.entries(path, "a service: a table with command")? {
+        let path = join(path, &key.name);
+        match key.name.as_str() {
+            "state" => service.running = running((path, tree), "\"running\" or \"stopped\"")?,
+            "restart-on" => service.restart_on = restart_on((path, tree), state)?,
+            "enabled" | "autostart" => {
+                let what = "write `state` instead: it decides that here";
+                return Err(Invalid::new(&path, key.at, what));
+            }
+            _ => _ = definition.insert(key.name, sorted(tree.to_json())),
         }
     }
+    service.definition = serde_json::Value::Object(definition.into_iter().collect());
+    let text = service.definition.to_string();
+    Definition::from_text(&text).map_err(|what| {
+        // Its line and column are those of the text that was made here.
+        let what = what.split(" at line ").next().unwrap_or_default().to_owned();
+        Invalid::new(path, at, what)
+    })?;
     Ok(service)
+}
+
+/// The same with the keys of all objects in order.
+fn sorted(json: serde_json::Value) -> serde_json::Value {
+    match json {
+        serde_json::Value::Object(fields) => {
+            let fields: BTreeMap<String, serde_json::Value> = fields.into_iter().collect();
+            let fields = fields.into_iter().map(|(key, value)| (key, sorted(value)));
+            serde_json::Value::Object(fields.collect())
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
 
 impl Reader<'_> {

@@ -15,6 +15,11 @@ fn example() -> DesiredState {
             "postgresql": "running",
             "web@1": {"state": "stopped", "restart-on": ["/etc/motd"]},
         },
+        "shepherd": {
+            "cache": {"command": ["redis-server"], "ready": {"port": "127.0.0.1:6379"}},
+            "motd": {"one-shot": true, "command": ["cat"], "restart-on": ["/etc/motd"]},
+            "old": {"state": "stopped", "command": ["sleep", "1"]},
+        },
         "forwards": {"db": "unix:/run/hob/db", "kv": "tcp:127.0.0.1:6379"},
         "guix": {"profile": "/var/guix/hob", "manifest": {"content": "(list)"}},
     });
@@ -45,6 +50,14 @@ fn digests_are_of_what_is_meant_and_not_of_how_it_is_written() {
     });
     let digest = |json| DesiredState::from_json(&json, &Limits::default()).unwrap().digest();
     let digest_of_plain = digest(plain);
+    let service = |text: &str| {
+        let service: serde_json::Value = serde_json::from_str(text).unwrap();
+        digest(json!({"shepherd": {"a": service}}))
+    };
+    let one = service(r#"{"command": ["a"], "log": {"keep": 1, "size": "1MiB"}}"#);
+    let same = r#"{"state": "running", "log": {"size": "1MiB", "keep": 1}, "command": ["a"]}"#;
+    assert_eq!(one, service(same));
+    assert_ne!(one, service(&same.replace("running", "stopped")));
     assert_eq!(digest_of_plain, digest(other));
     assert_ne!(digest_of_plain, digest(json!({"packages": ["aa", "bb"]})));
     // What is stored and compared across versions of hob: it must not change unnoticed.
@@ -52,6 +65,23 @@ fn digests_are_of_what_is_meant_and_not_of_how_it_is_written() {
     let text = digest_of_plain.to_string();
     assert_eq!(text.parse(), Ok(digest_of_plain));
     assert!(text.to_uppercase().parse::<Digest>().is_err());
+}
+
+#[test]
+fn what_is_wrong_with_a_service_of_hob_is_said() {
+    for (service, says) in [
+        (json!({"comand": ["a"]}), "shepherd.a: unknown field `comand`"),
+        (json!({"command": []}), "a command has at least one word"),
+        (json!({"command": ["a"], "enabled": false}), "shepherd.a.enabled: write `state` instead"),
+        (json!({"command": ["a"], "state": "up"}), "shepherd.a.state: expected \"running\""),
+        (json!({"command": ["a"], "restart-on": ["/x"]}), "is none of the files"),
+        (json!("running"), "shepherd.a: expected a service: a table with command"),
+    ] {
+        let error = refused(&json!({"shepherd": {"a": &service}}));
+        assert!(error.contains(says), "{service}: {error}");
+    }
+    let error = refused(&json!({"shepherd": {"root": {"command": ["a"]}}}));
+    assert!(error.contains("can't be the name of a service"), "{error}");
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub(crate) struct ActualBinding {
     pub(crate) from: Place,
     /// What may be done with it.
     pub(crate) rules: Rules,
+    /// The service that has to run where it comes from.
+    pub(crate) requires: Option<String>,
     /// Whether it was bound for the graph.
     pub(crate) owned: bool,
     /// Whether what is offered there has been made anew since it was given: what is bound
@@ -122,11 +124,11 @@ impl Actual {
                 }
                 self.made_anew(place);
             }
-            Action::Bind { to, from, rules }
-            | Action::Attenuate { to, from, rules, .. }
-            | Action::Rebind { to, from, rules, .. } => {
-                let (from, rules) = (from.clone(), rules.clone());
-                let binding = ActualBinding { from, rules, owned: true, stale: false };
+            Action::Bind { to, from, rules, requires }
+            | Action::Attenuate { to, from, rules, requires, .. }
+            | Action::Rebind { to, from, rules, requires, .. } => {
+                let (from, rules, requires) = (from.clone(), rules.clone(), requires.clone());
+                let binding = ActualBinding { from, rules, requires, owned: true, stale: false };
                 self.bindings.insert(to.clone(), binding);
                 self.bound_anew(to);
             }

@@ -279,29 +279,43 @@ impl Planner<'_> {
         actual: Option<&ActualBinding>,
     ) -> Option<(Action, String)> {
         let (to, from, rules) = (to.clone(), wanted.from.clone(), wanted.rules.clone());
+        let requires = wanted.requires.clone();
         let Some(actual) = actual else {
-            return Some((Action::Bind { to, from, rules }, "is not bound yet".to_owned()));
+            let action = Action::Bind { to, from, rules, requires };
+            return Some((action, "is not bound yet".to_owned()));
         };
         let before = actual.from.clone();
         if before != from {
             let why = format!("was {before}");
-            return Some((Action::Rebind { to, from, rules, before }, why));
+            return Some((Action::Rebind { to, from, rules, requires, before }, why));
         }
         if actual.rules != rules {
             let before = actual.rules.clone();
             let text = if before.is_empty() { "no rules".to_owned() } else { before.to_string() };
             let why = format!("was under {text}");
-            return Some((Action::Attenuate { to, from, rules, before }, why));
+            return Some((Action::Attenuate { to, from, rules, requires, before }, why));
+        }
+        if actual.requires != requires {
+            let before = rules.clone();
+            let why = match &actual.requires {
+                Some(service) => format!("required {service}"),
+                None => "required no service".to_owned(),
+            };
+            return Some((Action::Attenuate { to, from, rules, requires, before }, why));
         }
         if actual.stale || self.anew.contains(&Part::Offer(from.clone())) {
             let why = format!("{from} is made anew");
-            return Some((Action::Rebind { to, from, rules, before }, why));
+            return Some((Action::Rebind { to, from, rules, requires, before }, why));
         }
         None
     }
 
     fn by_hand(&mut self, wanted: &Binding, actual: &ActualBinding, part: &Part) {
-        if actual.from != wanted.from || actual.rules != wanted.rules {
+        let same = |actual: &ActualBinding| {
+            (&actual.from, &actual.rules, &actual.requires)
+                == (&wanted.from, &wanted.rules, &wanted.requires)
+        };
+        if !same(actual) {
             let from = &actual.from;
             let bar = if actual.rules.is_empty() { "" } else { " | " };
             let what = format!(

@@ -88,6 +88,9 @@ pub(crate) enum Action {
         /// What may be done with it.
         #[serde(serialize_with = "as_text")]
         rules: Rules,
+        /// The service that has to run where it comes from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requires: Option<String>,
     },
     /// Something is given anew under other rules.
     Attenuate {
@@ -98,6 +101,9 @@ pub(crate) enum Action {
         /// What may be done with it.
         #[serde(serialize_with = "as_text")]
         rules: Rules,
+        /// The service that has to run where it comes from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requires: Option<String>,
         /// What might be done with it so far.
         #[serde(serialize_with = "as_text")]
         before: Rules,
@@ -111,6 +117,9 @@ pub(crate) enum Action {
         /// What may be done with it.
         #[serde(serialize_with = "as_text")]
         rules: Rules,
+        /// The service that has to run where it comes from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requires: Option<String>,
         /// What it was so far.
         before: Place,
     },

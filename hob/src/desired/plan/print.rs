@@ -54,11 +54,12 @@ impl Action {
         match self {
             Self::CreateMachine { provider: Some(provider), .. } => format!("by {provider}"),
             Self::Offer { offer, .. } => offer.to_string(),
-            Self::Bind { from, rules, .. }
-            | Self::Attenuate { from, rules, .. }
-            | Self::Rebind { from, rules, .. } => {
+            Self::Bind { from, rules, requires, .. }
+            | Self::Attenuate { from, rules, requires, .. }
+            | Self::Rebind { from, rules, requires, .. } => {
                 let bar = if rules.is_empty() { "" } else { " | " };
-                format!("{from}{bar}{rules}")
+                let requires = requires.as_ref().map(|service| format!(" requires {service}"));
+                format!("{from}{}{bar}{rules}", requires.unwrap_or_default())
             }
             Self::Unbind { from, .. } => from.to_string(),
             Self::CreateMachine { provider: None, .. }

@@ -114,6 +114,7 @@ fn what_was_made_by_hand_is_left_alone() {
     let by_hand = ActualBinding {
         from: place("db-machine.db"),
         rules: Rules::default(),
+        requires: None,
         owned: false,
         stale: false,
     };

@@ -43,7 +43,7 @@ impl Office {
 
     fn grant(&self, actions: &[&str], seconds: Option<u64>) -> Result<Ref, String> {
         let actions = actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>();
-        let made = self.pasture.get(self.grants.grant("a", actions, None, seconds))?;
+        let made = self.pasture.get(self.grants.grant("a", actions, None, seconds, None))?;
         let Value::Sturdyref(sturdyref) = made else { panic!("{made:?}") };
         Ok(self.runtime.block_on(self.node.resolve(&sturdyref)).unwrap())
     }

@@ -174,8 +174,8 @@ fn disturb(actual: &mut Actual, mischief: &Mischief) {
         Mischief::BindingByHand(machine, binding, source) => {
             if actual.machines.contains_key(MACHINES[machine]) {
                 let from = at(MACHINES[source / OFFERS.len()], OFFERS[source % OFFERS.len()]);
-                let entry =
-                    ActualBinding { from, rules: Rules::default(), owned: false, stale: false };
+                let (rules, requires) = (Rules::default(), None);
+                let entry = ActualBinding { from, rules, requires, owned: false, stale: false };
                 actual.bindings.insert(at(MACHINES[machine], BINDINGS[binding]), entry);
             }
         }
