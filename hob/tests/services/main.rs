@@ -178,7 +178,7 @@ fn a_grant_is_for_what_it_says_and_no_more() {
     let cap = pasture.place.read("ci.cap");
     let (kept, secret) = cap.trim().split_once("/s/").unwrap();
     let (secret, hints) = secret.split_once('?').unwrap();
-    let guess: String = secret.chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
+    let guess: String = secret.chars().map(|c| if c == 'A' { 'E' } else { 'A' }).collect();
     pasture.place.write("guess.cap", 0o600, &format!("{kept}/s/{guess}?{hints}\n"));
     assert_eq!(pasture.fails("-c guess.cap status emacs").0, 3);
 }
