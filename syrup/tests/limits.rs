@@ -239,3 +239,55 @@ fn the_encoder_sorts_and_refuses_duplicates() {
     out.set([1, 1], |out, member| out.int(member)).expect_err("1 occurs twice");
     assert_eq!(bytes, b"before{1\"a3+1\"c2+2\"bb1+}#1+10+2+$");
 }
+
+/// Reads what is behind the openings with a quick way or, where that declines, without.
+fn uint(bytes: &[u8], options: &Options) -> (Option<u64>, Result<usize, DecodeError>) {
+    let mut quick = Decoder::with_options(bytes, options);
+    quick.token().unwrap();
+    let before = quick.position();
+    let found = quick.record_of_uint(b"<1'p");
+    assert_eq!(found.is_none(), quick.position() == before);
+    let mut slow = Decoder::with_options(bytes, options);
+    slow.token().unwrap();
+    let whole = slow.skip().map(<[u8]>::len);
+    if found.is_some() {
+        assert_eq!(Ok(quick.position() - before), whole);
+    }
+    (found, whole)
+}
+
+#[test]
+fn the_quick_ways_cross_no_limit() {
+    let options = Options::default();
+    assert_eq!(uint(b"[<1'p12+>]", &options).0, Some(12));
+    let largest = b"[<1'p999999999999999999+>]";
+    assert_eq!(uint(largest, &options).0, Some(999_999_999_999_999_999));
+    // Left to the usual way: what is in another form, is something else, or is not whole.
+    for other in ["12-", "012+", "+", "1234567890123456789+", "1+2+", "t"] {
+        assert_eq!(uint(format!("[<1'p{other}>]").as_bytes(), &options).0, None, "{other}");
+    }
+    for other in [&b"[<1'q1+>]"[..], b"[<1'p1+", b"[<1'p1", b"[<1'p", b"[<", b"{<1'p1+>2+}"] {
+        assert_eq!(uint(other, &options).0, None);
+    }
+    let bytes = b"[<1'p12+>]";
+    for (limit, allowed) in [
+        (limited(|limits| limits.depth = 2), true),
+        (limited(|limits| limits.depth = 1), false),
+        (limited(|limits| limits.int_digits = 2), true),
+        (limited(|limits| limits.int_digits = 1), false),
+        (limited(|limits| limits.size = 10), true),
+        (limited(|limits| limits.size = 8), false),
+    ] {
+        assert_eq!(uint(bytes, &limit).0.is_some(), allowed, "{limit:?}");
+    }
+
+    let opens = |limit: &Options| Decoder::with_options(b"<1'p1+>", limit).open_record(b"<1'p");
+    assert!(opens(&options) && opens(&limited(|limits| limits.depth = 1)));
+    assert!(!opens(&limited(|limits| limits.depth = 0)));
+    assert!(!opens(&limited(|limits| limits.size = 3)));
+    let mut opened = Decoder::new(b"<1'p1+>{}");
+    assert!(opened.open_record(b"<1'p"));
+    assert_eq!((opened.depth(), opened.token()), (1, Ok(syrup::Token::Int(1))));
+    assert_eq!(opened.token(), Ok(syrup::Token::RecordEnd));
+    assert_eq!((opened.depth(), opened.skip()), (0, Ok(&b"{}"[..])));
+}
