@@ -53,9 +53,18 @@ pub(crate) struct Controller {
     /// When the timer rings next.
     next: Option<i64>,
     going: Option<Answer<bool>>,
+    recovery: Recovery,
     logger: Option<LoggerRef>,
     chronicle: Option<ChronicleRef>,
     flaps: Flaps,
+}
+
+/// How far a controller is with what an earlier shepherd has left.
+#[derive(Clone)]
+enum Recovery {
+    Due,
+    Going(Answer<bool>),
+    Over,
 }
 
 /// What is stored.
@@ -102,6 +111,7 @@ impl Controller {
             generation: 0,
             next: None,
             going: None,
+            recovery: Recovery::Over,
             logger: None,
             chronicle: None,
             flaps: Flaps::default(),
@@ -136,8 +146,16 @@ impl Controller {
             since: portrait.since,
             exit: portrait.exit,
             failure: portrait.failure,
+            recovery: Recovery::Due,
             ..Self::new(context, monitor, name, definition, transient)
         })
+    }
+
+    /// What is to be awaited before anything is done with it: orders may come before all
+    /// is taken up that an earlier shepherd has left, and would start a second process, or
+    /// stop none.
+    fn recovering(&mut self, turn: &mut Turn<'_>) -> Option<Answer<bool>> {
+        (!matches!(self.recovery, Recovery::Over)).then(|| self.recover(turn))
     }
 
     fn setup(&self, turn: &mut Turn<'_>) -> Setup {
@@ -228,24 +246,41 @@ impl Controller {
     /// Takes up again what an earlier shepherd has left, and tells whether it runs.
     #[method]
     fn recover(&mut self, turn: &mut Turn<'_>) -> Answer<bool> {
+        match &self.recovery {
+            Recovery::Due => {}
+            Recovery::Going(going) => return going.clone(),
+            Recovery::Over => return Answer::ready(self.phase == Phase::Running),
+        }
         let (me, monitor) = (ControllerRef::from_ref(turn.me()), self.monitor.clone());
         let setup = self.setup(turn);
         self.logger = Some(setup.logger.clone());
         let name = self.name.clone();
-        turn.spawn_async(async move |here| {
+        let going = turn.spawn_async(async move |here| {
             let finding = monitor.clone();
             let found = here.ask(move |turn| finding.send(turn).find(name)).await?;
-            if found.is_some() {
-                procedures::begin_log(&here, &setup).await?;
+            if found.is_some()
+                && let Err(fault) = procedures::begin_log(&here, &setup).await
+            {
+                here.ask(move |turn| me.send(turn).not_recovered()).await?;
+                return Err(fault);
             }
             here.ask(move |turn| me.send(turn).found(found)).await
-        })
+        });
+        self.recovery = Recovery::Going(going.clone());
+        going
+    }
+
+    /// What was left could not be taken up, and is to be tried again.
+    #[method]
+    fn not_recovered(&mut self) {
+        self.recovery = Recovery::Due;
     }
 
     /// The process that is there, or is not.
     #[method]
     fn found(&mut self, turn: &mut Turn<'_>, process: Option<Process>) -> Result<bool, Fault> {
         let was = self.phase;
+        self.recovery = Recovery::Over;
         if let Some(process) = process {
             let alive = self.monitor.call(turn).is_alive(process.clone())?;
             let since = self.since;
@@ -275,6 +310,13 @@ impl Controller {
     /// runs, or is done if it is a one-shot.
     #[method]
     fn start(&mut self, turn: &mut Turn<'_>) -> Answer<bool> {
+        if let Some(recovering) = self.recovering(turn) {
+            let me = ControllerRef::from_ref(turn.me());
+            return turn.spawn_async(async move |here| {
+                recovering.await?;
+                here.ask(move |turn| me.send(turn).start()).await
+            });
+        }
         match (self.phase, self.going.clone()) {
             (Phase::Running, _) => Answer::ready(true),
             (Phase::Starting, Some(going)) => going,
@@ -296,6 +338,13 @@ impl Controller {
     #[method]
     fn stop(&mut self, turn: &mut Turn<'_>) -> Answer<bool> {
         self.wanted = false;
+        if let Some(recovering) = self.recovering(turn) {
+            let me = ControllerRef::from_ref(turn.me());
+            return turn.spawn_async(async move |here| {
+                recovering.await?;
+                here.ask(move |turn| me.send(turn).stop()).await
+            });
+        }
         self.next = None;
         match (self.phase, self.going.clone()) {
             (Phase::Stopped, _) => Answer::ready(false),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use vat_runtime::SimClock;
 
 use super::world::{FRIDAY, MadeUp, Pasture, context};
-use crate::services::controller::Controller;
+use crate::services::controller::{Controller, ControllerRef};
 use crate::services::logger::{Logger, LoggerRef};
 use crate::services::monitor::Monitor;
 use crate::services::process::{Exit, Process};
@@ -108,7 +108,7 @@ fn what_a_service_says_is_in_its_status() {
 fn a_monitor_knows_its_children_after_a_restart() {
     let pasture = Pasture::new("");
     let definition = "{\"command\": [\"a\"]}";
-    let process = pasture.get(pasture.monitor.launch("a", definition)).unwrap();
+    let process = pasture.get(pasture.monitor.launch("a", A)).unwrap();
     let all = pasture.get(pasture.monitor.processes()).unwrap();
     assert_eq!(all["a"], process);
     let mut before = Monitor::new(pasture.world.clone());
@@ -132,26 +132,48 @@ fn a_process_that_is_not_its_own_ends_unknown() {
     assert_eq!(pasture.get(pasture.monitor.exit(process)), Ok(Exit::Unknown));
 }
 
+const A: &str = "{\"command\": [\"a\"]}";
+
+/// A controller as it is stored.
+fn stored(pasture: &Pasture, phase: Phase) -> ControllerRef {
+    let portrait = Value::from_value(Value::Struct(vec![
+        ("definition".into(), A.into()),
+        ("enabled".into(), true.into()),
+        ("monitor".into(), pasture.monitor.untyped().into()),
+        ("name".into(), "a".into()),
+        ("phase".into(), phase.into_value()),
+        ("since".into(), 5.into()),
+        ("transient".into(), false.into()),
+        ("wanted".into(), true.into()),
+    ]));
+    let context = context(&Arc::<MadeUp>::clone(&pasture.world), &SimClock::new(), &pasture.vat);
+    let restored = Controller::restore(context, portrait.unwrap()).unwrap();
+    ControllerRef::spawn_in(&pasture.vat, restored)
+}
+
+/// The shepherd's node takes orders before the shepherd has looked for what is left.
+#[test]
+fn orders_wait_until_what_was_left_is_taken_up() {
+    let pasture = Pasture::new("");
+    let process = pasture.get(pasture.monitor.launch("a", A)).unwrap();
+    let there = stored(&pasture, Phase::Starting);
+    assert_eq!(pasture.get(there.start()), Ok(true));
+    assert_eq!(pasture.get(there.status(0)).unwrap().pid, Some(process.pid));
+    assert_eq!(pasture.world.done(), ["run a"], "and no second one");
+
+    let there = stored(&pasture, Phase::Running);
+    let stopping = there.stop();
+    pasture.hand.run_until_idle();
+    assert_eq!(pasture.get(there.status(0)).unwrap().state, Phase::Stopping);
+    pasture.end("a", Exit::Signal(15));
+    assert_eq!(pasture.get(stopping), Ok(true));
+    assert_eq!(pasture.get(there.recover()), Ok(false));
+}
+
 #[test]
 fn a_controller_takes_up_the_process_that_is_there() {
     let pasture = Pasture::new("");
-    let definition = "{\"command\": [\"a\"]}";
-    let service = || {
-        let portrait = Value::from_value(Value::Struct(vec![
-            ("definition".into(), definition.into()),
-            ("enabled".into(), true.into()),
-            ("monitor".into(), pasture.monitor.untyped().into()),
-            ("name".into(), "a".into()),
-            ("phase".into(), Phase::Running.into_value()),
-            ("since".into(), 5.into()),
-            ("transient".into(), false.into()),
-            ("wanted".into(), true.into()),
-        ]));
-        let context =
-            context(&Arc::<MadeUp>::clone(&pasture.world), &SimClock::new(), &pasture.vat);
-        let restored = Controller::restore(context, portrait.unwrap()).unwrap();
-        crate::services::controller::ControllerRef::spawn_in(&pasture.vat, restored)
-    };
+    let service = || stored(&pasture, Phase::Running);
     let gone = service();
     assert_eq!(pasture.get(gone.recover()), Ok(false));
     assert_eq!(pasture.get(gone.status(0)).unwrap().state, Phase::Stopped);
