@@ -14,6 +14,8 @@ use crate::services::process::{Exit, Process};
 use crate::services::status::Phase;
 use crate::services::writer::{Event, Writer, WriterRef};
 
+const A: &str = "{\"command\": [\"a\"]}";
+
 /// Keeps what it is told.
 #[derive(Clone, Default)]
 pub(super) struct Ear(Arc<Mutex<Vec<String>>>);
@@ -107,7 +109,6 @@ fn what_a_service_says_is_in_its_status() {
 #[test]
 fn a_monitor_knows_its_children_after_a_restart() {
     let pasture = Pasture::new("");
-    let definition = "{\"command\": [\"a\"]}";
     let process = pasture.get(pasture.monitor.launch("a", A)).unwrap();
     let all = pasture.get(pasture.monitor.processes()).unwrap();
     assert_eq!(all["a"], process);
@@ -131,8 +132,6 @@ fn a_process_that_is_not_its_own_ends_unknown() {
     let process = Process { pid: 7, started: 7, boot: "another".into(), invocation: String::new() };
     assert_eq!(pasture.get(pasture.monitor.exit(process)), Ok(Exit::Unknown));
 }
-
-const A: &str = "{\"command\": [\"a\"]}";
 
 /// A controller as it is stored.
 fn stored(pasture: &Pasture, phase: Phase) -> ControllerRef {
@@ -162,11 +161,8 @@ fn orders_wait_until_what_was_left_is_taken_up() {
     assert_eq!(pasture.world.done(), ["run a"], "and no second one");
 
     let there = stored(&pasture, Phase::Running);
-    let stopping = there.stop();
-    pasture.hand.run_until_idle();
-    assert_eq!(pasture.get(there.status(0)).unwrap().state, Phase::Stopping);
-    pasture.end("a", Exit::Signal(15));
-    assert_eq!(pasture.get(stopping), Ok(true));
+    assert_eq!(pasture.get(there.stop()), Ok(true));
+    assert!(!pasture.world.end("a", Exit::Code(0)), "it runs no more");
     assert_eq!(pasture.get(there.recover()), Ok(false));
 }
 
@@ -178,7 +174,7 @@ fn a_controller_takes_up_the_process_that_is_there() {
     assert_eq!(pasture.get(gone.recover()), Ok(false));
     assert_eq!(pasture.get(gone.status(0)).unwrap().state, Phase::Stopped);
 
-    let process = pasture.get(pasture.monitor.launch("a", definition)).unwrap();
+    let process = pasture.get(pasture.monitor.launch("a", A)).unwrap();
     let there = service();
     assert_eq!(pasture.get(there.recover()), Ok(true));
     let status = pasture.get(there.status(0)).unwrap();
