@@ -38,7 +38,14 @@ impl ByHand {
         let mut input = BytesMut::new();
         exchange(&mut session, &link, &mut input, world);
         let Some(Event::Started(established)) = session.poll_event() else { panic!("a start") };
-        Self { session, established: *established, link, input, asked: 0, outcomes: BTreeMap::new() }
+        Self {
+            session,
+            established: *established,
+            link,
+            input,
+            asked: 0,
+            outcomes: BTreeMap::new(),
+        }
     }
 
     /// Says something to something, and gives what comes of it.
