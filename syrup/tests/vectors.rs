@@ -207,7 +207,9 @@ fn recorded_sessions_come_out_as_they_went_in() {
                 continue;
             }
             let bytes = unhex(words.next().expect("bytes"));
-            whole(&bytes);
+            if messages % WHOLE == 0 {
+                whole(&bytes);
+            }
             stream.extend_from_slice(&bytes);
             ends.push(stream.len());
             messages += 1;
@@ -217,6 +219,9 @@ fn recorded_sessions_come_out_as_they_went_in() {
     assert_eq!(sessions, 9);
     assert!(messages > 500, "only {messages} messages");
 }
+
+/// Of how many messages of a recorded session one is read in every way.
+const WHOLE: usize = if cfg!(miri) { 50 } else { 1 };
 
 /// The ends of the values in a stream that comes in pieces of seven bytes.
 fn scan(stream: &[u8]) -> Vec<usize> {

@@ -235,15 +235,19 @@ impl Home {
 
     /// Something in the portrait of an object has settled: it is written anew.
     pub(crate) fn refresh(self: &Arc<Self>, id: u64) {
-        let Some(behaviour) = self.kept(id) else { return };
+        // Dropped when the queue is not held any more.
+        let kept;
         let mut queue = lock(&self.shared.queue);
+        // Asked while it is: what was kept a moment before may have been replaced, and
+        // written, since.
+        kept = self.kept(id);
+        let Some(behaviour) = &kept else { return };
         // What is still to be written is newer, and will be asked what it is then.
-        let unwritten = queue.next.objects.contains_key(&(self.vat, id));
-        let writing = queue.writing.as_ref().and_then(|group| group.objects.get(&(self.vat, id)));
-        let behaviour = writing.map_or(behaviour, |there| there.change.behaviour.clone());
-        if unwritten {
+        if queue.next.objects.contains_key(&(self.vat, id)) {
             return;
         }
+        let writing = queue.writing.as_ref().and_then(|group| group.objects.get(&(self.vat, id)));
+        let behaviour = writing.map_or(behaviour, |there| &there.change.behaviour).clone();
         let change = Change { id, behaviour, cell: self.known(id), first: false };
         let (sequence, before) = queue.put(self.vat, self, vec![change]);
         self.shared.pending.store(sequence, Ordering::Release);
