@@ -140,12 +140,15 @@ impl Native {
         self
     }
 
+    /// Work that may wait for the world, on the runtime. It begins when it is awaited: what
+    /// a prepared process waits for comes first.
     fn elsewhere<T, F>(&self, lost: T, work: F) -> Pending<T>
     where
         T: Send + Unpin + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        Box::pin(Elsewhere(self.0.runtime.spawn(work), Some(lost)))
+        let runtime = self.0.runtime.clone();
+        Box::pin(async move { Elsewhere(runtime.spawn(work), Some(lost)).await })
     }
 
     fn fallible<T, F>(&self, work: F) -> Pending<Result<T, String>>
