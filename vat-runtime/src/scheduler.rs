@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::sync::{Mutex, lock};
 use crate::vat::VatCore;
@@ -126,7 +126,11 @@ impl Scheduler for Manual {
 /// A scheduler that runs its vats on one thread of its own, which ends when the
 /// scheduler and its vats are dropped.
 #[derive(Debug)]
-pub struct OwnThread(Sender<ReadyVat>);
+pub struct OwnThread {
+    ready: Sender<ReadyVat>,
+    /// Until somebody waits for its end.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl OwnThread {
     /// How many turns a vat runs before the next one has its chance.
@@ -139,8 +143,21 @@ impl OwnThread {
     /// When the system refuses another thread.
     pub fn start(name: &str) -> io::Result<Arc<Self>> {
         let (sender, receiver) = mpsc::channel();
-        thread::Builder::new().name(name.into()).spawn(move || Self::run(&receiver))?;
-        Ok(Arc::new(Self(sender)))
+        let thread = thread::Builder::new().name(name.into());
+        let thread = Mutex::new(Some(thread.spawn(move || Self::run(&receiver))?));
+        Ok(Arc::new(Self { ready: sender, thread }))
+    }
+
+    /// Waits until the scheduler and all its vats have been dropped and the thread has
+    /// ended. Does not return if this is one of its vats' turns. Only one can wait; for
+    /// others it returns at once.
+    pub fn join(self: Arc<Self>) {
+        let thread = lock(&self.thread).take();
+        drop(self);
+        if let Some(thread) = thread {
+            // A turn's panic is caught where it happens.
+            let _ = thread.join();
+        }
     }
 
     fn run(receiver: &Receiver<ReadyVat>) {
@@ -169,6 +186,6 @@ impl Scheduler for OwnThread {
     fn ready(&self, vat: ReadyVat) {
         // The thread lives as long as this sender; if it is gone, the vat comes
         // back with the error and stops.
-        let _ = self.0.send(vat);
+        let _ = self.ready.send(vat);
     }
 }

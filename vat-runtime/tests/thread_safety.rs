@@ -157,4 +157,5 @@ fn each_threads_order_is_kept_while_a_route_is_left() {
         drop(to);
         assert_eq!(link.queue.lock().unwrap().held, BTreeSet::new());
     }
+    own.join();
 }

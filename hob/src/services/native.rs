@@ -1,28 +1,28 @@
 //! The real world: processes by fork and exec, pidfds, pipes, files.
 
+mod elsewhere;
+mod ending;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 
 use ocapn::{Node, Ref, Vat};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
-    pidfd_send_signal, waitid,
-};
+use rustix::process::{PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use self::elsewhere::elsewhere;
+use self::ending::{is_still, pid_of, reap};
 use super::audit::Audit;
 use super::builtin::{self, Ground};
 use super::catalogue::Catalogue;
@@ -31,7 +31,6 @@ use super::definition::Definition;
 use super::helper::{self, Spec};
 use super::logfile::{self, LogFile, pump};
 use super::process::{Exit, Launch, Lines, Pending, Prepared, Process, Sink, World};
-use super::readable::readable;
 use super::ready::{self, Notify};
 use super::remote::Remote;
 use super::sockets::Listeners;
@@ -80,27 +79,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A task that ends when nobody waits for it any more.
-struct Elsewhere<T>(JoinHandle<T>, Option<T>);
-
-impl<T: Unpin> Future for Elsewhere<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let joined = std::task::ready!(Pin::new(&mut self.0).poll(context));
-        match joined.ok().or_else(|| self.1.take()) {
-            Some(value) => Poll::Ready(value),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<T> Drop for Elsewhere<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Native {
     /// The world as a shepherd sees it whose state is in that directory. Becomes the
     /// parent of what its descendants leave behind.
@@ -140,15 +118,12 @@ impl Native {
         self
     }
 
-    /// Work that may wait for the world, on the runtime. It begins when it is awaited: what
-    /// a prepared process waits for comes first.
     fn elsewhere<T, F>(&self, lost: T, work: F) -> Pending<T>
     where
         T: Send + Unpin + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let runtime = self.0.runtime.clone();
-        Box::pin(async move { Elsewhere(runtime.spawn(work), Some(lost)).await })
+        elsewhere(&self.0.runtime, lost, work)
     }
 
     fn fallible<T, F>(&self, work: F) -> Pending<Result<T, String>>
@@ -270,111 +245,6 @@ impl Inner {
                 Err(failed("the process did not begin", &error))
             }
         }
-    }
-
-    /// Nobody waits for the child any more: it is reaped like a stranger.
-    fn forget(&self, pid: i64) {
-        lock(&self.own).remove(&pid);
-        self.poke.notify_one();
-    }
-
-    /// Waits for the end of a process by its descriptor.
-    async fn wait(self: Arc<Self>, process: Process) -> Exit {
-        let over = Exit::Unknown;
-        let Some(pid) = pid_of(&process) else { return over };
-        let mut exit = over;
-        if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::NONBLOCK)
-            && is_still(&process)
-        {
-            let Ok(pidfd) = readable(pidfd).await else { return over };
-            // While its number is still taken.
-            let _none_left = kill_process_group(pid, Signal::KILL);
-            let wait = WaitId::PidFd(pidfd.as_fd());
-            exit = match waitid(wait, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-                Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-                    (Some(code), _) => Exit::Code(code),
-                    (None, Some(signal)) => Exit::Signal(signal),
-                    (None, None) => over,
-                },
-                // Not our child.
-                _ => over,
-            };
-        }
-        self.forget(process.pid);
-        let clean = spawn_blocking(move || sweep(&process));
-        let _swept = clean.await;
-        exit
-    }
-}
-
-fn pid_of(process: &Process) -> Option<Pid> {
-    // 0 and 1 are nobody's service.
-    let pid = i32::try_from(process.pid).ok().filter(|pid| *pid > 1)?;
-    Pid::from_raw(pid)
-}
-
-/// Whether the number is still that process's, also if it has ended and not been reaped.
-fn is_still(process: &Process) -> bool {
-    process.boot == procfs::boot()
-        && procfs::Stat::of(process.pid).is_some_and(|stat| stat.started == process.started)
-}
-
-/// Kills what a process has left behind: its control group, and what has left its group
-/// and session but still has the mark of its start.
-fn sweep(process: &Process) {
-    if let Ok(cgroup) = Cgroup::of(process) {
-        cgroup.kill();
-    }
-    for _ in 0..100 {
-        let left = procfs::with_variable(INVOCATION, &process.invocation);
-        if left.is_empty() {
-            return;
-        }
-        for pid in left {
-            let pidfd = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            if let Some(Ok(pidfd)) = pidfd.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-                let _gone_already = pidfd_send_signal(pidfd, Signal::KILL);
-            }
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-}
-
-/// Reaps what descendants have left to us.
-async fn reap(inner: Arc<Inner>) {
-    let kind = tokio::signal::unix::SignalKind::child();
-    let Ok(mut children) = tokio::signal::unix::signal(kind) else { return };
-    loop {
-        tokio::select! {
-            _ = children.recv() => {}
-            () = inner.poke.notified() => {}
-        }
-        // What ends at the same time is seen at the same time.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        let inner = inner.clone();
-        let _reaped = spawn_blocking(move || {
-            let me = i64::from(std::process::id());
-            let Ok(entries) = std::fs::read_dir("/proc") else { return };
-            let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-            for pid in pids {
-                let over =
-                    procfs::Stat::of(pid).is_some_and(|stat| stat.parent == me && stat.is_over());
-                let own = lock(&inner.own);
-                let stranger = over && !own.contains(&pid);
-                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
-                    && stranger
-                {
-                    crate::children::if_not_awaited(
-                        pid.as_raw_nonzero().get().unsigned_abs(),
-                        || {
-                            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-                            let _reaped_meanwhile = waitid(WaitId::Pid(pid), options);
-                        },
-                    );
-                }
-            }
-        })
-        .await;
     }
 }
 
