@@ -64,6 +64,8 @@ struct Task {
     dirty: AtomicBool,
     /// The task is running, and looks at `dirty` before it rests.
     running: AtomicBool,
+    /// The task looks for what was let go before long, without being woken.
+    looks: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -107,6 +109,10 @@ struct Core {
 
 /// Above this many unsent bytes little or nothing more is read from those who cause them.
 pub(crate) const PACE_ABOVE: usize = 1 << 20;
+
+/// How many references are let go before the connection's task hears of it although it
+/// looks by itself before long.
+const MANY_RELEASES: usize = 32;
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
@@ -193,6 +199,12 @@ impl Link {
     /// The task begins to run: wake-ups need not reach it.
     pub(crate) fn begin(&self) {
         self.task.running.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the task looks for what was let go, with [`Link::transmit`], before long:
+    /// then that need not wake it. It looks once more after saying that it does not.
+    pub(crate) fn looks_for_releases(&self, looks: bool) {
+        self.task.looks.store(looks, Ordering::SeqCst);
     }
 
     /// The task is about to rest. Whether it may: nothing has come up meanwhile.
@@ -557,7 +569,13 @@ impl vat_runtime::Link for Link {
 
     fn release(&self, pos: RemotePos, generation: u32) {
         self.origins().remove(&pos);
-        self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
-        self.wake();
+        let many = {
+            let mut released = self.released.lock().unwrap_or_else(|poison| poison.into_inner());
+            released.push((pos, generation));
+            released.len() >= MANY_RELEASES
+        };
+        if many || !self.task.looks.load(Ordering::SeqCst) {
+            self.wake();
+        }
     }
 }
