@@ -29,8 +29,11 @@ use tokio::time::{Instant, Sleep};
 
 use crate::link::{Link, PACE_ABOVE};
 
-/// How much is read at a time, at first and at most.
+/// How much is read at a time, at first, of many messages, and of one that is longer. What
+/// comes of a read is acted on before the next: with more messages at once it would not
+/// stay in the processor's cache.
 const SMALLEST_READ: usize = 8 << 10;
+const STEADY_READ: usize = 32 << 10;
 const LARGEST_READ: usize = 256 << 10;
 
 /// How many pieces one write may take.
@@ -196,6 +199,7 @@ impl Connection {
     /// Reads what is there, up to a chunk. Chunks grow while they come full, and an
     /// idle connection holds no buffer.
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        let begun = self.input.len();
         let polled = if self.chunk <= SMALLEST_READ {
             self.read_little(cx)
         } else {
@@ -207,7 +211,7 @@ impl Connection {
         match polled {
             Poll::Ready(read) => {
                 let read = read?;
-                if read >= self.chunk {
+                if read >= self.chunk && (self.chunk < STEADY_READ || begun >= self.chunk) {
                     self.chunk = (2 * self.chunk).min(LARGEST_READ);
                 }
                 Ok(Poll::Ready(read))
