@@ -29,8 +29,11 @@ use tokio::time::{Instant, Sleep};
 
 use crate::link::{Link, PACE_ABOVE};
 
-/// How much is read at a time, at first and at most.
+/// How much is read at a time, at first, of many messages, and of one that is longer. What
+/// comes of a read is acted on before the next: with more messages at once it would not
+/// stay in the processor's cache.
 const SMALLEST_READ: usize = 8 << 10;
+const STEADY_READ: usize = 32 << 10;
 const LARGEST_READ: usize = 256 << 10;
 
 /// How many pieces one write may take.
@@ -47,8 +50,10 @@ const SLOW_READ: usize = 1 << 10;
 /// causes.
 const TRICKLE_EVERY: Duration = Duration::from_millis(20);
 
-/// How long references that were let go wait for a message to travel with.
-const RELEASE_AFTER: Duration = Duration::from_millis(1);
+/// How long references that were let go wait for a message to travel with, at least; up to
+/// twice as long while there are messages. Longer than it is between two messages of any of
+/// a thousand busy sessions.
+const RELEASE_AFTER: Duration = Duration::from_millis(100);
 
 /// How long an ended connection is drained, so that the peer sees our `op:abort`
 /// rather than a reset.
@@ -65,6 +70,7 @@ pub(crate) async fn run(link: Arc<Link>, io: Box<dyn ByteStream>) {
         unflushed: false,
         release_timer: Box::pin(tokio::time::sleep(RELEASE_AFTER)),
         release_armed: false,
+        spoke: false,
         trickle_timer: Box::pin(tokio::time::sleep(TRICKLE_EVERY)),
         trickle_armed: false,
         caused: 0,
@@ -87,6 +93,8 @@ struct Connection {
     release_timer: Pin<Box<Sleep>>,
     /// The timer runs: it is looked at when it is over, and not set anew before.
     release_armed: bool,
+    /// Something was said since the timer was set, and what had been let go with it.
+    spoke: bool,
     /// When to read although the peer takes nothing.
     trickle_timer: Pin<Box<Sleep>>,
     trickle_armed: bool,
@@ -104,6 +112,7 @@ impl Connection {
             // What the channel has not taken stays in the session, where it counts
             // against the session's limit.
             let waiting = self.output.is_empty() && self.link.transmit(false, &mut self.output);
+            self.spoke |= !self.output.is_empty();
             let wrote = self.write(cx)?;
             if self.link.is_ended() {
                 return Poll::Ready(Ok(()));
@@ -125,7 +134,8 @@ impl Connection {
                 }
                 Poll::Pending => {}
             }
-            if waiting && wrote && !self.put_off_releases(cx) {
+            if wrote && self.releases_are_due(waiting, cx) {
+                self.link.transmit(true, &mut self.output);
                 continue;
             }
             // With output blocked, more of it is no reason to go on.
@@ -136,21 +146,32 @@ impl Connection {
         }
     }
 
-    /// Tells the peer what was let go, but not at once: most often a message follows
-    /// with which it can travel. Whether it is put off.
-    fn put_off_releases(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether to tell the peer what was let go, on its own: most often a message follows
+    /// with which it can travel. `waiting` is whether any waits.
+    ///
+    /// On a session that is in use the timer goes on and on, and what is let go in the
+    /// meantime wakes nobody. With many sessions in use each has little to say at a time,
+    /// and an announcement on its own costs as much as a call.
+    fn releases_are_due(&mut self, waiting: bool, cx: &mut Context<'_>) -> bool {
         if !self.release_armed {
-            self.release_timer.as_mut().reset(Instant::now() + RELEASE_AFTER);
+            if !waiting {
+                return false;
+            }
             self.release_armed = true;
+            self.link.looks_for_releases(true);
         } else if !self.release_timer.is_elapsed() {
             // This task is the one that it wakes.
+            return false;
+        } else if !std::mem::take(&mut self.spoke) {
+            self.release_armed = false;
+            // Before they are looked for.
+            self.link.looks_for_releases(false);
             return true;
         }
-        if self.release_timer.as_mut().poll(cx).is_pending() {
-            return true;
-        }
-        self.release_armed = false;
-        self.link.transmit(true, &mut self.output);
+        self.release_timer.as_mut().reset(Instant::now() + RELEASE_AFTER);
+        self.spoke = false;
+        // In the future: this has it wake the task.
+        let _pending = self.release_timer.as_mut().poll(cx);
         false
     }
 
@@ -178,6 +199,7 @@ impl Connection {
     /// Reads what is there, up to a chunk. Chunks grow while they come full, and an
     /// idle connection holds no buffer.
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        let begun = self.input.len();
         let polled = if self.chunk <= SMALLEST_READ {
             self.read_little(cx)
         } else {
@@ -189,7 +211,7 @@ impl Connection {
         match polled {
             Poll::Ready(read) => {
                 let read = read?;
-                if read >= self.chunk {
+                if read >= self.chunk && (self.chunk < STEADY_READ || begun >= self.chunk) {
                     self.chunk = (2 * self.chunk).min(LARGEST_READ);
                 }
                 Ok(Poll::Ready(read))

@@ -35,6 +35,8 @@ pub struct Link {
     /// Positions that nobody here holds any more. A lock of its own, under which
     /// nothing else happens, since references are dropped anywhere.
     released: Mutex<Vec<(RemotePos, u32)>>,
+    /// There are some. Set under their lock.
+    has_released: AtomicBool,
     /// What the peer has said and no vat has taken yet.
     intake: Arc<Intake>,
     task: Arc<Task>,
@@ -53,6 +55,8 @@ pub struct Link {
     /// Output is held back.
     holding: AtomicBool,
     phase: watch::Sender<Phase>,
+    /// The phase is the last: for those who ask often.
+    ended: AtomicBool,
     hub: Weak<Hub>,
     me: Weak<Self>,
 }
@@ -64,12 +68,27 @@ struct Task {
     dirty: AtomicBool,
     /// The task is running, and looks at `dirty` before it rests.
     running: AtomicBool,
+    /// The task looks for what was let go before long, without being woken.
+    looks: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Task {
     fn wake(&self) {
         self.dirty.store(true, Ordering::SeqCst);
+        self.rouse();
+    }
+
+    /// There is more to send. Where something has been found to look at and the task has
+    /// not come to it, that has woken it already, or it waits for the channel to take what
+    /// there is.
+    fn wake_to_send(&self) {
+        if !self.dirty.swap(true, Ordering::SeqCst) {
+            self.rouse();
+        }
+    }
+
+    fn rouse(&self) {
         if !self.running.load(Ordering::SeqCst) {
             self.waker.wake();
         }
@@ -108,6 +127,13 @@ struct Core {
 /// Above this many unsent bytes little or nothing more is read from those who cause them.
 pub(crate) const PACE_ABOVE: usize = 1 << 20;
 
+/// How many references are let go before the connection's task hears of it although it
+/// looks by itself before long.
+const MANY_RELEASES: usize = 32;
+
+/// For how many events a session at rest keeps space.
+const KEPT_EVENTS: usize = 512;
+
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
 impl Link {
@@ -133,6 +159,7 @@ impl Link {
             }),
             found: Mutex::default(),
             released: Mutex::new(Vec::new()),
+            has_released: AtomicBool::new(false),
             intake,
             task,
             peer: OnceLock::new(),
@@ -143,6 +170,7 @@ impl Link {
             misses: AtomicU64::new(0),
             holding: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Greeting),
+            ended: AtomicBool::new(false),
             hub,
             me: me.clone(),
         })
@@ -164,17 +192,25 @@ impl Link {
     /// The session, with what has been released told to it.
     fn core(&self) -> MutexGuard<'_, Core> {
         let mut core = self.core.lock().unwrap_or_else(|poison| poison.into_inner());
-        let mut released = self.released.lock().unwrap_or_else(|poison| poison.into_inner());
-        if !released.is_empty()
-            && let Some(outlet) = &mut core.outlet
-        {
+        if self.has_released.load(Ordering::SeqCst) {
+            self.tell_released(&mut core);
+        }
+        core
+    }
+
+    fn tell_released(&self, core: &mut Core) {
+        let mut released = self.released();
+        if let Some(outlet) = &mut core.outlet {
             outlet.note();
         }
+        self.has_released.store(false, Ordering::SeqCst);
         for (pos, generation) in released.drain(..) {
             core.session.release(pos, generation);
         }
-        drop(released);
-        core
+    }
+
+    fn released(&self) -> MutexGuard<'_, Vec<(RemotePos, u32)>> {
+        self.released.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Has the connection's task look at what is to be sent.
@@ -193,6 +229,12 @@ impl Link {
     /// The task begins to run: wake-ups need not reach it.
     pub(crate) fn begin(&self) {
         self.task.running.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the task looks for what was let go, with [`Link::transmit`], before long:
+    /// then that need not wake it. It looks once more after saying that it does not.
+    pub(crate) fn looks_for_releases(&self, looks: bool) {
+        self.task.looks.store(looks, Ordering::SeqCst);
     }
 
     /// The task is about to rest. Whether it may: nothing has come up meanwhile.
@@ -290,18 +332,23 @@ impl Link {
         }
         // Vats that this wakes run here and now: no hop to another task.
         vat_runtime::drive(|| {
-            while let Some(event) = self.next_event() {
-                self.act(event);
+            let mut events = VecDeque::new();
+            while self.take_found(&mut events) {
+                events.drain(..).for_each(|event| self.act(event));
             }
         });
     }
 
-    /// The next event to act on; without one, nobody acts any more.
-    fn next_event(&self) -> Option<Event<Glue>> {
+    /// Takes all events that are to be acted on next, in exchange for the space of those
+    /// that were. Without any, nobody acts any more.
+    fn take_found(&self, events: &mut VecDeque<Event<Glue>>) -> bool {
+        if events.capacity() > KEPT_EVENTS {
+            *events = VecDeque::new();
+        }
         let mut found = self.found();
-        let event = found.events.pop_front();
-        found.acting = event.is_some();
-        event
+        found.acting = !found.events.is_empty();
+        std::mem::swap(&mut found.events, events);
+        found.acting
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -318,7 +365,7 @@ impl Link {
             }
             (sent, core.session.has_events())
         };
-        self.wake();
+        self.task.wake_to_send();
         if given_up && let Some(me) = self.me.upgrade() {
             me.with_events(|_| {});
         }
@@ -426,7 +473,7 @@ impl Link {
 
     /// Whether the session is over.
     pub fn is_ended(&self) -> bool {
-        matches!(*self.phase.borrow(), Phase::Ended(_))
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// Whether nothing that is said now would be sent: so before it is known to be so.
@@ -557,7 +604,14 @@ impl vat_runtime::Link for Link {
 
     fn release(&self, pos: RemotePos, generation: u32) {
         self.origins().remove(&pos);
-        self.released.lock().unwrap_or_else(|poison| poison.into_inner()).push((pos, generation));
-        self.wake();
+        let many = {
+            let mut released = self.released();
+            released.push((pos, generation));
+            self.has_released.store(true, Ordering::SeqCst);
+            released.len() >= MANY_RELEASES
+        };
+        if many || !self.task.looks.load(Ordering::SeqCst) {
+            self.wake();
+        }
     }
 }

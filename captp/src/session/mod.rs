@@ -381,7 +381,11 @@ impl<R: Runtime> Session<R> {
 
     /// All events that wait, in order, moved to the end of `into`.
     pub fn take_events(&mut self, into: &mut VecDeque<Event<R>>) {
-        into.append(&mut self.events);
+        if into.is_empty() {
+            std::mem::swap(into, &mut self.events);
+        } else {
+            into.append(&mut self.events);
+        }
     }
 
     /// Moves what is to be sent to the end of `out`. References let go of are

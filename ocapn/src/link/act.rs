@@ -1,6 +1,7 @@
 //! What a session does about what its peer says.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use captp::{Established, Event, LimitExceeded, Question, SessionEnd};
 use vat_runtime::{Fault, Promise, Resolver, Value};
@@ -77,6 +78,7 @@ impl Link {
             hub.session_ended(self, &end);
         }
         self.phase.send_replace(Phase::Ended(end));
+        self.ended.store(true, Ordering::SeqCst);
     }
 }
 

@@ -14,6 +14,7 @@ const FIRST: usize = 20;
 const DIALLING: &str = "idle session, dialling side";
 const ACCEPTING: &str = "idle session, accepting side";
 const SESSIONS: &str = "1,000 sessions instead of one, calls a second";
+const IN_TURN: &str = "1,000 sessions instead of one, 64 calls in a row on each";
 const EXPORTER: &str = "exported reference, exporter";
 const IMPORTER: &str = "exported reference, importer";
 const DROPPING: &str = "dropping 100,000 references";
@@ -28,7 +29,7 @@ pub(crate) fn measure(table: &mut Table, starter: &Starter, scale: Scale) {
     let peers = if starter.peers.is_some() { &[Who::Peer("capnp-rpc")][..] } else { &[] };
     for rep in 0..table.reps {
         eprintln!("memory: {} of {}", rep + 1, table.reps);
-        if table.wants_any([DIALLING, ACCEPTING, SESSIONS]) {
+        if table.wants_any([DIALLING, ACCEPTING, SESSIONS, IN_TURN]) {
             ours_sessions(table, starter, scale);
             for who in [Who::Tokio].iter().chain(peers) {
                 sessions(table, starter, *who);
@@ -76,16 +77,19 @@ fn ours_sessions(table: &mut Table, starter: &Starter, scale: Scale) {
     if let Some((_, accepting)) = connect(&mut many) {
         table.add(ACCEPTING, Unit::Bytes, who.name(), accepting);
     }
-    if !table.wants(SESSIONS) {
+    if !table.wants_any([SESSIONS, IN_TURN]) {
         return;
     }
     let mut one = pair(starter, who);
     one.ask(Job::Connect, 1);
     let calls = scale.of(200_000);
-    let (one, many) = (one.ask(Job::Spread, calls), many.ask(Job::Spread, calls));
-    if let (Some(one), Some(many)) = (one, many) {
-        let percent = 100.0 * one.nanoseconds / many.nanoseconds;
-        table.add(SESSIONS, Unit::Percent, who.name(), percent);
+    // As many calls are under way in all of these. With one session all of them share each
+    // read and write; in the first row, with many, each call has its own.
+    for (row, job) in [(SESSIONS, Job::Spread), (IN_TURN, Job::InTurn)] {
+        if let (Some(one), Some(many)) = (one.ask(job, calls), many.ask(job, calls)) {
+            let percent = 100.0 * one.nanoseconds / many.nanoseconds;
+            table.add(row, Unit::Percent, who.name(), percent);
+        }
     }
 }
 

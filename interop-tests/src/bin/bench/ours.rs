@@ -357,9 +357,10 @@ impl Candidate for Ours {
                 windowed(count, WINDOW, |number| held[nth(number)].send(message())).await;
             }
             Job::Connect => return self.connect(count).await,
-            Job::Spread => {
+            Job::Spread | Job::InTurn => {
                 let sessions = &self.sessions;
-                let nth = |number: usize| &sessions[number % sessions.len()].1;
+                let in_a_row = if job == Job::Spread { 1 } else { WINDOW };
+                let nth = |number: usize| &sessions[number / in_a_row % sessions.len()].1;
                 windowed(count, SPREAD, |number| nth(number).send(message())).await;
             }
             Job::Enlivens => {

@@ -15,7 +15,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 /// Calls under way at a time in [`Job::Window`], and in others that have no number of
 /// their own.
 pub(crate) const WINDOW: usize = 64;
-/// Calls under way at a time in [`Job::Spread`], over however many sessions.
+/// Calls under way at a time in [`Job::Spread`] and [`Job::InTurn`], over however many
+/// sessions.
 pub(crate) const SPREAD: usize = 1000;
 /// What a call carries there and back.
 pub(crate) const PAYLOAD: &str = "sixty bytes of text to go there and to come back again, so..";
@@ -80,6 +81,8 @@ jobs! {
     Connect "connect",
     /// Calls over all sessions that are open, [`SPREAD`] at a time altogether.
     Spread "spread",
+    /// The same, but [`WINDOW`] calls in a row on a session before the next has its turn.
+    InTurn "in-turn",
     /// [`Job::Enliven`], [`WINDOW`] at a time.
     Enlivens "enlivens",
     /// [`Job::Handoff`], [`WINDOW`] at a time.
@@ -108,7 +111,7 @@ impl Job {
             _ if self.is_timed() => (count / 10).max(3),
             Self::Window | Self::Flight | Self::Forget | Self::Pass => count / 10,
             Self::Lookup | Self::LookupAll => count / 10,
-            Self::Spread => SPREAD,
+            Self::Spread | Self::InTurn => SPREAD,
             _ => 0,
         }
     }
