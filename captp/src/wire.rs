@@ -155,6 +155,7 @@ impl<'a> Reader<'a> {
         }
         let mut all = Vec::new();
         loop {
+            self.decoder.uints(&mut all);
             let offset = self.offset();
             let token = self.token()?;
             if token == Token::ListEnd {

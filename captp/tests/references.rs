@@ -182,7 +182,7 @@ fn the_end_settles_and_drops_everything() {
             Event::Settled { resolver, outcome } => {
                 settled = resolver == Resolver(5) && outcome.is_err();
             }
-            Event::Dropped(reference) => dropped = reference == ours,
+            Event::Dropped(references) => dropped = references.contains(&ours),
             Event::Ended(end) => break assert_eq!(end, SessionEnd::PeerAborted("enough".into())),
             other => panic!("unexpected {}", support::name(&other)),
         }
@@ -209,4 +209,22 @@ fn a_peer_that_takes_nothing_is_given_up() {
         assert_eq!((settled, outcome.is_err()), (Resolver(resolver), true));
     }
     assert_eq!(pair.a.end().to_string(), "limit exceeded: queued_bytes (1000)");
+}
+
+#[test]
+fn of_many_let_go_of_at_once_what_stays_is_still_found() {
+    let mut pair = Pair::new();
+    let ours: Vec<_> = (0..5000).map(|_| Value::Ref(pair.a.runtime.local(false))).collect();
+    pair.a.deliver(BOOTSTRAP, &ours, None).unwrap();
+    let (positions, deltas): (String, String) =
+        (10..=5000).map(|pos| (format!("{pos}+"), "1+")).unzip();
+    pair.a.receive(format!("<13'op:gc-exports[{positions}][{deltas}]>").as_bytes());
+    pair.a.session.check().unwrap();
+    match pair.a.next() {
+        Event::Dropped(references) => assert_eq!(references.len(), 4991),
+        other => panic!("unexpected {}", support::name(&other)),
+    }
+    pair.a.deliver(BOOTSTRAP, &ours[..9], None).unwrap();
+    let sent = pair.a.session.reference_counts().sent;
+    assert_eq!(sent, (1..=9).map(|pos| (pos, 2)).collect::<Vec<_>>());
 }

@@ -32,18 +32,15 @@ pub struct Link {
     key: u64,
     core: Mutex<Core>,
     found: Mutex<Found>,
-    /// Positions that nobody here holds any more. A lock of its own, under which
-    /// nothing else happens, since references are dropped anywhere.
-    released: Mutex<Vec<(RemotePos, u32)>>,
-    /// There are some. Set under their lock.
+    /// What is to be told when references are dropped. A lock of its own, under which
+    /// nothing is called or dropped, since that happens anywhere.
+    held: Mutex<Held>,
+    /// Some of it is to be told. Set under its lock.
     has_released: AtomicBool,
     /// What the peer has said and no vat has taken yet.
     intake: Arc<Intake>,
     task: Arc<Task>,
     peer: OnceLock<Established>,
-    /// The sturdyrefs by which references of this session were enlivened. As of
-    /// `released`, nothing is called under the lock.
-    origins: Mutex<BTreeMap<RemotePos, Sturdyref>>,
     /// The peer can't reach the peers of these sessions, and goes by way of us.
     by_us: Mutex<BTreeSet<ConnId>>,
     /// How many messages had been received when that was last looked at.
@@ -94,6 +91,18 @@ impl Task {
         }
     }
 }
+
+/// What is held of the peer's, as far as it is not in the session's tables.
+#[derive(Default)]
+struct Held {
+    /// Positions that nobody here holds any more, with their generations.
+    released: Vec<(RemotePos, u32)>,
+    /// The sturdyrefs by which references of this session were enlivened.
+    origins: BTreeMap<RemotePos, Sturdyref>,
+}
+
+/// For how many releases there stays room, at most.
+const KEPT_RELEASES: usize = 1024;
 
 /// How far a session has come.
 #[derive(Clone, Debug)]
@@ -158,12 +167,11 @@ impl Link {
                 outlet: barrier.map(Outlet::new),
             }),
             found: Mutex::default(),
-            released: Mutex::new(Vec::new()),
+            held: Mutex::default(),
             has_released: AtomicBool::new(false),
             intake,
             task,
             peer: OnceLock::new(),
-            origins: Mutex::default(),
             by_us: Mutex::default(),
             heard: AtomicU64::new(0),
             address: OnceLock::new(),
@@ -176,17 +184,18 @@ impl Link {
         })
     }
 
-    fn origins(&self) -> MutexGuard<'_, BTreeMap<RemotePos, Sturdyref>> {
-        self.origins.lock().unwrap_or_else(|poison| poison.into_inner())
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Remembers by which sturdyref a reference was enlivened, for as long as it lives.
     pub(crate) fn set_origin(&self, pos: RemotePos, sturdyref: Sturdyref) {
-        self.origins().insert(pos, sturdyref);
+        let before = self.held().origins.insert(pos, sturdyref);
+        drop(before);
     }
 
     pub(crate) fn origin(&self, pos: RemotePos) -> Option<Sturdyref> {
-        self.origins().get(&pos).cloned()
+        self.held().origins.get(&pos).cloned()
     }
 
     /// The session, with what has been released told to it.
@@ -199,18 +208,15 @@ impl Link {
     }
 
     fn tell_released(&self, core: &mut Core) {
-        let mut released = self.released();
+        let mut held = self.held();
         if let Some(outlet) = &mut core.outlet {
             outlet.note();
         }
         self.has_released.store(false, Ordering::SeqCst);
-        for (pos, generation) in released.drain(..) {
+        for (pos, generation) in held.released.drain(..) {
             core.session.release(pos, generation);
         }
-    }
-
-    fn released(&self) -> MutexGuard<'_, Vec<(RemotePos, u32)>> {
-        self.released.lock().unwrap_or_else(|poison| poison.into_inner())
+        held.released.shrink_to(KEPT_RELEASES);
     }
 
     /// Has the connection's task look at what is to be sent.
@@ -603,14 +609,16 @@ impl vat_runtime::Link for Link {
     }
 
     fn release(&self, pos: RemotePos, generation: u32) {
-        self.origins().remove(&pos);
-        let many = {
-            let mut released = self.released();
-            released.push((pos, generation));
-            self.has_released.store(true, Ordering::SeqCst);
-            released.len() >= MANY_RELEASES
-        };
-        if many || !self.task.looks.load(Ordering::SeqCst) {
+        let mut held = self.held();
+        let origin = held.origins.remove(&pos);
+        held.released.push((pos, generation));
+        self.has_released.store(true, Ordering::SeqCst);
+        let waiting = held.released.len();
+        drop(held);
+        drop(origin);
+        // Whoever came first has woken the task, or is about to: it takes all there is.
+        let first = waiting == 1 && !self.task.looks.load(Ordering::SeqCst);
+        if first || waiting == MANY_RELEASES {
             self.wake();
         }
     }

@@ -73,6 +73,22 @@ enum Kind {
     Set,
 }
 
+/// The canonical integer at the front, with its length, if it is one that is not negative
+/// and surely fits.
+fn leading_uint(input: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (digits, byte) in input.iter().enumerate().take(SAFE_DIGITS) {
+        match byte {
+            b'0'..=b'9' => value = 10 * value + u64::from(byte - b'0'),
+            b'+' if digits == 1 || digits > 1 && input.first() != Some(&b'0') => {
+                return Some((value, digits + 1));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// An open container.
 struct Frame<'a> {
     kind: Kind,
@@ -264,6 +280,35 @@ impl<'a> Decoder<'a> {
         }
         self.position = end;
         Some(value)
+    }
+
+    /// Reads the canonical integers that come next and are not negative, as far as they are
+    /// small enough to be sure that they fit, to the end of `into`.
+    ///
+    /// What as many calls of [`Decoder::token`] would do, for those who expect many. It is
+    /// for integers in lists.
+    ///
+    /// ```
+    /// let mut input = syrup::Decoder::new(b"[1+20+3-]");
+    /// input.token()?;
+    /// let mut integers = Vec::new();
+    /// input.uints(&mut integers);
+    /// assert_eq!(integers, [1, 20]);
+    /// assert_eq!(input.token()?, syrup::Token::Int(-3));
+    /// # Ok::<_, syrup::DecodeError>(())
+    /// ```
+    pub fn uints(&mut self, into: &mut Vec<u64>) {
+        if self.watching {
+            return;
+        }
+        while let Some((value, length)) = leading_uint(self.rest()) {
+            let end = self.position + length;
+            if length > self.options.limits.int_digits + 1 || end > self.bound {
+                return;
+            }
+            self.position = end;
+            into.push(value);
+        }
     }
 
     /// The next token.

@@ -145,8 +145,8 @@ pub enum Event<R: Runtime> {
     Acknowledge(Question<R>),
     /// Values that nobody looked at; dropping what they refer to is the runtime's.
     Unused(Vec<Passable<R::Ref>>),
-    /// The peer no longer names this. Dropping it may run code of its owner's.
-    Dropped(R::Ref),
+    /// The peer no longer names these. Dropping them may run code of their owners'.
+    Dropped(Vec<R::Ref>),
     /// The session is over. No event follows.
     Ended(SessionEnd),
 }
@@ -352,11 +352,10 @@ impl<R: Runtime> Session<R> {
         self.state = State::Ended;
         let reason = Passable::error(end.to_string());
         let (exports, answers) = self.tables.clear();
+        let mut dropped = Vec::new();
         for export in exports {
             match export {
-                Exported::Reference { reference, .. } => {
-                    self.events.push_back(Event::Dropped(reference));
-                }
+                Exported::Reference { reference, .. } => dropped.push(reference),
                 Exported::Resolver(Some(resolver)) => {
                     let outcome = Err(reason.clone());
                     self.events.push_back(Event::Settled { resolver, outcome });
@@ -364,7 +363,8 @@ impl<R: Runtime> Session<R> {
                 Exported::Resolver(None) | Exported::Bootstrap | Exported::Idle => {}
             }
         }
-        self.events.extend(answers.into_iter().map(Event::Dropped));
+        dropped.extend(answers);
+        self.dropped(dropped);
         self.events.push_back(Event::Ended(end));
     }
 

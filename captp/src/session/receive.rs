@@ -369,29 +369,50 @@ impl<R: Runtime> Session<R> {
         if positions.len() != deltas.len() {
             return Err(PeerViolation::UnevenGc.into());
         }
+        let mut dropped = Vec::new();
+        let mut released = Ok(());
         for (pos, delta) in positions.into_iter().zip(deltas) {
-            match self.tables.release_export(ExportPos(pos), delta)? {
-                Some(Exported::Reference { reference, .. }) => {
-                    self.events.push_back(Event::Dropped(reference));
-                }
-                Some(Exported::Resolver(Some(resolver))) => {
+            match self.tables.release_export(ExportPos(pos), delta) {
+                Ok(Some(Exported::Reference { reference, .. })) => dropped.push(reference),
+                Ok(Some(Exported::Resolver(Some(resolver)))) => {
                     let reason = "the other side will not answer";
                     let outcome = Err(Passable::error(reason));
                     self.events.push_back(Event::Settled { resolver, outcome });
                 }
-                _ => {}
+                Ok(_) => {}
+                Err(violation) => {
+                    released = Err(violation.into());
+                    break;
+                }
             }
         }
-        Ok(())
+        self.tables.forget_keys();
+        self.dropped(dropped);
+        released
     }
 
     fn answers_released(&mut self, op: &str, input: &mut Reader<'_>) -> Result<(), Fatal> {
         self.hear_gc(op == "op:gc-answers");
+        let mut dropped = Vec::new();
+        let mut released = Ok(());
         for pos in input.positions()? {
-            let promise = self.tables.release_answer(AnswerPos(pos))?;
-            self.events.push_back(Event::Dropped(promise));
+            match self.tables.release_answer(AnswerPos(pos)) {
+                Ok(promise) => dropped.push(promise),
+                Err(violation) => {
+                    released = Err(violation.into());
+                    break;
+                }
+            }
         }
-        Ok(())
+        self.dropped(dropped);
+        released
+    }
+
+    /// What the peer no longer names is the runtime's to drop.
+    pub(super) fn dropped(&mut self, dropped: Vec<R::Ref>) {
+        if !dropped.is_empty() {
+            self.events.push_back(Event::Dropped(dropped));
+        }
     }
 
     fn hear_gc(&mut self, plural: bool) {

@@ -321,7 +321,8 @@ impl<R: Runtime> Session<R> {
         if !due || !self.may_send_released() {
             return;
         }
-        let Released { mut imports, mut answers } = std::mem::take(&mut self.tables.released);
+        let mut released = std::mem::take(&mut self.tables.released);
+        let Released { imports, answers } = &released;
         let singular = self.dialect.gc == Gc::Singular;
         let mut out = self.outbox.encoder();
         if !imports.is_empty() {
@@ -345,12 +346,12 @@ impl<R: Runtime> Session<R> {
             out.end_record();
             self.traffic.messages_out += 1;
         }
-        for pos in answers.drain(..) {
-            self.tables.forget_question(pos);
+        for pos in answers {
+            self.tables.forget_question(*pos);
         }
-        imports.clear();
+        released.clear();
         // The allocations are kept for the next batch.
-        self.tables.released = Released { imports, answers };
+        self.tables.released = released;
     }
 }
 

@@ -7,6 +7,7 @@
 //! peer's to choose.
 
 mod hash;
+mod paged;
 mod sparse;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::fmt::Write as _;
 use slab::Slab;
 
 use self::hash::Seeded;
+use self::paged::Paged;
 use self::sparse::Sparse;
 use crate::error::{LimitExceeded, PeerViolation};
 use crate::limits::Limits;
@@ -46,8 +48,9 @@ struct Export<R: Runtime> {
 
 struct Import<W> {
     weak: W,
-    /// How often it was received and not yet released.
-    received: u64,
+    /// How often it was received and not yet released. Before there are too many to count
+    /// here, most are given back.
+    received: u32,
     /// Which of the references made for this entry in turn is the live one.
     generation: u32,
 }
@@ -84,15 +87,29 @@ pub(crate) struct Released {
     pub(crate) answers: Vec<AnswerPos>,
 }
 
+/// For how many entries there stays room in what has been emptied, at most.
+const KEPT: usize = 1024;
+
 impl Released {
     pub(crate) fn len(&self) -> usize {
         self.imports.len() + self.answers.len()
     }
+
+    /// Forgets all of it, and keeps a little room for what comes next.
+    pub(crate) fn clear(&mut self) {
+        self.imports.clear();
+        self.imports.shrink_to(KEPT);
+        self.answers.clear();
+        self.answers.shrink_to(KEPT);
+    }
 }
 
 pub(crate) struct Tables<R: Runtime> {
-    exports: Slab<Export<R>>,
+    exports: Paged<Export<R>>,
     by_key: HashMap<usize, ExportPos, Seeded>,
+    /// Keys of references that are gone, until [`Tables::forget_keys`]: it is quicker to
+    /// look at them together.
+    gone: Vec<usize>,
     /// References sent in the message being written, to be taken back if it fails.
     journal: Vec<ExportPos>,
     /// What stands at [`IDLE`].
@@ -108,11 +125,12 @@ pub(crate) struct Tables<R: Runtime> {
 
 impl<R: Runtime> Tables<R> {
     pub(crate) fn new(limits: Limits) -> Self {
-        let mut exports = Slab::new();
+        let mut exports = Paged::new();
         exports.insert(Export { what: Exported::Bootstrap, sent: 1 });
         Self {
             exports,
             by_key: HashMap::default(),
+            gone: Vec::new(),
             journal: Vec::new(),
             idle: None,
             imports: Sparse::default(),
@@ -137,7 +155,7 @@ impl<R: Runtime> Tables<R> {
     pub(crate) fn reference_counts(&self) -> ReferenceCounts {
         let exports = self.exports.iter().filter(|(pos, _)| *pos != 0);
         let sent = exports.map(|(pos, export)| (pos as u64, export.sent)).collect();
-        let imports = self.imports.iter().map(|(pos, import)| (pos, import.received));
+        let imports = self.imports.iter().map(|(pos, import)| (pos, import.received.into()));
         let mut received: Vec<_> = imports.collect();
         received.sort_unstable();
         ReferenceCounts { sent, received }
@@ -225,6 +243,7 @@ impl<R: Runtime> Tables<R> {
                 resolver = Some(found);
             }
         }
+        self.forget_keys();
         resolver
     }
 
@@ -234,7 +253,7 @@ impl<R: Runtime> Tables<R> {
     }
 
     /// The peer has let go of `delta` of the references that we sent. Gives what
-    /// stood there if that was the last.
+    /// stood there if that was the last. [`Tables::forget_keys`] is to follow.
     pub(crate) fn release_export(
         &mut self,
         pos: ExportPos,
@@ -260,11 +279,36 @@ impl<R: Runtime> Tables<R> {
         if pos == IDLE {
             return self.idle.take().map(|export| export.what);
         }
-        let export = self.exports.remove(index(pos.0));
+        let export = self.exports.remove(index(pos.0))?;
         if let Exported::Reference { key, .. } = &export.what {
-            self.by_key.remove(key);
+            self.gone.push(*key);
         }
         Some(export.what)
+    }
+
+    /// Forgets the keys of the references that are gone.
+    pub(crate) fn forget_keys(&mut self) {
+        if self.gone.is_empty() {
+            return;
+        }
+        if self.gone.len() > KEPT.max(4 * self.exports.len()) {
+            // To begin anew is less work than to look up each of them.
+            self.by_key = HashMap::default();
+            for (pos, export) in self.exports.iter() {
+                if let Exported::Reference { key, .. } = &export.what {
+                    self.by_key.insert(*key, ExportPos(pos as u64));
+                }
+            }
+        } else {
+            for key in &self.gone {
+                self.by_key.remove(key);
+            }
+        }
+        self.gone.clear();
+        self.gone.shrink_to(KEPT);
+        if self.by_key.capacity() > 8 * self.by_key.len() + KEPT {
+            self.by_key.shrink_to(2 * self.by_key.len());
+        }
     }
 
     // Imports.
@@ -286,6 +330,10 @@ impl<R: Runtime> Tables<R> {
             (reference, weak)
         };
         if let Some(import) = self.imports.get_mut(pos.0) {
+            if import.received == u32::MAX {
+                self.released.imports.push((pos, (u32::MAX - 1).into()));
+                import.received = 1;
+            }
             import.received += 1;
             if let Some(reference) = runtime.upgrade(&import.weak) {
                 return Ok(reference);
@@ -314,7 +362,7 @@ impl<R: Runtime> Tables<R> {
             RemotePos::Import(pos) => {
                 let live = self.imports.get(pos.0).is_some_and(|i| i.generation == generation);
                 if live && let Some(import) = self.imports.remove(pos.0) {
-                    self.released.imports.push((pos, import.received));
+                    self.released.imports.push((pos, import.received.into()));
                 }
             }
             RemotePos::Answer(pos) => self.released.answers.push(pos),
@@ -388,7 +436,7 @@ impl<R: Runtime> Tables<R> {
     /// Dropping them may run their owner's code.
     pub(crate) fn clear(&mut self) -> (Vec<Exported<R>>, Vec<R::Ref>) {
         let ended = std::mem::replace(self, Self::new(self.limits));
-        let exports = ended.exports.into_iter().map(|(_, export)| export.what).collect();
+        let exports = ended.exports.into_values().map(|export| export.what).collect();
         (exports, ended.answers.into_values().collect())
     }
 
@@ -402,7 +450,7 @@ impl<R: Runtime> Tables<R> {
             return Err("the resolver that does nothing is held by nobody".into());
         }
         let mut references = 0;
-        for (pos, export) in &self.exports {
+        for (pos, export) in self.exports.iter() {
             if export.sent == 0 {
                 return Err(format!("export {pos} is held by nobody"));
             }
@@ -413,7 +461,7 @@ impl<R: Runtime> Tables<R> {
                 }
             }
         }
-        if references != self.by_key.len() {
+        if references != self.by_key.len() || !self.gone.is_empty() {
             return Err("a key leads to no export".into());
         }
         if !matches!(self.exports.get(0), Some(Export { what: Exported::Bootstrap, .. })) {
@@ -464,4 +512,59 @@ fn check_room(name: &'static str, len: usize, limit: usize) -> Result<(), LimitE
 /// A position as an index; one that is too large leads nowhere.
 fn index(pos: u64) -> usize {
     usize::try_from(pos).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::{Rc, Weak};
+
+    use super::*;
+    use crate::runtime::Identity;
+
+    struct Nowhere;
+
+    impl Runtime for Nowhere {
+        type Ref = Rc<ImportPos>;
+        type Weak = Weak<ImportPos>;
+        type Resolver = ();
+
+        fn import_object(&mut self, pos: ImportPos, _generation: u32) -> Rc<ImportPos> {
+            Rc::new(pos)
+        }
+
+        fn import_promise(&mut self, pos: ImportPos, _generation: u32) -> Rc<ImportPos> {
+            Rc::new(pos)
+        }
+
+        fn promise(&mut self) -> (Rc<ImportPos>, ()) {
+            (Rc::new(ImportPos(0)), ())
+        }
+
+        fn downgrade(&mut self, reference: &Rc<ImportPos>) -> Weak<ImportPos> {
+            Rc::downgrade(reference)
+        }
+
+        fn upgrade(&mut self, weak: &Weak<ImportPos>) -> Option<Rc<ImportPos>> {
+            weak.upgrade()
+        }
+
+        fn identify<'r>(&mut self, reference: &'r Rc<ImportPos>) -> Identity<'r, Rc<ImportPos>> {
+            Identity::Local { key: Rc::as_ptr(reference).addr(), promise: false }
+        }
+    }
+
+    #[test]
+    fn a_reference_received_too_often_to_count_is_given_back_in_parts() {
+        let mut tables = Tables::new(Limits::default());
+        let pos = ImportPos(3);
+        let held = tables.import(&mut Nowhere, pos, false).unwrap();
+        tables.imports.get_mut(3).unwrap().received = u32::MAX;
+        let again = tables.import(&mut Nowhere, pos, false).unwrap();
+        assert!(Rc::ptr_eq(&held, &again));
+        assert_eq!(tables.check(), Ok(()));
+        tables.release(RemotePos::Import(pos), 0);
+        assert!(tables.released.imports.iter().all(|(told, _)| *told == pos));
+        let deltas: u64 = tables.released.imports.iter().map(|(_, delta)| delta).sum();
+        assert_eq!(deltas, u64::from(u32::MAX) + 1);
+    }
 }

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 
 use super::hash::Seeded;
 
-/// How long an array is kept when nothing is left in it.
-const KEPT: usize = 256;
+/// How many positions a page of the array has.
+const PAGE: usize = 32;
+
+/// How many pages are kept when nothing is left in them.
+const KEPT: usize = 8;
 
 /// Maps positions to entries: an array while positions are dense, which honest
 /// peers' are, and a map keyed with a random hash for the rest, so that a peer that
 /// picks its positions badly costs itself speed and us nothing.
 #[derive(Debug)]
 pub(crate) struct Sparse<T> {
-    dense: Vec<Option<T>>,
+    /// The array, in pages that come and go with what is in them.
+    dense: Vec<Page<T>>,
     rest: HashMap<u64, T, Seeded>,
     len: usize,
     /// The most there was since the table was last empty.
@@ -21,6 +25,25 @@ pub(crate) struct Sparse<T> {
     /// let go of many positions may well use the highest first, and are taken to be about
     /// to use as many again.
     most_before: usize,
+}
+
+/// [`PAGE`] places, or nothing.
+#[derive(Debug)]
+struct Page<T> {
+    places: Box<[Option<T>]>,
+    len: usize,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { places: Box::default(), len: 0 }
+    }
+}
+
+/// The page of a position in the array, and the place there.
+fn place(pos: u64) -> (usize, usize) {
+    let index = usize::try_from(pos).unwrap_or(usize::MAX);
+    (index / PAGE, index % PAGE)
 }
 
 impl<T> Default for Sparse<T> {
@@ -41,7 +64,8 @@ impl<T> Sparse<T> {
     }
 
     pub(crate) fn get(&self, pos: u64) -> Option<&T> {
-        match usize::try_from(pos).ok().and_then(|index| self.dense.get(index)) {
+        let (page, place) = place(pos);
+        match self.dense.get(page).and_then(|page| page.places.get(place)) {
             Some(Some(entry)) => Some(entry),
             _ if self.rest.is_empty() => None,
             _ => self.rest.get(&pos),
@@ -49,7 +73,8 @@ impl<T> Sparse<T> {
     }
 
     pub(crate) fn get_mut(&mut self, pos: u64) -> Option<&mut T> {
-        match usize::try_from(pos).ok().and_then(|index| self.dense.get_mut(index)) {
+        let (page, place) = place(pos);
+        match self.dense.get_mut(page).and_then(|page| page.places.get_mut(place)) {
             Some(Some(entry)) => Some(entry),
             _ if self.rest.is_empty() => None,
             _ => self.rest.get_mut(&pos),
@@ -59,22 +84,30 @@ impl<T> Sparse<T> {
     /// Puts an entry where there is none.
     pub(crate) fn insert(&mut self, pos: u64, entry: T) {
         debug_assert!(self.get(pos).is_none(), "position {pos} is taken");
-        let index = usize::try_from(pos).unwrap_or(usize::MAX);
-        if let Some(place) = self.dense.get_mut(index) {
-            *place = Some(entry);
-        } else if pos < self.dense_bound() {
-            self.dense.resize_with(index, || None);
-            self.dense.push(Some(entry));
-        } else {
-            self.rest.insert(pos, entry);
+        let (number, place) = place(pos);
+        if number >= self.dense.len() && pos < self.dense_bound() {
+            self.dense.resize_with(number + 1, Page::default);
+        }
+        match self.dense.get_mut(number) {
+            Some(page) => {
+                if page.places.is_empty() {
+                    page.places = std::iter::repeat_with(|| None).take(PAGE).collect();
+                }
+                if let Some(place) = page.places.get_mut(place) {
+                    *place = Some(entry);
+                }
+                page.len += 1;
+            }
+            None => {
+                self.rest.insert(pos, entry);
+            }
         }
         self.len += 1;
         self.most = self.most.max(self.len);
     }
 
     pub(crate) fn remove(&mut self, pos: u64) -> Option<T> {
-        let dense = usize::try_from(pos).ok().and_then(|index| self.dense.get_mut(index)?.take());
-        let entry = match dense {
+        let entry = match self.remove_dense(pos) {
             Some(entry) => entry,
             None => self.rest.remove(&pos)?,
         };
@@ -84,19 +117,36 @@ impl<T> Sparse<T> {
             if self.dense.len() > KEPT {
                 self.dense = Vec::new();
             }
+            if self.rest.capacity() > KEPT * PAGE {
+                self.rest = HashMap::default();
+            }
+        }
+        Some(entry)
+    }
+
+    fn remove_dense(&mut self, pos: u64) -> Option<T> {
+        let (number, place) = place(pos);
+        let page = self.dense.get_mut(number)?;
+        let entry = page.places.get_mut(place)?.take()?;
+        page.len -= 1;
+        if page.len == 0 && number >= KEPT {
+            *page = Page::default();
         }
         Some(entry)
     }
 
     /// Every entry with its position, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        let dense = (0..).zip(&self.dense).filter_map(|(pos, entry)| Some((pos, entry.as_ref()?)));
+        let pages = (0..).step_by(PAGE).zip(&self.dense);
+        let dense = pages.flat_map(|(first, page)| (first..).zip(&page.places));
+        let dense = dense.filter_map(|(pos, entry)| Some((pos, entry.as_ref()?)));
         dense.chain(self.rest.iter().map(|(pos, entry)| (*pos, entry)))
     }
 
     /// Every entry, in no particular order.
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
-        self.dense.into_iter().flatten().chain(self.rest.into_values())
+        let dense = self.dense.into_iter().flat_map(|page| page.places).flatten();
+        dense.chain(self.rest.into_values())
     }
 }
 
@@ -114,7 +164,7 @@ mod tests {
         for shift in 0..64 {
             table.insert(1 << shift, shift);
         }
-        assert!(table.dense.len() <= 256);
+        assert!(table.dense.len() <= 256 / PAGE);
         assert_eq!(table.len(), 64);
         for shift in 0..64 {
             assert_eq!(table.remove(1 << shift), Some(shift));
@@ -136,6 +186,21 @@ mod tests {
         table.remove(5);
         table.insert(1999, 1999);
         assert!(table.dense.is_empty() || table.dense.len() <= KEPT);
+    }
+
+    #[test]
+    fn memory_goes_back_though_a_few_entries_stay() {
+        let mut table = Sparse::default();
+        (0..10_000).for_each(|pos| table.insert(pos, pos));
+        let stays = |pos: u64| pos % 5000 == 0;
+        (0..10_000).filter(|pos| !stays(*pos)).for_each(|pos| {
+            assert_eq!(table.remove(pos), Some(pos));
+        });
+        let places: usize = table.dense.iter().map(|page| page.places.len()).sum();
+        assert!(places <= (KEPT + 1) * PAGE, "{places}");
+        (0..10_000).filter(|pos| !stays(*pos)).for_each(|pos| table.insert(pos, pos));
+        assert!(table.rest.is_empty());
+        assert_eq!(table.iter().count(), 10_000);
     }
 
     proptest! {
