@@ -126,7 +126,8 @@ fn a_boss_that_is_killed_loses_and_doubles_no_machine() {
         let name = format!("m{index}");
         let count = |event: &str| events.iter().filter(|e| e.0 == event && e.1 == name).count();
         assert_eq!((count("created"), count("registered")), (1, 1), "{events:#?}");
-        assert!((1..=2).contains(&count("allocated")), "{events:#?}");
+        // Made and not noted yet, it may come by itself before it is asked for again.
+        assert!(count("allocated") <= 2, "{events:#?}");
     }
     for index in 0..moments.len() {
         boss.call(&format!("destroy-machine m{index}")).with(0);
