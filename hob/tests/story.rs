@@ -256,7 +256,7 @@ fn it_comes_to_be(story: &mut Story) -> Server {
     let interrupted: Done = applying.wait_with_output().unwrap().into();
     assert_ne!(interrupted.code, Some(0), "{interrupted:?}");
     let boss = story.boss();
-    story.fleet("apply graph.toml --wait --wait-for 60s").with(0);
+    story.fleet("apply graph.toml --wait --wait-for 300s").with(0);
     story.tell("all of the graph is there");
     story.fleet("list").with(0);
     let events = story.events();
