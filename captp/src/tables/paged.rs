@@ -126,9 +126,12 @@ mod tests {
         assert!(table.pages.len() == 1 && table.pages.capacity() <= 2 * PAGE);
     }
 
+    /// How many steps a script has at most.
+    const MOST: usize = if cfg!(miri) { 100 } else { 1000 };
+
     proptest! {
         #[test]
-        fn behaves_as_a_map(script in prop::collection::vec(any::<Option<u16>>(), 0..1000)) {
+        fn behaves_as_a_map(script in prop::collection::vec(any::<Option<u16>>(), 0..MOST)) {
             let mut table = Paged::new();
             let mut model = BTreeMap::new();
             for (step, remove) in script.into_iter().enumerate() {
