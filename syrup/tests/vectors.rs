@@ -215,7 +215,7 @@ fn recorded_sessions_come_out_as_they_went_in() {
         assert_eq!(scan(&stream), ends, "{}", file.display());
     }
     assert_eq!(sessions, 9);
-    assert!(messages > MOST.min(500), "only {messages} messages");
+    assert!(messages > if cfg!(miri) { 12 } else { 500 }, "only {messages} messages");
 }
 
 /// How many messages of a recorded session are read.
