@@ -112,7 +112,7 @@ mod tests {
         let entry = |pos: usize| [pos; 4];
         (0..100_000).for_each(|pos| assert_eq!(table.insert(entry(pos)), pos));
         let full = bytes(&table);
-        let stays = |pos: usize| pos % 5000 == 0;
+        let stays = |pos: usize| pos.is_multiple_of(5000);
         (0..100_000).filter(|pos| !stays(*pos)).for_each(|pos| {
             assert_eq!(table.remove(pos), Some(entry(pos)));
         });
